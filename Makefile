@@ -1,0 +1,162 @@
+# order2cash: build, install and test with PGXS.
+#
+# The install script sql/order2cash--VERSION.sql is assembled from sql/ in
+# the order given here; the version stands in order2cash.control alone.
+
+EXTENSION = order2cash
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" order2cash.control)
+MODULE_big = order2cash
+
+# Domains in dependency order.  The same word names sql/functions/, sql/tables/,
+# sql/views/, test/pgtap/ and docs/reference/.
+
+FUNCTION_FILES = \
+	sql/functions/05_install.sql \
+	sql/functions/06_check.sql \
+	sql/functions/07_lifecycle.sql \
+	\
+	sql/functions/10_company.sql \
+	\
+	sql/functions/15_party.sql \
+	\
+	sql/functions/20_catalog.sql \
+	\
+	sql/functions/30_order.sql \
+	\
+	sql/functions/35_credit.sql \
+	\
+	sql/functions/40_fulfilment.sql \
+	\
+	sql/functions/45_invoice.sql \
+	\
+	sql/functions/50_receivable.sql \
+	\
+	sql/functions/54_statement.sql \
+	\
+	sql/functions/55_payment.sql \
+	\
+	sql/functions/60_collection.sql \
+	\
+	sql/functions/65_dispatch.sql \
+	\
+	sql/functions/70_dispute.sql \
+	\
+	sql/functions/80_analytics.sql \
+	\
+	sql/functions/85_jobs.sql
+
+# What install() creates once, then what install() and migrate() replay.
+TABLE_FILES = \
+	sql/tables/05_role.sql \
+	\
+	sql/tables/10_company.sql \
+	\
+	sql/tables/12_term.sql \
+	\
+	sql/tables/13_tax.sql \
+	\
+	sql/tables/15_party.sql \
+	\
+	sql/tables/20_catalog.sql \
+	\
+	sql/tables/30_order.sql \
+	\
+	sql/tables/35_credit.sql \
+	\
+	sql/tables/40_fulfilment.sql \
+	\
+	sql/tables/45_invoice.sql \
+	\
+	sql/tables/50_receivable.sql \
+	\
+	sql/tables/52_exposure.sql \
+	\
+	sql/tables/54_statement.sql \
+	\
+	sql/tables/55_payment.sql \
+	\
+	sql/tables/60_collection.sql \
+	\
+	sql/tables/65_dispatch.sql \
+	\
+	sql/tables/70_dispute.sql \
+	\
+	sql/tables/80_analytics.sql \
+	\
+	sql/tables/85_jobs.sql
+
+SEED_FILES = \
+	sql/seed/10_company.sql \
+	\
+	sql/seed/65_dispatch.sql
+
+VIEW_FILES = \
+	sql/views/10_company.sql \
+	\
+	sql/views/15_party.sql \
+	\
+	sql/views/30_order.sql \
+	\
+	sql/views/35_credit.sql \
+	\
+	sql/views/40_fulfilment.sql \
+	\
+	sql/views/45_invoice.sql \
+	\
+	sql/views/50_receivable.sql \
+	\
+	sql/views/54_statement.sql \
+	\
+	sql/views/55_payment.sql \
+	\
+	sql/views/60_collection.sql \
+	\
+	sql/views/65_dispatch.sql \
+	\
+	sql/views/80_analytics.sql \
+	\
+	sql/views/85_jobs.sql \
+	\
+	sql/views/90_security.sql
+
+OBJS_base = src/order2cash.o src/trigger_frame.o
+
+OBJS_types =
+
+OBJS_lifecycle = src/lifecycle/machines.o src/lifecycle/guard.o
+
+OBJS_credit =
+
+OBJS_invoicing =
+
+OBJS_receivables = src/receivables/append_only.o src/receivables/posting.o
+
+OBJS_cash =
+
+OBJS_dispatch =
+
+OBJS_documents =
+
+OBJS = $(OBJS_base) $(OBJS_types) $(OBJS_lifecycle) $(OBJS_credit) \
+	$(OBJS_invoicing) $(OBJS_receivables) $(OBJS_cash) $(OBJS_dispatch) \
+	$(OBJS_documents)
+
+SCRIPT = sql/order2cash--$(EXTVERSION).sql
+DATA_built = $(SCRIPT)
+EXTRA_CLEAN = $(SCRIPT)
+
+PG_CONFIG ?= pg_config
+PG_CPPFLAGS = -Isrc -DO2C_VERSION='"$(EXTVERSION)"' $(shell pkg-config --cflags libcurl)
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
+SHLIB_LINK = $(shell pkg-config --libs libcurl)
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+$(SCRIPT): sql/assemble.sh sql/00_header.sql sql/01_types.sql sql/99_footer.sql \
+		$(FUNCTION_FILES) $(TABLE_FILES) $(SEED_FILES) $(VIEW_FILES) order2cash.control Makefile
+	sh sql/assemble.sh functions $(FUNCTION_FILES) tables $(TABLE_FILES) \
+		seeds $(SEED_FILES) views $(VIEW_FILES) > $@.tmp
+	mv $@.tmp $@
+
+$(OBJS): src/o2c.h src/compat.h src/errors.h

@@ -1,0 +1,31 @@
+/*
+ * compat.h
+ *		The only place that tests PG_VERSION_NUM.
+ *
+ * order2cash builds against PostgreSQL 15 to 18.  Where an interface changed
+ * between them, this file gives it one name that the rest of src/ uses.
+ */
+#ifndef O2C_COMPAT_H
+#define O2C_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "order2cash needs PostgreSQL 15 or later"
+#endif
+
+/* VARDATA_ANY and friends moved out of postgres.h in 16. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* PG_MODULE_MAGIC_EXT names the module and its version from 18 on. */
+#if PG_VERSION_NUM >= 180000
+#define O2C_MODULE_MAGIC \
+	PG_MODULE_MAGIC_EXT(.name = "order2cash", .version = O2C_VERSION)
+#else
+#define O2C_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+/* TupleDescAttr is an inline function or a macro in all versions; attributes
+ * of a descriptor must always be reached through it (18 hides the array). */
+
+#endif							/* O2C_COMPAT_H */

@@ -1,0 +1,51 @@
+/*
+ * o2c.h
+ *		What every room of src/ shares: settings and the frame in which
+ *		triggers run SQL.
+ *
+ * The frame (trigger_frame.c) is how a statement-level trigger reads its
+ * transition tables with a kept plan, as the owner of the table and under a
+ * fixed search_path, like PostgreSQL's own referential triggers do.
+ */
+#ifndef O2C_H
+#define O2C_H
+
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+
+#include "compat.h"
+#include "errors.h"
+
+/* Settings, defined in order2cash.c */
+extern char *o2c_reason;
+
+/* A statement text whose plan is kept for the life of the backend. */
+typedef struct KeptPlan
+{
+	const char *sql;
+	int			nargs;
+	Oid			argtypes[6];
+	SPIPlanPtr	plan;
+} KeptPlan;
+
+/* What a trigger must restore when it has run its SQL. */
+typedef struct TriggerFrame
+{
+	Oid			save_userid;
+	int			save_sec_context;
+	int			guc_level;
+} TriggerFrame;
+
+extern void TriggerFrameBegin(TriggerFrame *frame, TriggerData *trigdata);
+extern void TriggerFrameEnd(TriggerFrame *frame);
+extern int	KeptPlanExecute(KeptPlan *kept, Datum *args, const char *nulls,
+							int expected);
+extern TriggerData *TriggerDataOf(FunctionCallInfo fcinfo, const char *name);
+
+/* True while o2c's own ledger trigger updates derived columns. */
+extern bool o2c_posting;
+
+#endif							/* O2C_H */

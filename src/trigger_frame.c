@@ -1,0 +1,91 @@
+/*
+ * trigger_frame.c
+ *		Running kept SQL plans inside statement-level triggers.
+ *
+ * Every enforcing trigger of order2cash that needs SQL does it in one frame:
+ * SPI connected, transition tables visible, the owner of the table as current
+ * user (with row security not forced, as for foreign keys) and search_path
+ * pg_catalog, o2c, pg_temp.  An error leaves the frame through transaction
+ * abort, which restores user and settings by itself.
+ */
+#include "o2c.h"
+
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/rel.h"
+
+bool		o2c_posting = false;
+
+/* Open the frame; must be paired with TriggerFrameEnd on success. */
+void
+TriggerFrameBegin(TriggerFrame *frame, TriggerData *trigdata)
+{
+	int			rc;
+
+	frame->guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, o2c, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	rc = SPI_register_trigger_data(trigdata);
+	if (rc != SPI_OK_TD_REGISTER)
+		elog(ERROR, "could not register transition tables: %s",
+			 SPI_result_code_string(rc));
+
+	GetUserIdAndSecContext(&frame->save_userid, &frame->save_sec_context);
+	SetUserIdAndSecContext(RelationGetForm(trigdata->tg_relation)->relowner,
+						   frame->save_sec_context |
+						   SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_NOFORCE_RLS);
+}
+
+/* Close the frame: user, SPI and settings are as before. */
+void
+TriggerFrameEnd(TriggerFrame *frame)
+{
+	SetUserIdAndSecContext(frame->save_userid, frame->save_sec_context);
+	if (SPI_finish() != SPI_OK_FINISH)
+		elog(ERROR, "could not finish SPI");
+	AtEOXact_GUC(true, frame->guc_level);
+}
+
+/*
+ * Execute a kept plan, preparing it on first use; returns SPI_processed.
+ * "expected" is the SPI result code that the statement must give.
+ */
+int
+KeptPlanExecute(KeptPlan *kept, Datum *args, const char *nulls, int expected)
+{
+	int			rc;
+
+	if (kept->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare(kept->sql, kept->nargs, kept->argtypes);
+
+		if (plan == NULL)
+			elog(ERROR, "could not prepare \"%s\": %s", kept->sql,
+				 SPI_result_code_string(SPI_result));
+		if (SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not keep plan of \"%s\"", kept->sql);
+		kept->plan = plan;
+	}
+
+	rc = SPI_execute_plan(kept->plan, args, nulls, false, 0);
+	if (rc != expected)
+		elog(ERROR, "unexpected result of \"%s\": %s", kept->sql,
+			 SPI_result_code_string(rc));
+	return (int) SPI_processed;
+}
+
+/* The trigger data of a call, or an error that names the function. */
+TriggerData *
+TriggerDataOf(FunctionCallInfo fcinfo, const char *name)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("%s must be called as a trigger", name)));
+	return (TriggerData *) fcinfo->context;
+}
