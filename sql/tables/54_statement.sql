@@ -1,0 +1,132 @@
+-- Bank accounts, the statements imported for them and their lines.
+--
+-- A bank line is what the bank says happened, kept as imported; what the
+-- company makes of it (a payment, a return, a charge) stands elsewhere and
+-- points here.  Lines arrive by o2c.import_statement or
+-- o2c.import_bank_lines; line_id is the identity that makes a second import
+-- of the same movement add nothing.
+
+CREATE SEQUENCE o2c.bank_account_id_seq;
+CREATE TABLE o2c.bank_account (
+  company_id integer NOT NULL REFERENCES o2c.company (id),
+  id bigint NOT NULL DEFAULT nextval('o2c.bank_account_id_seq'),
+  code text NOT NULL CHECK (code <> ''),
+  name text,
+  currency o2c.currency,
+  iban o2c.iban,
+  account_number text CHECK (account_number <> ''),
+  bic text CHECK (bic ~ '^[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$'),
+  gl_account text,
+  active boolean NOT NULL DEFAULT true,
+  last_statement_id bigint,
+  last_statement_date date CHECK (isfinite(last_statement_date)),
+  last_balance numeric,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (company_id, id),
+  UNIQUE (company_id, code)
+);
+ALTER SEQUENCE o2c.bank_account_id_seq OWNED BY o2c.bank_account.id;
+CREATE INDEX bank_account_iban_idx ON o2c.bank_account (company_id, iban) WHERE iban IS NOT NULL;
+COMMENT ON TABLE o2c.bank_account IS 'An account of the company at a bank, by its own code.';
+COMMENT ON COLUMN o2c.bank_account.currency IS 'Currency of the account; null = an account in several currencies, whose statements name theirs.';
+COMMENT ON COLUMN o2c.bank_account.account_number IS 'Number as the bank''s statements write it, where it is not an IBAN.';
+COMMENT ON COLUMN o2c.bank_account.last_statement_date IS 'Last day covered by a booked statement.';
+COMMENT ON COLUMN o2c.bank_account.last_balance IS 'Closing balance of that statement, in the account''s currency.';
+
+CREATE TABLE o2c.statement_format (
+  company_id integer NOT NULL REFERENCES o2c.company (id),
+  code text NOT NULL CHECK (code ~ '^[a-z0-9_.-]+$' AND code NOT IN ('auto', 'camt', 'mt940', 'bai2', 'coda', 'ofx')),
+  kind text NOT NULL DEFAULT 'csv' CHECK (kind = 'csv'),
+  settings jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(settings) = 'object'),
+  description text,
+  PRIMARY KEY (company_id, code)
+);
+COMMENT ON TABLE o2c.statement_format IS 'CSV dialects of banks: which column means what, as data.';
+COMMENT ON COLUMN o2c.statement_format.settings IS
+  'delimiter, quote, skip, header, encoding, decimal, thousands, date_format, columns {field: heading or position}; see docs/reference/statement.md.';
+
+CREATE SEQUENCE o2c.bank_statement_id_seq;
+CREATE TABLE o2c.bank_statement (
+  company_id integer NOT NULL,
+  id bigint NOT NULL DEFAULT nextval('o2c.bank_statement_id_seq'),
+  bank_account_id bigint NOT NULL,
+  format text NOT NULL,
+  statement_ref text,
+  sequence_no text,
+  interim boolean NOT NULL DEFAULT false,
+  from_date date CHECK (isfinite(from_date)),
+  to_date date CHECK (isfinite(to_date)),
+  currency o2c.currency,
+  opening_balance numeric,
+  closing_balance numeric,
+  line_count bigint NOT NULL DEFAULT 0 CHECK (line_count >= 0),
+  line_sum numeric NOT NULL DEFAULT 0,
+  content_hash bytea NOT NULL,
+  imported_at timestamptz NOT NULL DEFAULT now(),
+  imported_by text NOT NULL DEFAULT session_user,
+  PRIMARY KEY (company_id, id),
+  UNIQUE (company_id, bank_account_id, content_hash),
+  FOREIGN KEY (company_id, bank_account_id) REFERENCES o2c.bank_account (company_id, id),
+  CHECK (interim OR opening_balance + line_sum = closing_balance)
+);
+ALTER SEQUENCE o2c.bank_statement_id_seq OWNED BY o2c.bank_statement.id;
+CREATE INDEX bank_statement_date_idx ON o2c.bank_statement (company_id, bank_account_id, to_date);
+COMMENT ON TABLE o2c.bank_statement IS 'A statement as the bank gave it; its lines may have come with an earlier one.';
+COMMENT ON COLUMN o2c.bank_statement.interim IS 'True for notifications and intraday reports, which prove no balance.';
+COMMENT ON COLUMN o2c.bank_statement.line_count IS 'Lines in the statement, those already known included.';
+COMMENT ON COLUMN o2c.bank_statement.line_sum IS 'Sum of all its lines; opening balance + line_sum = closing balance.';
+COMMENT ON COLUMN o2c.bank_statement.content_hash IS 'SHA-256 over the file and the statement''s place in it.';
+
+CREATE SEQUENCE o2c.bank_line_id_seq;
+CREATE TABLE o2c.bank_line (
+  company_id integer NOT NULL,
+  id bigint NOT NULL DEFAULT nextval('o2c.bank_line_id_seq'),
+  bank_account_id bigint NOT NULL,
+  statement_id bigint,
+  line_id text NOT NULL CHECK (line_id <> ''),
+  booking_date date NOT NULL CHECK (isfinite(booking_date)),
+  value_date date CHECK (isfinite(value_date)),
+  amount numeric NOT NULL,
+  currency o2c.currency NOT NULL,
+  payer_name text,
+  payer_iban text,
+  payer_account text,
+  payer_bic text,
+  remittance_text text,
+  structured_ref text,
+  end_to_end_id text,
+  mandate_id text,
+  bank_ref text,
+  entry_ref text,
+  transaction_code text,
+  return_reason text,
+  charges numeric,
+  original_amount numeric,
+  original_currency o2c.currency,
+  details jsonb,
+  state o2c.bank_line_state NOT NULL DEFAULT 'open',
+  payment_id bigint,
+  recorded_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (company_id, id),
+  UNIQUE (company_id, bank_account_id, line_id),
+  FOREIGN KEY (company_id, bank_account_id) REFERENCES o2c.bank_account (company_id, id),
+  FOREIGN KEY (company_id, statement_id) REFERENCES o2c.bank_statement (company_id, id),
+  CHECK (o2c.is_amount(amount, currency))
+);
+ALTER SEQUENCE o2c.bank_line_id_seq OWNED BY o2c.bank_line.id;
+CREATE INDEX bank_line_open_idx ON o2c.bank_line (company_id, booking_date, id) WHERE state = 'open';
+CREATE INDEX bank_line_statement_idx ON o2c.bank_line (company_id, statement_id) WHERE statement_id IS NOT NULL;
+CREATE INDEX bank_line_payment_idx ON o2c.bank_line (company_id, payment_id) WHERE payment_id IS NOT NULL;
+CREATE INDEX bank_line_entry_ref_idx ON o2c.bank_line (company_id, bank_account_id, entry_ref) WHERE entry_ref IS NOT NULL;
+COMMENT ON TABLE o2c.bank_line IS 'One movement on a bank account; a batched entry with details is one line for each detail.';
+COMMENT ON COLUMN o2c.bank_line.statement_id IS 'The first statement that brought the line; null = from import_bank_lines.';
+COMMENT ON COLUMN o2c.bank_line.line_id IS 'Identity within the account: the bank''s reference, or else content and occurrence.';
+COMMENT ON COLUMN o2c.bank_line.amount IS 'In currency; above zero = credit (money in), below = debit.';
+COMMENT ON COLUMN o2c.bank_line.payer_name IS 'The other party: who paid a credit, who received a debit.';
+COMMENT ON COLUMN o2c.bank_line.payer_iban IS 'IBAN of the other party as the bank wrote it, without blanks; not validated.';
+COMMENT ON COLUMN o2c.bank_line.structured_ref IS 'Creditor reference (ISO 11649, national) as given, without blanks.';
+COMMENT ON COLUMN o2c.bank_line.entry_ref IS 'The bank''s reference of the whole entry that this line is a detail of, or is.';
+COMMENT ON COLUMN o2c.bank_line.charges IS 'Charges that the bank took out of the amount, above zero.';
+COMMENT ON COLUMN o2c.bank_line.original_amount IS 'Amount instructed, in original_currency, where the bank gives it.';
+COMMENT ON COLUMN o2c.bank_line.details IS 'Everything else the bank said: ultimate parties, codes, further text.';
+COMMENT ON COLUMN o2c.bank_line.payment_id IS 'The payment posted from this line.';
