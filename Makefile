@@ -35,6 +35,7 @@ FUNCTION_FILES = \
 	\
 	sql/functions/55_payment.sql \
 	\
+	sql/functions/58_template.sql \
 	sql/functions/60_collection.sql \
 	\
 	sql/functions/65_dispatch.sql \
@@ -135,7 +136,7 @@ OBJS_cash =
 
 OBJS_dispatch =
 
-OBJS_documents =
+OBJS_documents = src/documents/template_parse.o src/documents/template_render.o
 
 OBJS = $(OBJS_base) $(OBJS_types) $(OBJS_lifecycle) $(OBJS_credit) \
 	$(OBJS_invoicing) $(OBJS_receivables) $(OBJS_cash) $(OBJS_dispatch) \
