@@ -151,6 +151,20 @@ PG_CPPFLAGS = -Isrc -DO2C_VERSION='"$(EXTVERSION)"' $(shell pkg-config --cflags 
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 SHLIB_LINK = $(shell pkg-config --libs libcurl)
 
+# pg_regress and isolation tests are found by listing their folders.
+REGRESS = $(sort $(notdir $(basename $(wildcard test/sql/*.sql))))
+REGRESS_OPTS = --inputdir=test
+ISOLATION = $(sort $(notdir $(basename $(wildcard test/specs/*.spec))))
+ISOLATION_OPTS = --inputdir=test --outputdir=.
+
+# These prepare what PGXS itself needs, so they come without it.
+COMMANDS = deps check demo demo-stop bench
+ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
+.PHONY: $(COMMANDS)
+$(COMMANDS):
+	@PG_CONFIG='$(PG_CONFIG)' MAKE='$(MAKE)' LAYER='$(LAYER)' FILE='$(FILE)' sh test/$@.sh
+else
+
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
@@ -161,3 +175,5 @@ $(SCRIPT): sql/assemble.sh sql/00_header.sql sql/01_types.sql sql/99_footer.sql 
 	mv $@.tmp $@
 
 $(OBJS): src/o2c.h src/compat.h src/errors.h
+
+endif
