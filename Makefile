@@ -122,7 +122,8 @@ VIEW_FILES = \
 
 OBJS_base = src/order2cash.o src/trigger_frame.o
 
-OBJS_types =
+OBJS_types = src/types/code.o src/types/currency.o src/types/iban.o \
+	src/types/reference.o
 
 OBJS_lifecycle = src/lifecycle/machines.o src/lifecycle/guard.o
 

@@ -17,6 +17,21 @@
 #include "varatt.h"
 #endif
 
+/*
+ * Input functions report bad values softly from 16 on, so that
+ * pg_input_is_valid() works; earlier they raise.
+ */
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
+#define O2C_ERETURN(escontext, value, ...)	ereturn(escontext, value, __VA_ARGS__)
+#else
+#define O2C_ERETURN(escontext, value, ...) \
+	do { \
+		(void) (escontext); \
+		ereport(ERROR, __VA_ARGS__); \
+	} while (0)
+#endif
+
 /* PG_MODULE_MAGIC_EXT names the module and its version from 18 on. */
 #if PG_VERSION_NUM >= 180000
 #define O2C_MODULE_MAGIC \
