@@ -92,6 +92,8 @@ SEED_FILES = \
 	sql/seed/65_dispatch.sql
 
 VIEW_FILES = \
+	sql/views/01_types.sql \
+	\
 	sql/views/10_company.sql \
 	\
 	sql/views/15_party.sql \

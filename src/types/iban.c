@@ -1,6 +1,7 @@
 /*
  * iban.c
- *		The type o2c.iban: ISO 13616, checked by country and modulo 97.
+ *		The type o2c.iban: ISO 13616, checked by country, modulo 97 and, where
+ *		a country has one rule for all banks, by the account's own check digits.
  *
  * What is stored and printed is the electronic form, without blanks;
  * o2c.iban_format() makes the paper form in groups of four.
@@ -63,6 +64,47 @@ FitsStructure(const char *s, const char *structure)
 	return true;
 }
 
+/* One check digit of a Spanish account over ten digits. */
+static char
+SpanishCheck(const char *digits)
+{
+	static const int weights[] = {1, 2, 4, 8, 5, 10, 9, 7, 3, 6};
+	int			sum = 0;
+
+	for (int i = 0; i < 10; i++)
+		sum += (digits[i] - '0') * weights[i];
+	sum = 11 - sum % 11;
+	return sum == 11 ? '0' : sum == 10 ? '1' : '0' + sum;
+}
+
+/*
+ * Whether the account's own check digits fit, in the countries whose banks all
+ * use one published rule: Belgium (two digits modulo 97) and Spain (one digit
+ * over bank and branch, one over the account).
+ */
+static bool
+NationalCheckFits(const char *iban)
+{
+	const char *bban = iban + 4;
+
+	if (memcmp(iban, "BE", 2) == 0)
+	{
+		int			check = CodeMod97(0, bban, 10);
+
+		if (check == 0)
+			check = 97;
+		return bban[10] - '0' == check / 10 && bban[11] - '0' == check % 10;
+	}
+	if (memcmp(iban, "ES", 2) == 0)
+	{
+		char		branch[10] = {'0', '0'};
+
+		memcpy(branch + 2, bban, 8);
+		return bban[8] == SpanishCheck(branch) && bban[9] == SpanishCheck(bban + 10);
+	}
+	return true;
+}
+
 int
 IbanNormalise(const char *s, int len, char *out, CodeFault *fault)
 {
@@ -97,6 +139,12 @@ IbanNormalise(const char *s, int len, char *out, CodeFault *fault)
 	if (out[2] - '0' != check / 10 || out[3] - '0' != check % 10)
 	{
 		fault->detail = "The check digits do not fit the rest.";
+		fault->hint = "A digit is probably mistyped or two are exchanged.";
+		return -1;
+	}
+	if (!NationalCheckFits(out))
+	{
+		fault->detail = "The check digits of the account within it do not fit.";
 		fault->hint = "A digit is probably mistyped or two are exchanged.";
 		return -1;
 	}
