@@ -122,7 +122,7 @@ VIEW_FILES = \
 	\
 	sql/views/90_security.sql
 
-OBJS_base = src/order2cash.o src/trigger_frame.o
+OBJS_base = src/order2cash.o src/trigger_frame.o src/company.o
 
 OBJS_types = src/types/code.o src/types/currency.o src/types/iban.o \
 	src/types/reference.o
@@ -171,7 +171,7 @@ else
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-$(SCRIPT): sql/assemble.sh sql/00_header.sql sql/01_types.sql sql/99_footer.sql \
+$(SCRIPT): sql/assemble.sh sql/00_header.sql sql/01_types.sql sql/02_states.sql sql/99_footer.sql \
 		$(FUNCTION_FILES) $(TABLE_FILES) $(SEED_FILES) $(VIEW_FILES) order2cash.control Makefile
 	sh sql/assemble.sh functions $(FUNCTION_FILES) tables $(TABLE_FILES) \
 		seeds $(SEED_FILES) views $(VIEW_FILES) > $@.tmp

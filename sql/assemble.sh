@@ -18,7 +18,7 @@ emit_step()
 	printf '$o2c_step$)'
 }
 
-cat sql/00_header.sql sql/01_types.sql
+cat sql/00_header.sql sql/01_types.sql sql/02_states.sql
 
 in_steps=
 for word in "$@"

@@ -1,0 +1,205 @@
+-- install(), migrate(), uninstall(), version(): how ordinary tables come and go.
+--
+-- The extension owns code; install() creates tables, triggers, views and roles
+-- as ordinary objects of the caller, so that dump, restore and upgrade treat
+-- them like any table.
+
+CREATE FUNCTION o2c._library_version() RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'o2c_library_version';
+COMMENT ON FUNCTION o2c._library_version() IS 'Version of the loaded shared library.';
+
+CREATE FUNCTION o2c._extension_version() RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$ SELECT e.extversion FROM pg_catalog.pg_extension e WHERE e.extname = 'order2cash' $$;
+COMMENT ON FUNCTION o2c._extension_version() IS 'Version of the extension''s SQL objects.';
+
+CREATE FUNCTION o2c._installed_version() RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  IF pg_catalog.to_regclass('o2c.installation') IS NULL THEN
+    RETURN NULL;
+  END IF;
+  RETURN (SELECT i.tables_version FROM o2c.installation i);
+END $$;
+COMMENT ON FUNCTION o2c._installed_version() IS 'Version of the tables, NULL before install().';
+
+CREATE FUNCTION o2c._run_steps(parts text[]) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+SET client_min_messages = warning
+AS $$
+DECLARE
+  s record;
+BEGIN
+  -- a script is a whole file of the extension, never input
+  FOR s IN SELECT t.script FROM o2c._install_steps() t
+           WHERE t.part = ANY (parts) ORDER BY t.step
+  LOOP
+    EXECUTE s.script;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION o2c._run_steps(text[]) IS 'Execute the install steps of these parts, in order.';
+
+CREATE FUNCTION o2c.install() RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  present text := o2c._installed_version();
+  extension text := o2c._extension_version();
+BEGIN
+  IF present IS NOT NULL THEN
+    RETURN pg_catalog.format('already installed, tables version %s', present);
+  END IF;
+  IF NOT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')
+     OR NOT pg_catalog.has_schema_privilege('o2c', 'CREATE') THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2008',
+      MESSAGE = 'you may not install order2cash in this database',
+      DETAIL = 'install() creates tables in schema o2c and the schema o2c_bi.',
+      HINT = 'Call it as the owner of the database or as a superuser.';
+  END IF;
+  PERFORM o2c._run_steps('{tables,seeds}');
+  INSERT INTO o2c.installation (tables_version) VALUES (extension);
+  PERFORM o2c._run_steps('{views}');
+  RETURN pg_catalog.format('installed, tables version %s', extension);
+END $$;
+COMMENT ON FUNCTION o2c.install() IS
+  'Create the tables, triggers, views and roles of order2cash; again: does nothing. Errors: O2008 when the caller may not.';
+
+CREATE FUNCTION o2c.migrate() RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  present text := o2c._installed_version();
+  target text := o2c._extension_version();
+  step record;
+BEGIN
+  IF present IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2001',
+      MESSAGE = 'order2cash is not installed in this database',
+      HINT = 'Call o2c.install() first.';
+  END IF;
+  PERFORM FROM o2c.installation FOR UPDATE;
+  WHILE present <> target LOOP
+    SELECT s.script, pg_catalog.split_part(s.name, '--', 2) AS to_version INTO step
+    FROM o2c._install_steps() s
+    WHERE s.part = 'migrations' AND pg_catalog.split_part(s.name, '--', 1) = present;
+    IF NOT FOUND THEN
+      RAISE EXCEPTION USING ERRCODE = 'O2001',
+        MESSAGE = pg_catalog.format('there is no way from tables version %s to %s', present, target),
+        HINT = 'Update the extension with ALTER EXTENSION order2cash UPDATE first.';
+    END IF;
+    EXECUTE step.script;
+    present := step.to_version;
+  END LOOP;
+  PERFORM o2c._run_steps('{seeds,views}');
+  UPDATE o2c.installation SET tables_version = target, migrated_at = pg_catalog.now();
+  RETURN pg_catalog.format('tables version %s', target);
+END $$;
+COMMENT ON FUNCTION o2c.migrate() IS
+  'Bring the tables to the extension''s version and replay views, grants and code lists; idempotent. Errors: O2001.';
+
+CREATE FUNCTION o2c.uninstall(drop_data boolean DEFAULT false) RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  companies bigint;
+  views text;
+  tables text;
+BEGIN
+  IF o2c._installed_version() IS NULL THEN
+    RETURN 'not installed';
+  END IF;
+  SELECT pg_catalog.count(*) INTO companies FROM o2c.company;
+  IF companies > 0 AND NOT drop_data THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2007',
+      MESSAGE = 'order2cash still holds business rows',
+      DETAIL = pg_catalog.format('There are %s companies.', companies),
+      HINT = 'Call o2c.uninstall(drop_data => true) to drop them for ever.';
+  END IF;
+  -- only what install() names: a user's own table in the schema stays, and a
+  -- user's own view or foreign key on ours makes the DROP refuse
+  SELECT pg_catalog.string_agg(pg_catalog.format('o2c_bi.%I', m[1]), ', ') INTO views
+  FROM o2c._install_steps() s,
+       pg_catalog.regexp_matches(s.script, 'CREATE OR REPLACE VIEW o2c_bi\.(\w+)', 'g') m
+  WHERE s.part = 'views' AND pg_catalog.to_regclass('o2c_bi.' || m[1]) IS NOT NULL;
+  SELECT pg_catalog.string_agg(pg_catalog.format('o2c.%I', m[1]), ', ') INTO tables
+  FROM o2c._install_steps() s,
+       pg_catalog.regexp_matches(s.script, 'CREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?o2c\.(\w+)', 'g') m
+  WHERE s.part IN ('tables', 'migrations') AND pg_catalog.to_regclass('o2c.' || m[1]) IS NOT NULL;
+  IF views IS NOT NULL THEN
+    EXECUTE 'DROP VIEW ' || views;
+  END IF;
+  EXECUTE 'DROP TABLE ' || tables;
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = pg_catalog.to_regnamespace('o2c_bi')) THEN
+    DROP SCHEMA o2c_bi;
+  END IF;
+  RETURN 'uninstalled; the o2c_ roles stay, they belong to the whole cluster';
+END $$;
+COMMENT ON FUNCTION o2c.uninstall(boolean) IS
+  'Drop what install() made. Refuses (O2007) while companies exist, unless drop_data.';
+
+CREATE FUNCTION o2c.version()
+RETURNS TABLE (library text, extension text, tables text, pg_cron boolean, dispatcher text, warnings text[])
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  hook text;
+  found text[];
+BEGIN
+  library := o2c._library_version();
+  extension := o2c._extension_version();
+  tables := o2c._installed_version();
+  pg_cron := EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE e.extname = 'pg_cron');
+  dispatcher := 'not installed';
+  IF tables IS NOT NULL THEN
+    dispatcher := o2c._dispatcher_state();
+  END IF;
+  warnings := '{}';
+  IF library <> extension OR extension <> tables THEN
+    warnings := warnings || 'versions differ: run ALTER EXTENSION order2cash UPDATE and o2c.migrate()'::text;
+  END IF;
+  IF tables IS NOT NULL THEN
+    -- domains contribute functions named _warnings_<domain>() returning text[]
+    FOR hook IN SELECT p.proname FROM pg_catalog.pg_proc p
+                WHERE p.pronamespace = 'o2c'::pg_catalog.regnamespace AND p.proname LIKE '\_warnings\_%'
+                ORDER BY p.proname
+    LOOP
+      EXECUTE pg_catalog.format('SELECT o2c.%I()', hook) INTO found;
+      warnings := warnings || coalesce(found, '{}');
+    END LOOP;
+  END IF;
+  RETURN NEXT;
+END $$;
+COMMENT ON FUNCTION o2c.version() IS
+  'Versions of library, extension and tables, whether pg_cron is present, the dispatcher''s state and warnings.';
+
+CREATE FUNCTION o2c.distribute() RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  t text;
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE e.extname = 'citus') THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2090',
+      MESSAGE = 'distribute() needs the Citus extension',
+      HINT = 'Add citus to shared_preload_libraries and run CREATE EXTENSION citus; without it nothing has to be distributed.';
+  END IF;
+  FOR t IN SELECT c.relname FROM pg_catalog.pg_class c
+           JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = 'company_id'
+           WHERE c.relnamespace = 'o2c'::pg_catalog.regnamespace AND c.relkind = 'r'
+           ORDER BY (c.relname <> 'company'), c.oid
+  LOOP
+    EXECUTE pg_catalog.format('SELECT public.create_distributed_table(%L, ''company_id'')', 'o2c.' || t);
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION o2c.distribute() IS
+  'Under Citus: distribute every table by company_id. Errors: O2090 without Citus.';

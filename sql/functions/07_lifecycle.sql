@@ -1,0 +1,35 @@
+-- The lifecycles (src/lifecycle) and the triggers that every domain attaches.
+
+CREATE FUNCTION o2c.lifecycle_guard() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_lifecycle_guard';
+COMMENT ON FUNCTION o2c.lifecycle_guard() IS
+  'Row trigger: refuses (O2010) every move of column state that the machine named as its argument does not list.';
+
+CREATE FUNCTION o2c.lifecycle_log() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_lifecycle_log';
+COMMENT ON FUNCTION o2c.lifecycle_log() IS
+  'Statement trigger: writes one o2c.event per document that moved.';
+
+CREATE FUNCTION o2c._lifecycle_event(machine text, from_state text, to_state text) RETURNS text
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'o2c_lifecycle_event';
+COMMENT ON FUNCTION o2c._lifecycle_event(text, text, text) IS
+  'Name of the event that leads from one state to another; NULL when there is none.';
+
+CREATE FUNCTION o2c._lifecycle_moves(OUT machine text, OUT from_state text, OUT event text, OUT to_state text)
+RETURNS SETOF record
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'o2c_lifecycle_moves';
+COMMENT ON FUNCTION o2c._lifecycle_moves() IS 'Every permitted move of every machine.';
+
+CREATE VIEW o2c.lifecycle AS SELECT * FROM o2c._lifecycle_moves();
+COMMENT ON VIEW o2c.lifecycle IS
+  'The lifecycles: machine, from_state (NULL is creation), event, to_state.';
+
+CREATE FUNCTION o2c.append_only() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_append_only';
+COMMENT ON FUNCTION o2c.append_only() IS
+  'Statement trigger: refuses (O2030) UPDATE, DELETE and TRUNCATE, for the owner too.';
+
+CREATE FUNCTION o2c.guard_derived() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_guard_derived';
+COMMENT ON FUNCTION o2c.guard_derived() IS
+  'Row trigger: the columns named as its arguments change (O2030) only through posted entries.';

@@ -1,0 +1,122 @@
+-- Customers: defaults, look-up by the user's code, import in sets.
+
+CREATE FUNCTION o2c._customer_defaults() RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  NEW.currency := (SELECT c.currency FROM o2c.company c WHERE c.company_id = NEW.company_id);
+  IF NEW.currency IS NULL THEN
+    PERFORM o2c._require_company(NEW.company_id);
+  END IF;
+  RETURN NEW;
+END $$;
+COMMENT ON FUNCTION o2c._customer_defaults() IS
+  'Row trigger: a customer without currency takes the company''s.';
+
+CREATE FUNCTION o2c._customer_id(company integer, customer_code text) RETURNS bigint
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  found bigint := (SELECT c.id FROM o2c.customer c WHERE c.company_id = company AND c.code = customer_code);
+BEGIN
+  IF found IS NULL THEN
+    PERFORM o2c._require_company(company);
+    RAISE EXCEPTION USING ERRCODE = 'O2003',
+      MESSAGE = pg_catalog.format('there is no customer "%s"', coalesce(customer_code, 'NULL')),
+      HINT = 'Customers are rows of o2c.customer; o2c.import_customers() brings many.';
+  END IF;
+  RETURN found;
+END $$;
+COMMENT ON FUNCTION o2c._customer_id(integer, text) IS
+  'Id of the customer with the user''s code. Errors: O2002, O2003.';
+
+CREATE FUNCTION o2c.import_customers(company_id integer, source regclass,
+  OUT imported bigint, OUT unchanged bigint, OUT rejected bigint)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  columns constant text[] := '{code,name,country,currency,language,email,phone,iban,credit_limit,payment_term,parent_code}';
+  company_currency o2c.currency;
+BEGIN
+  PERFORM o2c._require_company($1);
+  company_currency := (SELECT c.currency FROM o2c.company c WHERE c.company_id = $1);
+  DROP TABLE IF EXISTS pg_temp.o2c_import;
+  EXECUTE 'CREATE TEMPORARY TABLE o2c_import ON COMMIT DROP AS '
+    || o2c._import_query(source, columns, '{code,name}');
+  ALTER TABLE pg_temp.o2c_import ADD reason text;
+  CREATE INDEX ON pg_temp.o2c_import (code);
+  ANALYZE pg_temp.o2c_import;
+
+  UPDATE pg_temp.o2c_import i SET reason = CASE
+    WHEN i.code IS NULL THEN 'code is missing'
+    WHEN pg_catalog.length(i.code) > 100 THEN 'code is longer than 100 characters'
+    WHEN i.name IS NULL THEN 'name is missing'
+    WHEN pg_catalog.length(i.name) > 300 THEN 'name is longer than 300 characters'
+    WHEN i.country !~ '^[A-Z]{2}$' THEN pg_catalog.format('"%s" is not a country code', i.country)
+    WHEN NOT o2c.is_currency(i.currency) THEN pg_catalog.format('"%s" is not a currency', i.currency)
+    WHEN i.language !~ '^[a-z]{2}(-[A-Z]{2})?$' THEN pg_catalog.format('"%s" is not a language code', i.language)
+    WHEN i.email ~ '[[:cntrl:]]' OR pg_catalog.length(i.email) > 320 THEN 'email has control characters or is too long'
+    WHEN i.phone ~ '[[:cntrl:]]' OR pg_catalog.length(i.phone) > 40 THEN 'phone has control characters or is too long'
+    WHEN NOT o2c.is_iban(i.iban) THEN pg_catalog.format('"%s" is not an IBAN', i.iban)
+    WHEN i.credit_limit IS NOT NULL AND o2c._to_numeric(i.credit_limit) IS NULL
+      THEN pg_catalog.format('credit limit "%s" is not a number', i.credit_limit)
+    WHEN o2c._to_numeric(i.credit_limit) < 0 THEN pg_catalog.format('credit limit %s is negative', i.credit_limit)
+    WHEN NOT o2c.is_amount(o2c._to_numeric(i.credit_limit), coalesce(i.currency::o2c.currency, company_currency))
+      THEN pg_catalog.format('credit limit %s has more decimals than its currency', i.credit_limit)
+    WHEN i.payment_term IS NOT NULL AND NOT EXISTS (SELECT FROM o2c.payment_term t
+           WHERE t.company_id = $1 AND t.code = i.payment_term)
+      THEN pg_catalog.format('there is no payment term "%s"', i.payment_term)
+    WHEN i.parent_code = i.code THEN 'a customer cannot be its own parent'
+    WHEN EXISTS (SELECT FROM pg_temp.o2c_import o WHERE o.code = i.code AND o.row_no < i.row_no
+                 AND o.source_row <> i.source_row)
+      THEN pg_catalog.format('code "%s" stands in an earlier row with other content', i.code)
+    END;
+  -- a parent must exist or come with the same import and be accepted itself
+  LOOP
+    UPDATE pg_temp.o2c_import i SET reason = pg_catalog.format('there is no customer "%s" to be the parent', i.parent_code)
+    WHERE i.reason IS NULL AND i.parent_code IS NOT NULL
+      AND NOT EXISTS (SELECT FROM pg_temp.o2c_import o WHERE o.code = i.parent_code AND o.reason IS NULL)
+      AND NOT EXISTS (SELECT FROM o2c.customer c WHERE c.company_id = $1 AND c.code = i.parent_code);
+    EXIT WHEN NOT FOUND;
+  END LOOP;
+
+  INSERT INTO o2c.import_reject (company_id, import, source_row, reason)
+  SELECT $1, 'import_customers', i.source_row, i.reason
+  FROM pg_temp.o2c_import i WHERE i.reason IS NOT NULL ORDER BY i.row_no;
+  GET DIAGNOSTICS rejected = ROW_COUNT;
+
+  -- a column that the source lacks, or leaves empty, keeps its present value
+  WITH changed AS (
+    INSERT INTO o2c.customer AS c (company_id, code, name, country, currency, language, email, phone,
+                                   iban, credit_limit, payment_term, parent_code)
+    SELECT DISTINCT ON (i.code) $1, i.code, i.name, i.country, coalesce(i.currency::o2c.currency, company_currency),
+           i.language, i.email, i.phone, i.iban::o2c.iban, o2c._to_numeric(i.credit_limit), i.payment_term, i.parent_code
+    FROM pg_temp.o2c_import i WHERE i.reason IS NULL
+    ORDER BY i.code, i.row_no
+    ON CONFLICT ON CONSTRAINT customer_company_id_code_key DO UPDATE SET
+      name = EXCLUDED.name,
+      country = coalesce(EXCLUDED.country, c.country),
+      language = coalesce(EXCLUDED.language, c.language),
+      email = coalesce(EXCLUDED.email, c.email),
+      phone = coalesce(EXCLUDED.phone, c.phone),
+      iban = coalesce(EXCLUDED.iban, c.iban),
+      credit_limit = coalesce(EXCLUDED.credit_limit, c.credit_limit),
+      payment_term = coalesce(EXCLUDED.payment_term, c.payment_term),
+      parent_code = coalesce(EXCLUDED.parent_code, c.parent_code)
+    WHERE (c.name, c.country, c.language, c.email, c.phone, c.iban::text, c.credit_limit, c.payment_term, c.parent_code)
+      IS DISTINCT FROM
+      (EXCLUDED.name, coalesce(EXCLUDED.country, c.country), coalesce(EXCLUDED.language, c.language),
+       coalesce(EXCLUDED.email, c.email), coalesce(EXCLUDED.phone, c.phone), coalesce(EXCLUDED.iban, c.iban)::text,
+       coalesce(EXCLUDED.credit_limit, c.credit_limit), coalesce(EXCLUDED.payment_term, c.payment_term),
+       coalesce(EXCLUDED.parent_code, c.parent_code))
+    RETURNING 1)
+  SELECT pg_catalog.count(*) INTO imported FROM changed;
+  unchanged := (SELECT pg_catalog.count(*) FROM pg_temp.o2c_import) - imported - rejected;
+  DROP TABLE pg_temp.o2c_import;
+END $$;
+COMMENT ON FUNCTION o2c.import_customers(integer, regclass) IS
+  'Insert or update customers by code from the named columns of a table, view or temporary table. Bad rows go to o2c.import_reject with their reason. Errors: O2002, O2006.';

@@ -1,0 +1,97 @@
+-- The subledger: open items, append-only entries, allocations.
+
+CREATE SEQUENCE o2c.open_item_id_seq;
+CREATE TABLE o2c.open_item (
+  company_id integer NOT NULL REFERENCES o2c.company,
+  id bigint NOT NULL DEFAULT pg_catalog.nextval('o2c.open_item_id_seq'),
+  customer_id bigint,
+  kind o2c.item_kind NOT NULL,
+  number text NOT NULL CHECK (number <> ''),
+  instalment integer NOT NULL DEFAULT 1 CHECK (instalment > 0),
+  invoice_id bigint,
+  source_item_id bigint,
+  document_date date NOT NULL CHECK (pg_catalog.isfinite(document_date)),
+  due_date date NOT NULL CHECK (pg_catalog.isfinite(due_date)),
+  currency o2c.currency NOT NULL,
+  amount numeric NOT NULL CHECK (amount <> 0 AND o2c.is_amount(amount, currency)),
+  open_amount numeric NOT NULL DEFAULT 0,
+  structured_ref text,
+  alt_number text,
+  discount_date date CHECK (pg_catalog.isfinite(discount_date)),
+  discount_amount numeric CHECK (discount_amount >= 0 AND o2c.is_amount(discount_amount, currency)),
+  disputed_amount numeric NOT NULL DEFAULT 0 CHECK (disputed_amount >= 0 AND o2c.is_amount(disputed_amount, currency)),
+  created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+  PRIMARY KEY (company_id, id),
+  FOREIGN KEY (company_id, customer_id) REFERENCES o2c.customer (company_id, id),
+  FOREIGN KEY (company_id, invoice_id) REFERENCES o2c.invoice (company_id, id),
+  FOREIGN KEY (company_id, source_item_id) REFERENCES o2c.open_item (company_id, id),
+  -- a debit is never over-applied, nor a credit
+  CONSTRAINT open_item_not_over_applied CHECK
+    (CASE WHEN amount > 0 THEN open_amount >= 0 AND open_amount <= amount
+          ELSE open_amount <= 0 AND open_amount >= amount END),
+  CHECK (customer_id IS NOT NULL OR kind = 'unidentified')
+);
+ALTER SEQUENCE o2c.open_item_id_seq OWNED BY o2c.open_item.id;
+CREATE UNIQUE INDEX open_item_number_key ON o2c.open_item (company_id, number, instalment)
+  WHERE kind IN ('invoice', 'debit_note', 'credit_note', 'opening', 'fee', 'interest');
+CREATE INDEX open_item_open_idx ON o2c.open_item (company_id, customer_id, currency, due_date)
+  INCLUDE (open_amount) WHERE open_amount <> 0;
+CREATE INDEX open_item_invoice_idx ON o2c.open_item (company_id, invoice_id) WHERE invoice_id IS NOT NULL;
+CREATE INDEX open_item_source_idx ON o2c.open_item (company_id, source_item_id) WHERE source_item_id IS NOT NULL;
+CREATE TRIGGER open_item_guard BEFORE UPDATE ON o2c.open_item
+  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('open_amount', 'amount', 'currency', 'customer_id');
+COMMENT ON TABLE o2c.open_item IS 'One instalment, credit note, payment on account or fee: what allocations pair.';
+COMMENT ON COLUMN o2c.open_item.amount IS 'Signed: debits positive, credits negative.';
+COMMENT ON COLUMN o2c.open_item.open_amount IS 'Sum of the item''s ledger entries, kept by their trigger.';
+
+CREATE SEQUENCE o2c.ledger_entry_id_seq;
+CREATE TABLE o2c.ledger_entry (
+  company_id integer NOT NULL,
+  id bigint NOT NULL DEFAULT pg_catalog.nextval('o2c.ledger_entry_id_seq'),
+  item_id bigint NOT NULL,
+  customer_id bigint,
+  currency o2c.currency NOT NULL,
+  due_date date NOT NULL,
+  kind o2c.entry_kind NOT NULL,
+  amount numeric NOT NULL CHECK (amount <> 0 AND o2c.is_amount(amount, currency)),
+  effective_on date NOT NULL CHECK (pg_catalog.isfinite(effective_on)),
+  recorded_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp() CHECK (pg_catalog.isfinite(recorded_at)),
+  allocation_id bigint,
+  PRIMARY KEY (company_id, id)
+);
+ALTER SEQUENCE o2c.ledger_entry_id_seq OWNED BY o2c.ledger_entry.id;
+CREATE INDEX ledger_entry_item_idx ON o2c.ledger_entry (company_id, item_id);
+CREATE INDEX ledger_entry_effective_idx ON o2c.ledger_entry (company_id, effective_on);
+CREATE TRIGGER ledger_entry_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON o2c.ledger_entry
+  FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
+CREATE TRIGGER ledger_entry_post AFTER INSERT ON o2c.ledger_entry
+  REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.post_entries();
+COMMENT ON TABLE o2c.ledger_entry IS 'Append-only: every change of an open item, signed, with its effective date and when it was recorded.';
+
+CREATE SEQUENCE o2c.allocation_id_seq;
+CREATE TABLE o2c.allocation (
+  company_id integer NOT NULL,
+  id bigint NOT NULL DEFAULT pg_catalog.nextval('o2c.allocation_id_seq'),
+  debit_item_id bigint NOT NULL,
+  credit_item_id bigint NOT NULL,
+  currency o2c.currency NOT NULL,
+  amount numeric NOT NULL CHECK (amount <> 0 AND o2c.is_amount(amount, currency)),
+  kind o2c.entry_kind NOT NULL DEFAULT 'application',
+  effective_on date NOT NULL CHECK (pg_catalog.isfinite(effective_on)),
+  recorded_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  reverses_id bigint,
+  reason text,
+  PRIMARY KEY (company_id, id),
+  UNIQUE (company_id, reverses_id),
+  FOREIGN KEY (company_id, reverses_id) REFERENCES o2c.allocation (company_id, id),
+  CHECK ((amount < 0) = (reverses_id IS NOT NULL)),
+  CHECK (debit_item_id <> credit_item_id)
+);
+ALTER SEQUENCE o2c.allocation_id_seq OWNED BY o2c.allocation.id;
+CREATE INDEX allocation_debit_idx ON o2c.allocation (company_id, debit_item_id);
+CREATE INDEX allocation_credit_idx ON o2c.allocation (company_id, credit_item_id);
+CREATE TRIGGER allocation_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON o2c.allocation
+  FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
+CREATE TRIGGER allocation_post AFTER INSERT ON o2c.allocation
+  REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.post_allocations();
+COMMENT ON TABLE o2c.allocation IS 'Append-only: a credit item pays a debit item; a negative amount undoes an earlier allocation.';

@@ -1,0 +1,4 @@
+-- Customers: rights.
+GRANT INSERT, UPDATE ON o2c.customer TO o2c_admin;
+GRANT EXECUTE ON FUNCTION o2c.import_customers TO o2c_admin;
+GRANT EXECUTE ON FUNCTION o2c._customer_id TO o2c_reader, o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
