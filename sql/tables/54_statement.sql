@@ -8,7 +8,7 @@
 
 CREATE SEQUENCE o2c.bank_account_id_seq;
 CREATE TABLE o2c.bank_account (
-  company_id integer NOT NULL REFERENCES o2c.company (id),
+  company_id integer NOT NULL REFERENCES o2c.company,
   id bigint NOT NULL DEFAULT nextval('o2c.bank_account_id_seq'),
   code text NOT NULL CHECK (code <> ''),
   name text,
@@ -34,7 +34,7 @@ COMMENT ON COLUMN o2c.bank_account.last_statement_date IS 'Last day covered by a
 COMMENT ON COLUMN o2c.bank_account.last_balance IS 'Closing balance of that statement, in the account''s currency.';
 
 CREATE TABLE o2c.statement_format (
-  company_id integer NOT NULL REFERENCES o2c.company (id),
+  company_id integer NOT NULL REFERENCES o2c.company,
   code text NOT NULL CHECK (code ~ '^[a-z0-9_.-]+$' AND code NOT IN ('auto', 'camt', 'mt940', 'bai2', 'coda', 'ofx')),
   kind text NOT NULL DEFAULT 'csv' CHECK (kind = 'csv'),
   settings jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(settings) = 'object'),
