@@ -159,8 +159,8 @@ BEGIN
   tables := o2c._installed_version();
   pg_cron := EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE e.extname = 'pg_cron');
   dispatcher := 'not installed';
-  IF tables IS NOT NULL THEN
-    dispatcher := o2c._dispatcher_state();
+  IF tables IS NOT NULL AND pg_catalog.to_regprocedure('o2c._dispatcher_state()') IS NOT NULL THEN
+    EXECUTE 'SELECT o2c._dispatcher_state()' INTO dispatcher;
   END IF;
   warnings := '{}';
   IF library <> extension OR extension <> tables THEN

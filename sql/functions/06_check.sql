@@ -16,6 +16,7 @@ BEGIN
   END IF;
   FOR f IN SELECT p.proname FROM pg_catalog.pg_proc p
            WHERE p.pronamespace = 'o2c'::pg_catalog.regnamespace AND p.proname LIKE '\_check\_%'
+             AND p.proretset AND p.proargtypes[0] = 'integer'::pg_catalog.regtype AND p.pronargs = 1
            ORDER BY p.proname
   LOOP
     RETURN QUERY EXECUTE pg_catalog.format('SELECT * FROM o2c.%I($1)', f) USING company;
