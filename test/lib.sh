@@ -8,6 +8,7 @@ set -eu
 umask 022
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd -P)
+cd /   # the server's user may not be able to stand where we were called
 PG_CONFIG=${PG_CONFIG:-pg_config}
 MAKE=${MAKE:-make}
 unset PGDATABASE PGUSER PGPORT PGHOST PGOPTIONS PGSERVICE PGPASSWORD 2>/dev/null || true
