@@ -12,3 +12,5 @@ BEGIN
   END LOOP;
 END
 $do$;
+
+GRANT SELECT ON o2c.lifecycle TO @extowner@ WITH GRANT OPTION;

@@ -34,15 +34,54 @@ SET client_min_messages = warning
 AS $$
 DECLARE
   s record;
+  state text;
+  message text;
+  detail text;
+  hint text;
 BEGIN
   -- a script is a whole file of the extension, never input
-  FOR s IN SELECT t.script FROM o2c._install_steps() t
+  FOR s IN SELECT t.part, t.name, t.script FROM o2c._install_steps() t
            WHERE t.part = ANY (parts) ORDER BY t.step
   LOOP
     EXECUTE s.script;
   END LOOP;
+EXCEPTION WHEN OTHERS THEN
+  -- again without the context, which would show the whole script
+  GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
+    detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+  RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message, HINT = hint,
+    DETAIL = pg_catalog.concat_ws(' ', nullif(detail, ''), pg_catalog.format('In %s/%s.', s.part, s.name));
 END $$;
 COMMENT ON FUNCTION o2c._run_steps(text[]) IS 'Execute the install steps of these parts, in order.';
+
+CREATE FUNCTION o2c._create_roles() RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  r text;
+  missing text[];
+BEGIN
+  SELECT pg_catalog.array_agg(u) INTO missing
+  FROM pg_catalog.unnest('{o2c_reader,o2c_clerk,o2c_collector,o2c_manager,o2c_admin,o2c_dispatcher}'::text[]) u
+  WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles p WHERE p.rolname = u);
+  IF missing IS NULL THEN
+    RETURN;
+  END IF;
+  IF NOT (SELECT p.rolcreaterole OR p.rolsuper FROM pg_catalog.pg_roles p WHERE p.rolname = current_user) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2008',
+      MESSAGE = 'roles of order2cash are missing and you may not create them',
+      DETAIL = pg_catalog.format('Missing: %s.', pg_catalog.array_to_string(missing, ', ')),
+      HINT = pg_catalog.format('Let a superuser run: %s; then call o2c.install() again.',
+               (SELECT pg_catalog.string_agg('CREATE ROLE ' || m || ' NOLOGIN', '; ')
+                FROM pg_catalog.unnest(missing) m));
+  END IF;
+  FOREACH r IN ARRAY missing LOOP
+    EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', r);
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION o2c._create_roles() IS
+  'Create the o2c_ roles that the cluster lacks. Errors: O2008 when the caller may not.';
 
 CREATE FUNCTION o2c.install() RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -62,6 +101,7 @@ BEGIN
       DETAIL = 'install() creates tables in schema o2c and the schema o2c_bi.',
       HINT = 'Call it as the owner of the database or as a superuser.';
   END IF;
+  PERFORM o2c._create_roles();
   PERFORM o2c._run_steps('{tables,seeds}');
   INSERT INTO o2c.installation (tables_version) VALUES (extension);
   PERFORM o2c._run_steps('{views}');
@@ -97,6 +137,7 @@ BEGIN
     EXECUTE step.script;
     present := step.to_version;
   END LOOP;
+  PERFORM o2c._create_roles();
   PERFORM o2c._run_steps('{seeds,views}');
   UPDATE o2c.installation SET tables_version = target, migrated_at = pg_catalog.now();
   RETURN pg_catalog.format('tables version %s', target);

@@ -181,3 +181,14 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION o2c._sees_company(integer) IS
   'Whether the caller is a member of the company; a function, so that the policy of company_member may ask it.';
+
+CREATE FUNCTION o2c._is_admin() RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT pg_catalog.pg_has_role('o2c_admin', 'member')
+      OR pg_catalog.pg_has_role((SELECT c.relowner FROM pg_catalog.pg_class c
+                                 WHERE c.oid = 'o2c.company'::pg_catalog.regclass), 'member')
+$$;
+COMMENT ON FUNCTION o2c._is_admin() IS
+  'Whether the caller may create companies: a member of o2c_admin or the owner of the tables.';

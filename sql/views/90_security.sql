@@ -38,14 +38,14 @@ CREATE POLICY o2c_own ON o2c.company_member FOR SELECT USING
            AND pg_catalog.pg_has_role(r.oid, 'member')));
 DROP POLICY IF EXISTS o2c_grant ON o2c.company_member;
 CREATE POLICY o2c_grant ON o2c.company_member FOR INSERT
-  WITH CHECK (pg_catalog.pg_has_role('o2c_admin', 'member') AND o2c._sees_company(company_id));
+  WITH CHECK (o2c._is_admin() AND o2c._sees_company(company_id));
 DROP POLICY IF EXISTS o2c_withdraw ON o2c.company_member;
 CREATE POLICY o2c_withdraw ON o2c.company_member FOR DELETE
-  USING (pg_catalog.pg_has_role('o2c_admin', 'member') AND o2c._sees_company(company_id));
+  USING (o2c._is_admin() AND o2c._sees_company(company_id));
 
 DROP POLICY IF EXISTS o2c_create ON o2c.company;
 CREATE POLICY o2c_create ON o2c.company FOR INSERT
-  WITH CHECK (pg_catalog.pg_has_role('o2c_admin', 'member'));
+  WITH CHECK (o2c._is_admin());
 
 GRANT USAGE ON SCHEMA o2c TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
 GRANT USAGE ON SCHEMA o2c_bi TO o2c_reader, o2c_clerk, o2c_collector, o2c_manager, o2c_admin;
