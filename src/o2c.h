@@ -37,6 +37,7 @@ typedef struct TriggerFrame
 	Oid			save_userid;
 	int			save_sec_context;
 	int			guc_level;
+	bool		save_many_rows;
 } TriggerFrame;
 
 extern void TriggerFrameBegin(TriggerFrame *frame, TriggerData *trigdata);

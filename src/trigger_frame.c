@@ -13,8 +13,41 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
+#include "utils/tuplestore.h"
 
 bool		o2c_posting = false;
+
+/*
+ * A plan that is kept must not be one made for another size of work: planned
+ * over an empty table it would scan it for ever after, planned for a million
+ * rows it would hash the table for one.  So few rows use a kept plan that goes
+ * by index and nested loops, and many rows are planned afresh, which costs
+ * nothing beside their work.
+ */
+#define KEPT_PLAN_ROWS 256
+
+static bool many_rows = false;
+
+/* Change a setting until the frame ends. */
+static void
+FrameSetting(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/* Rows in the statement's transition tables. */
+static int64
+TransitionRows(TriggerData *trigdata)
+{
+	int64		rows = 0;
+
+	if (trigdata->tg_newtable != NULL)
+		rows = tuplestore_tuple_count(trigdata->tg_newtable);
+	if (trigdata->tg_oldtable != NULL)
+		rows = Max(rows, tuplestore_tuple_count(trigdata->tg_oldtable));
+	return rows;
+}
 
 /* Open the frame; must be paired with TriggerFrameEnd on success. */
 void
@@ -22,10 +55,17 @@ TriggerFrameBegin(TriggerFrame *frame, TriggerData *trigdata)
 {
 	int			rc;
 
+	frame->save_many_rows = many_rows;
+	many_rows = TransitionRows(trigdata) > KEPT_PLAN_ROWS;
+
 	frame->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, o2c, pg_temp",
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	FrameSetting("search_path", "pg_catalog, o2c, pg_temp");
+	if (!many_rows)
+	{
+		FrameSetting("enable_seqscan", "off");
+		FrameSetting("enable_hashjoin", "off");
+		FrameSetting("enable_mergejoin", "off");
+	}
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
@@ -49,17 +89,13 @@ TriggerFrameEnd(TriggerFrame *frame)
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "could not finish SPI");
 	AtEOXact_GUC(true, frame->guc_level);
+	many_rows = frame->save_many_rows;
 }
 
-/*
- * Execute a kept plan, preparing it on first use; returns SPI_processed.
- * "expected" is the SPI result code that the statement must give.
- */
-int
-KeptPlanExecute(KeptPlan *kept, Datum *args, const char *nulls, int expected)
+/* Execute the kept plan, preparing it on first use; returns SPI's result code. */
+static int
+ExecuteKept(KeptPlan *kept, Datum *args, const char *nulls)
 {
-	int			rc;
-
 	if (kept->plan == NULL)
 	{
 		SPIPlanPtr	plan = SPI_prepare(kept->sql, kept->nargs, kept->argtypes);
@@ -72,7 +108,24 @@ KeptPlanExecute(KeptPlan *kept, Datum *args, const char *nulls, int expected)
 		kept->plan = plan;
 	}
 
-	rc = SPI_execute_plan(kept->plan, args, nulls, false, 0);
+	return SPI_execute_plan(kept->plan, args, nulls, false, 0);
+}
+
+/*
+ * Execute a statement of a trigger; returns SPI_processed.  "expected" is the
+ * SPI result code that it must give.
+ */
+int
+KeptPlanExecute(KeptPlan *kept, Datum *args, const char *nulls, int expected)
+{
+	int			rc;
+
+	if (many_rows)
+		rc = SPI_execute_with_args(kept->sql, kept->nargs, kept->argtypes,
+								   args, nulls, false, 0);
+	else
+		rc = ExecuteKept(kept, args, nulls);
+
 	if (rc != expected)
 		elog(ERROR, "unexpected result of \"%s\": %s", kept->sql,
 			 SPI_result_code_string(rc));
