@@ -76,6 +76,7 @@ TABLE_FILES = \
 	\
 	sql/tables/55_payment.sql \
 	\
+	sql/tables/58_template.sql \
 	sql/tables/60_collection.sql \
 	\
 	sql/tables/65_dispatch.sql \
@@ -89,6 +90,9 @@ TABLE_FILES = \
 SEED_FILES = \
 	sql/seed/10_company.sql \
 	\
+	sql/seed/58_template_kind.sql \
+	sql/seed/58_template_dunning.sql \
+	sql/seed/58_template_event.sql \
 	sql/seed/65_dispatch.sql
 
 VIEW_FILES = \
@@ -112,6 +116,7 @@ VIEW_FILES = \
 	\
 	sql/views/55_payment.sql \
 	\
+	sql/views/58_template.sql \
 	sql/views/60_collection.sql \
 	\
 	sql/views/65_dispatch.sql \
@@ -139,7 +144,7 @@ OBJS_cash =
 
 OBJS_dispatch =
 
-OBJS_documents = src/documents/template_parse.o src/documents/template_render.o
+OBJS_documents = src/documents/format.o src/documents/template_parse.o src/documents/template_render.o
 
 OBJS = $(OBJS_base) $(OBJS_types) $(OBJS_lifecycle) $(OBJS_credit) \
 	$(OBJS_invoicing) $(OBJS_receivables) $(OBJS_cash) $(OBJS_dispatch) \
