@@ -16,6 +16,7 @@ FUNCTION_FILES = \
 	sql/functions/07_lifecycle.sql \
 	\
 	sql/functions/10_company.sql \
+	sql/functions/12_calendar.sql \
 	\
 	sql/functions/15_party.sql \
 	\
@@ -53,6 +54,7 @@ TABLE_FILES = \
 	sql/tables/10_company.sql \
 	\
 	sql/tables/12_term.sql \
+	sql/tables/12_calendar.sql \
 	\
 	sql/tables/13_tax.sql \
 	\
@@ -99,6 +101,7 @@ VIEW_FILES = \
 	sql/views/01_types.sql \
 	\
 	sql/views/10_company.sql \
+	sql/views/12_calendar.sql \
 	\
 	sql/views/15_party.sql \
 	\
