@@ -40,6 +40,7 @@ FUNCTION_FILES = \
 	sql/functions/60_collection.sql \
 	\
 	sql/functions/65_dispatch.sql \
+	sql/functions/66_worker.sql \
 	\
 	sql/functions/70_dispute.sql \
 	\
@@ -145,7 +146,8 @@ OBJS_receivables = src/receivables/append_only.o src/receivables/posting.o
 
 OBJS_cash =
 
-OBJS_dispatch =
+OBJS_dispatch = src/dispatch/outbox.o src/dispatch/address.o src/dispatch/hosts.o \
+	src/dispatch/control.o src/dispatch/launcher.o
 
 OBJS_documents = src/documents/format.o src/documents/template_parse.o src/documents/template_render.o
 
