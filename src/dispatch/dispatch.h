@@ -21,6 +21,8 @@
 
 #include "o2c.h"
 
+#include <sys/socket.h>
+
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "utils/timestamp.h"

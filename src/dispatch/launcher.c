@@ -10,8 +10,11 @@
  */
 #include "o2c.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
-#include "commands/dbcommands.h"
+#include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -137,18 +140,32 @@ ServedDatabases(MemoryContext context, Oid *oids)
 
 	StartTransactionCommand();
 	copy = pstrdup(o2c_databases ? o2c_databases : "");
-	if (SplitGUCList(copy, ',', &names))
+	if (SplitGUCList(copy, ',', &names) && names != NIL)
 	{
-		foreach(lc, names)
-		{
-			Oid			oid = get_database_oid((char *) lfirst(lc), true);
-			bool		seen = false;
+		Relation	rel = table_open(DatabaseRelationId, AccessShareLock);
+		SysScanDesc scan;
+		HeapTuple	tup;
 
-			for (int i = 0; i < n; i++)
-				seen |= oids[i] == oid;
-			if (OidIsValid(oid) && !seen && n < DISPATCH_MAX_DATABASES)
-				oids[n++] = oid;
+		/* a heap scan: without a database there are no indexes to use */
+		scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+		while (HeapTupleIsValid(tup = systable_getnext(scan)))
+		{
+			Form_pg_database db = (Form_pg_database) GETSTRUCT(tup);
+
+			if (!db->datallowconn)
+				continue;
+			foreach(lc, names)
+			{
+				if (strcmp((char *) lfirst(lc), NameStr(db->datname)) == 0 &&
+					n < DISPATCH_MAX_DATABASES)
+				{
+					oids[n++] = db->oid;
+					break;
+				}
+			}
 		}
+		systable_endscan(scan);
+		table_close(rel, AccessShareLock);
 	}
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(context);

@@ -81,7 +81,7 @@ o2c_dispatch_wake(PG_FUNCTION_ARGS)
 
 /* The first row of the last SPI result, as text; NULL for SQL NULL. */
 static char *
-Result(int column)
+ResultText(int column)
 {
 	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
 }
@@ -112,11 +112,11 @@ o2c_dispatch_message_queued(PG_FUNCTION_ARGS)
 	args[0] = Int32GetDatum(o2c_message_max_size * 1024);
 	if (KeptPlanExecute(&first_bad, args, NULL, SPI_OK_SELECT) > 0)
 	{
-		char	   *code = Result(2);
-		char	   *kind = Result(3);
-		char	   *recipient = Result(4);
+		char	   *code = ResultText(2);
+		char	   *kind = ResultText(3);
+		char	   *recipient = ResultText(4);
 
-		if (strcmp(Result(5), "f") != 0)
+		if (strcmp(ResultText(5), "f") != 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_O2C_CHANNEL),
 					 errmsg("message for channel \"%s\" is too large", code),
@@ -162,8 +162,8 @@ o2c_dispatch_message_attached(PG_FUNCTION_ARGS)
 	args[0] = Int32GetDatum(o2c_message_max_size * 1024);
 	if (KeptPlanExecute(&first_bad, args, NULL, SPI_OK_SELECT) > 0)
 	{
-		char	   *id = Result(1);
-		char	   *state = Result(2);
+		char	   *id = ResultText(1);
+		char	   *state = ResultText(2);
 
 		if (strcmp(state, "queued") != 0)
 			ereport(ERROR,
