@@ -22,7 +22,7 @@ FUNCTION_FILES = \
 	\
 	sql/functions/20_catalog.sql \
 	\
-	sql/functions/30_order.sql \
+	sql/functions/30_order.sql sql/functions/32_order_import.sql \
 	\
 	sql/functions/35_credit.sql \
 	\
@@ -105,6 +105,8 @@ VIEW_FILES = \
 	sql/views/12_calendar.sql \
 	\
 	sql/views/15_party.sql \
+	\
+	sql/views/20_catalog.sql \
 	\
 	sql/views/30_order.sql \
 	\

@@ -1,0 +1,294 @@
+-- Fulfilment: pick, pack, ship, deliver, return.
+
+CREATE FUNCTION o2c._wanted_lines(company integer, wanted_order bigint, lines jsonb)
+RETURNS TABLE (order_line_id bigint, quantity numeric)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  bad record;
+BEGIN
+  IF lines IS NULL THEN
+    RETURN QUERY SELECT l.id, l.quantity - l.cancelled - l.picked FROM o2c.sales_order_line l
+      WHERE l.company_id = company AND l.order_id = wanted_order AND l.quantity - l.cancelled - l.picked > 0
+      ORDER BY l.line_no;
+    RETURN;
+  END IF;
+  IF pg_catalog.jsonb_typeof(lines) <> 'array' OR pg_catalog.jsonb_array_length(lines) = 0 THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'lines must be a JSON array that is not empty',
+      HINT = 'Pass [{"line": 1, "quantity": 2}] or [{"product": "SKU", "quantity": 2}], or NULL for all that is open.';
+  END IF;
+  SELECT r.* INTO bad FROM (
+    SELECT e.n, CASE
+      WHEN pg_catalog.jsonb_typeof(e.e) <> 'object' THEN 'is not an object'
+      WHEN e.e ->> 'line' IS NULL AND e.e ->> 'product' IS NULL THEN 'names neither line nor product'
+      WHEN e.e ->> 'quantity' IS NOT NULL AND (coalesce(o2c._to_numeric(e.e ->> 'quantity') <= 0, true)
+           OR NOT o2c.is_quantity(o2c._to_numeric(e.e ->> 'quantity')))
+        THEN pg_catalog.format('has quantity %s; it must be a number greater than zero', e.e -> 'quantity')
+      WHEN pg_catalog.count(l.id) = 0 THEN pg_catalog.format('is not on the order: %s', coalesce(e.e ->> 'line', e.e ->> 'product'))
+      WHEN pg_catalog.count(l.id) > 1 THEN pg_catalog.format('is ambiguous: the order has %s lines of product "%s"',
+           pg_catalog.count(l.id), e.e ->> 'product')
+      END AS why
+    FROM pg_catalog.jsonb_array_elements(lines) WITH ORDINALITY e(e, n)
+    LEFT JOIN (SELECT l.id, l.line_no, p.code FROM o2c.sales_order_line l
+               JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id
+               WHERE l.company_id = company AND l.order_id = wanted_order) l
+      ON CASE WHEN e.e ->> 'line' IS NOT NULL THEN l.line_no::text = e.e ->> 'line' ELSE l.code = e.e ->> 'product' END
+    GROUP BY e.n, e.e) r
+  WHERE r.why IS NOT NULL ORDER BY r.n LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('line %s %s', bad.n, bad.why),
+      HINT = 'Pass [{"line": 1, "quantity": 2}] or [{"product": "SKU", "quantity": 2}].';
+  END IF;
+  RETURN QUERY
+    SELECT l.id, pg_catalog.sum(coalesce(o2c._to_numeric(e ->> 'quantity'), l.quantity - l.cancelled - l.picked))
+    FROM pg_catalog.jsonb_array_elements(lines) e
+    JOIN o2c.sales_order_line l ON l.company_id = company AND l.order_id = wanted_order
+    JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id
+    WHERE CASE WHEN e ->> 'line' IS NOT NULL THEN l.line_no::text = e ->> 'line' ELSE p.code = e ->> 'product' END
+    GROUP BY l.id;
+END $$;
+COMMENT ON FUNCTION o2c._wanted_lines(integer, bigint, jsonb) IS
+  'Order lines and quantities that a caller names by line or product, or all that is not yet picked. Errors: O2004.';
+
+CREATE FUNCTION o2c._blocked_by(company integer, wanted_order bigint, step text) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT pg_catalog.string_agg(h.reason, ', ' ORDER BY h.id) FROM o2c.hold h
+  WHERE h.company_id = company AND h.order_id = wanted_order AND h.released_at IS NULL
+    AND step = ANY (h.blocks) AND (h.expires_at IS NULL OR h.expires_at > pg_catalog.now())
+$$;
+COMMENT ON FUNCTION o2c._blocked_by(integer, bigint, text) IS 'Reasons of the open holds that block a step of an order; NULL when none.';
+
+CREATE FUNCTION o2c.pick_order(company_id integer, order_id bigint, lines jsonb DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  label text := o2c._order_label($1, $2);
+  present o2c.order_state;
+  blocked text;
+  over record;
+  new_id bigint;
+BEGIN
+  SELECT s.state INTO present FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
+  IF present NOT IN ('confirmed', 'fulfilling') THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2010',
+      MESSAGE = pg_catalog.format('order %s is %s and cannot be picked', label, present),
+      HINT = 'Only confirmed orders are picked and shipped; see o2c.confirm_order().';
+  END IF;
+  blocked := o2c._blocked_by($1, $2, 'pick');
+  IF blocked IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2011',
+      MESSAGE = pg_catalog.format('order %s is on hold: %s', label, blocked),
+      HINT = 'Release it with o2c.release_order().';
+  END IF;
+  PERFORM FROM o2c.sales_order_line l WHERE l.company_id = $1 AND l.order_id = $2 ORDER BY l.id FOR NO KEY UPDATE;
+  SELECT l.line_no, w.quantity, l.quantity - l.cancelled - l.picked AS open INTO over
+  FROM o2c._wanted_lines($1, $2, $3) w JOIN o2c.sales_order_line l ON l.company_id = $1 AND l.id = w.order_line_id
+  WHERE w.quantity > l.quantity - l.cancelled - l.picked OR w.quantity <= 0 ORDER BY l.line_no LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2012',
+      MESSAGE = pg_catalog.format('order %s line %s: %s wanted, %s open', label, over.line_no, over.quantity, over.open);
+  END IF;
+  new_id := pg_catalog.nextval('o2c.shipment_id_seq');
+  INSERT INTO o2c.shipment (company_id, id, order_id) VALUES ($1, new_id, $2);
+  INSERT INTO o2c.shipment_line (company_id, shipment_id, order_line_id, quantity)
+  SELECT $1, new_id, w.order_line_id, w.quantity FROM o2c._wanted_lines($1, $2, $3) w;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2012', MESSAGE = pg_catalog.format('order %s has nothing open to pick', label);
+  END IF;
+  UPDATE o2c.sales_order_line l SET picked = l.picked + w.quantity
+  FROM o2c.shipment_line w WHERE w.company_id = $1 AND w.shipment_id = new_id AND l.company_id = $1 AND l.id = w.order_line_id;
+  UPDATE o2c.shipment h SET state = 'picked' WHERE h.company_id = $1 AND h.id = new_id;
+  RETURN new_id;
+END $$;
+COMMENT ON FUNCTION o2c.pick_order(integer, bigint, jsonb) IS
+  'Pick goods of a confirmed order into a new shipment: lines by "line" or "product" with "quantity", or all that is open. Returns the shipment. Errors: O2002, O2003, O2004, O2010, O2011, O2012.';
+
+CREATE FUNCTION o2c.pack_order(company_id integer, order_id bigint, lines jsonb DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  label text := o2c._order_label($1, $2);
+  target bigint;
+BEGIN
+  PERFORM FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
+  target := (SELECT h.id FROM o2c.shipment h WHERE h.company_id = $1 AND h.order_id = $2 AND h.state = 'picked'
+             ORDER BY h.id LIMIT 1);
+  IF target IS NULL OR lines IS NOT NULL THEN
+    target := o2c.pick_order($1, $2, $3);
+  END IF;
+  UPDATE o2c.shipment h SET state = 'packed' WHERE h.company_id = $1 AND h.id = target;
+  RETURN target;
+END $$;
+COMMENT ON FUNCTION o2c.pack_order(integer, bigint, jsonb) IS
+  'Pack the oldest picked shipment of an order, or pick the given lines first. Returns the shipment. Errors: as pick_order().';
+
+CREATE FUNCTION o2c.ship_order(company_id integer, order_id bigint, lines jsonb DEFAULT NULL, shipped_on date DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  label text := o2c._order_label($1, $2);
+  on_date date := coalesce($4, o2c.today($1));
+  present o2c.order_state;
+  blocked text;
+  target bigint;
+  short record;
+BEGIN
+  IF NOT pg_catalog.isfinite(on_date) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'the date of a shipment must be finite';
+  END IF;
+  SELECT s.state INTO present FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
+  blocked := o2c._blocked_by($1, $2, 'ship');
+  IF blocked IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2011',
+      MESSAGE = pg_catalog.format('order %s is on hold: %s', label, blocked),
+      HINT = 'Release it with o2c.release_order().';
+  END IF;
+  IF $3 IS NULL THEN
+    target := (SELECT h.id FROM o2c.shipment h WHERE h.company_id = $1 AND h.order_id = $2
+               AND h.state IN ('planned', 'picked', 'packed') ORDER BY h.id LIMIT 1);
+  END IF;
+  IF target IS NULL THEN
+    target := o2c.pick_order($1, $2, $3);
+  END IF;
+  PERFORM FROM o2c.sales_order_line l WHERE l.company_id = $1 AND l.order_id = $2 ORDER BY l.id FOR NO KEY UPDATE;
+  UPDATE o2c.shipment h SET state = 'picked' WHERE h.company_id = $1 AND h.id = target AND h.state = 'planned';
+  UPDATE o2c.shipment h SET state = 'packed' WHERE h.company_id = $1 AND h.id = target AND h.state = 'picked';
+  UPDATE o2c.shipment h SET state = 'shipped', shipped_on = on_date WHERE h.company_id = $1 AND h.id = target;
+  -- goods leave the stock, what was reserved of them first
+  SELECT p.code, w.quantity, k.on_hand, k.reserved INTO short
+  FROM (SELECT l.product_id, pg_catalog.sum(w.quantity) AS quantity, pg_catalog.sum(least(l.reserved, w.quantity)) AS was_reserved
+        FROM o2c.shipment_line w JOIN o2c.sales_order_line l ON l.company_id = $1 AND l.id = w.order_line_id
+        WHERE w.company_id = $1 AND w.shipment_id = target GROUP BY 1) w
+  JOIN o2c.product p ON p.company_id = $1 AND p.id = w.product_id AND p.stocked
+  LEFT JOIN o2c.stock k ON k.company_id = $1 AND k.product_id = w.product_id
+    AND k.warehouse = (SELECT s.warehouse FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2)
+  WHERE w.quantity - w.was_reserved > coalesce(k.on_hand - k.reserved, 0) LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2013',
+      MESSAGE = pg_catalog.format('not enough stock of product "%s" to ship order %s', short.code, label),
+      DETAIL = pg_catalog.format('%s are to be shipped, %s are on hand, of which orders have reserved %s.',
+                                 short.quantity, coalesce(short.on_hand, 0), coalesce(short.reserved, 0));
+  END IF;
+  UPDATE o2c.stock k SET on_hand = k.on_hand - w.quantity, reserved = k.reserved - w.was_reserved
+  FROM (SELECT l.product_id, pg_catalog.sum(w.quantity) AS quantity, pg_catalog.sum(least(l.reserved, w.quantity)) AS was_reserved
+        FROM o2c.shipment_line w JOIN o2c.sales_order_line l ON l.company_id = $1 AND l.id = w.order_line_id
+        JOIN o2c.product p ON p.company_id = $1 AND p.id = l.product_id AND p.stocked
+        WHERE w.company_id = $1 AND w.shipment_id = target GROUP BY 1) w,
+       o2c.sales_order s
+  WHERE s.company_id = $1 AND s.id = $2 AND k.company_id = $1 AND k.product_id = w.product_id AND k.warehouse = s.warehouse;
+  UPDATE o2c.sales_order_line l SET shipped = l.shipped + w.quantity, reserved = l.reserved - least(l.reserved, w.quantity)
+  FROM o2c.shipment_line w WHERE w.company_id = $1 AND w.shipment_id = target AND l.company_id = $1 AND l.id = w.order_line_id;
+  UPDATE o2c.sales_order s
+  SET state = CASE WHEN NOT EXISTS (SELECT FROM o2c.sales_order_line l WHERE l.company_id = $1 AND l.order_id = $2
+                                    AND l.shipped + l.cancelled < l.quantity)
+              THEN 'fulfilled'::o2c.order_state ELSE 'fulfilling' END
+  WHERE s.company_id = $1 AND s.id = $2;
+  RETURN target;
+END $$;
+COMMENT ON FUNCTION o2c.ship_order(integer, bigint, jsonb, date) IS
+  'Ship goods of a confirmed order: what was picked, or the given lines, or all that is open. Returns the shipment. Errors: O2002, O2003, O2004, O2010, O2011 (hold), O2012 (quantity), O2013 (stock).';
+
+CREATE FUNCTION o2c.deliver_shipment(company_id integer, shipment_id bigint, delivered_on date DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  h record;
+  on_date date := coalesce($3, o2c.today($1));
+BEGIN
+  SELECT s.* INTO h FROM o2c.shipment s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no shipment %s', coalesce($2::text, 'NULL'));
+  END IF;
+  IF h.state = 'delivered' AND ($3 IS NULL OR h.delivered_on = $3) THEN
+    RETURN 'delivered';
+  END IF;
+  IF NOT pg_catalog.isfinite(on_date) OR on_date < h.shipped_on THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2044',
+      MESSAGE = pg_catalog.format('shipment %s left on %s and cannot arrive on %s', $2, h.shipped_on, on_date);
+  END IF;
+  UPDATE o2c.shipment s SET state = 'delivered', delivered_on = on_date WHERE s.company_id = $1 AND s.id = $2;
+  RETURN 'delivered';
+END $$;
+COMMENT ON FUNCTION o2c.deliver_shipment(integer, bigint, date) IS
+  'Note that a shipment arrived. Errors: O2002, O2003, O2010, O2044 (before it left).';
+
+CREATE FUNCTION o2c.return_goods(company_id integer, shipment_id bigint, lines jsonb DEFAULT NULL, reason text DEFAULT NULL,
+  restock boolean DEFAULT true)
+RETURNS numeric
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  h record;
+  over record;
+  total numeric;
+BEGIN
+  PERFORM FROM o2c.sales_order s JOIN o2c.shipment t ON t.company_id = s.company_id AND t.order_id = s.id
+  WHERE t.company_id = $1 AND t.id = $2 FOR NO KEY UPDATE OF s;
+  SELECT s.*, o.warehouse INTO h FROM o2c.shipment s JOIN o2c.sales_order o ON o.company_id = s.company_id AND o.id = s.order_id
+  WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE OF s;
+  IF NOT FOUND THEN
+    PERFORM o2c._require_company($1);
+    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no shipment %s', coalesce($2::text, 'NULL'));
+  END IF;
+  IF h.state NOT IN ('shipped', 'delivered') THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2010', MESSAGE = pg_catalog.format('shipment %s is %s; nothing of it can come back', $2, h.state);
+  END IF;
+  IF $3 IS NOT NULL THEN
+    -- checks the shape and that every line is on the order
+    PERFORM FROM o2c._wanted_lines($1, h.order_id, $3);
+  END IF;
+  CREATE TEMPORARY TABLE IF NOT EXISTS o2c_return (line_id bigint, order_line_id bigint, quantity numeric) ON COMMIT DROP;
+  TRUNCATE pg_temp.o2c_return;
+  INSERT INTO pg_temp.o2c_return
+  SELECT w.id, w.order_line_id, CASE WHEN $3 IS NULL THEN w.quantity - w.returned ELSE e.quantity END
+  FROM o2c.shipment_line w
+  JOIN o2c.sales_order_line l ON l.company_id = $1 AND l.id = w.order_line_id
+  JOIN o2c.product p ON p.company_id = $1 AND p.id = l.product_id
+  LEFT JOIN LATERAL (SELECT pg_catalog.sum(coalesce(o2c._to_numeric(j ->> 'quantity'), w.quantity - w.returned)) AS quantity
+        FROM pg_catalog.jsonb_array_elements($3) j
+        WHERE CASE WHEN j ->> 'line' IS NOT NULL THEN l.line_no::text = j ->> 'line' ELSE p.code = j ->> 'product' END) e ON true
+  WHERE w.company_id = $1 AND w.shipment_id = $2 AND CASE WHEN $3 IS NULL THEN w.quantity > w.returned ELSE e.quantity IS NOT NULL END;
+  SELECT l.line_no, r.quantity, w.quantity - w.returned AS open INTO over
+  FROM pg_temp.o2c_return r JOIN o2c.shipment_line w ON w.company_id = $1 AND w.id = r.line_id
+  JOIN o2c.sales_order_line l ON l.company_id = $1 AND l.id = r.order_line_id
+  WHERE r.quantity > w.quantity - w.returned ORDER BY l.line_no LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2012',
+      MESSAGE = pg_catalog.format('shipment %s line %s: %s come back, %s were shipped and not returned', $2, over.line_no, over.quantity, over.open);
+  END IF;
+  total := (SELECT pg_catalog.sum(r.quantity) FROM pg_temp.o2c_return r);
+  IF coalesce(total, 0) <= 0 THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2012', MESSAGE = pg_catalog.format('shipment %s has nothing that could come back', $2);
+  END IF;
+  UPDATE o2c.shipment_line w SET returned = w.returned + r.quantity
+  FROM pg_temp.o2c_return r WHERE w.company_id = $1 AND w.id = r.line_id;
+  UPDATE o2c.sales_order_line l SET returned = l.returned + r.quantity
+  FROM pg_temp.o2c_return r WHERE l.company_id = $1 AND l.id = r.order_line_id;
+  IF restock THEN
+    UPDATE o2c.stock k SET on_hand = k.on_hand + d.quantity
+    FROM (SELECT l.product_id, pg_catalog.sum(r.quantity) AS quantity FROM pg_temp.o2c_return r
+          JOIN o2c.sales_order_line l ON l.company_id = $1 AND l.id = r.order_line_id GROUP BY 1) d
+    WHERE k.company_id = $1 AND k.product_id = d.product_id AND k.warehouse = h.warehouse;
+  END IF;
+  INSERT INTO o2c.event (company_id, entity, entity_id, event, reason, data)
+  SELECT $1, 'shipment', $2, 'return', $4, pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('order_line_id', r.order_line_id, 'quantity', r.quantity))
+  FROM pg_temp.o2c_return r;
+  RETURN total;
+END $$;
+COMMENT ON FUNCTION o2c.return_goods(integer, bigint, jsonb, text, boolean) IS
+  'Take goods of a shipment back: given lines or everything; back on stock unless restock is false. Returns the quantity. Errors: O2002, O2003, O2004, O2010, O2012.';

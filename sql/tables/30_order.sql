@@ -10,14 +10,20 @@ CREATE TABLE o2c.sales_order (
   currency o2c.currency NOT NULL,
   total_amount numeric NOT NULL DEFAULT 0 CHECK (total_amount >= 0 AND o2c.is_amount(total_amount, currency)),
   ordered_on date NOT NULL CHECK (pg_catalog.isfinite(ordered_on)),
+  promised_on date CHECK (pg_catalog.isfinite(promised_on)),
   customer_reference text,
+  warehouse text NOT NULL DEFAULT 'main',
+  version integer NOT NULL DEFAULT 1 CHECK (version > 0),
+  content_key text,
   created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
   PRIMARY KEY (company_id, id),
   UNIQUE (company_id, code),
-  FOREIGN KEY (company_id, customer_id) REFERENCES o2c.customer (company_id, id)
+  FOREIGN KEY (company_id, customer_id) REFERENCES o2c.customer (company_id, id),
+  FOREIGN KEY (company_id, warehouse) REFERENCES o2c.warehouse (company_id, code)
 );
 ALTER SEQUENCE o2c.sales_order_id_seq OWNED BY o2c.sales_order.id;
 CREATE INDEX sales_order_customer_idx ON o2c.sales_order (company_id, customer_id);
+CREATE INDEX sales_order_warehouse_idx ON o2c.sales_order (company_id, warehouse);
 CREATE INDEX sales_order_state_idx ON o2c.sales_order (company_id, state) WHERE state NOT IN ('closed', 'cancelled');
 CREATE TRIGGER sales_order_lifecycle BEFORE INSERT OR UPDATE ON o2c.sales_order
   FOR EACH ROW EXECUTE FUNCTION o2c.lifecycle_guard('order');
@@ -28,6 +34,9 @@ CREATE TRIGGER sales_order_log_update AFTER UPDATE ON o2c.sales_order
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.lifecycle_log('order');
 COMMENT ON TABLE o2c.sales_order IS 'A customer''s order; progress stands on its lines.';
 COMMENT ON COLUMN o2c.sales_order.total_amount IS 'Sum of the lines'' net amounts, before tax.';
+COMMENT ON COLUMN o2c.sales_order.promised_on IS 'Date promised to the customer; the oldest promise is served first.';
+COMMENT ON COLUMN o2c.sales_order.version IS 'Counts amendments; earlier versions stand in o2c.order_version.';
+COMMENT ON COLUMN o2c.sales_order.content_key IS 'Digest of what was ordered: a repeated call with the same content finds the same order.';
 
 CREATE SEQUENCE o2c.sales_order_line_id_seq;
 CREATE TABLE o2c.sales_order_line (
@@ -43,7 +52,9 @@ CREATE TABLE o2c.sales_order_line (
   currency o2c.currency NOT NULL,
   net_amount numeric NOT NULL CHECK (net_amount >= 0 AND o2c.is_amount(net_amount, currency)),
   tax_category text NOT NULL DEFAULT 'S',
+  cancelled numeric NOT NULL DEFAULT 0 CHECK (cancelled >= 0 AND o2c.is_quantity(cancelled)),
   reserved numeric NOT NULL DEFAULT 0 CHECK (reserved >= 0 AND o2c.is_quantity(reserved)),
+  picked numeric NOT NULL DEFAULT 0 CHECK (picked >= 0 AND o2c.is_quantity(picked)),
   shipped numeric NOT NULL DEFAULT 0 CHECK (shipped >= 0 AND o2c.is_quantity(shipped)),
   returned numeric NOT NULL DEFAULT 0 CHECK (returned >= 0 AND o2c.is_quantity(returned)),
   invoiced numeric NOT NULL DEFAULT 0 CHECK (invoiced >= 0 AND o2c.is_quantity(invoiced)),
@@ -51,21 +62,31 @@ CREATE TABLE o2c.sales_order_line (
   UNIQUE (company_id, order_id, line_no),
   FOREIGN KEY (company_id, order_id) REFERENCES o2c.sales_order (company_id, id),
   FOREIGN KEY (company_id, product_id) REFERENCES o2c.product (company_id, id),
-  CHECK (shipped <= quantity),
-  CHECK (returned <= shipped),
-  CHECK (reserved + shipped <= quantity)
+  CONSTRAINT sales_order_line_not_over_picked CHECK (picked + cancelled <= quantity),
+  CONSTRAINT sales_order_line_not_over_shipped CHECK (shipped <= picked),
+  CONSTRAINT sales_order_line_not_over_returned CHECK (returned <= shipped),
+  CONSTRAINT sales_order_line_not_over_reserved CHECK (reserved + shipped + cancelled <= quantity)
 );
 ALTER SEQUENCE o2c.sales_order_line_id_seq OWNED BY o2c.sales_order_line.id;
 CREATE INDEX sales_order_line_product_idx ON o2c.sales_order_line (company_id, product_id);
 COMMENT ON TABLE o2c.sales_order_line IS 'One product of an order, with what was reserved, shipped, returned and invoiced of it.';
+COMMENT ON COLUMN o2c.sales_order_line.net_amount IS 'quantity × unit_price × (1 − discount_percent / 100), rounded to the currency.';
+COMMENT ON COLUMN o2c.sales_order_line.cancelled IS 'Part of quantity that will not be delivered any more.';
+COMMENT ON COLUMN o2c.sales_order_line.picked IS 'Sum of the line in shipments that are not cancelled, shipped ones included.';
+COMMENT ON COLUMN o2c.sales_order_line.shipped IS 'Sum of the line in shipments that have left.';
+COMMENT ON COLUMN o2c.sales_order_line.invoiced IS 'Sum of the line on issued invoices less credit notes.';
 
 CREATE SEQUENCE o2c.hold_id_seq;
 CREATE TABLE o2c.hold (
   company_id integer NOT NULL,
   id bigint NOT NULL DEFAULT pg_catalog.nextval('o2c.hold_id_seq'),
   order_id bigint NOT NULL,
-  reason text NOT NULL CHECK (reason <> ''),
+  reason text NOT NULL CHECK (reason <> '' AND pg_catalog.length(reason) <= 500),
   note text,
+  blocks text[] NOT NULL DEFAULT '{confirm,pick,ship}',
+  automatic boolean NOT NULL DEFAULT false,
+  release_role name,
+  expires_at timestamptz,
   placed_by text NOT NULL DEFAULT current_user,
   placed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
   released_by text,
@@ -73,9 +94,25 @@ CREATE TABLE o2c.hold (
   release_note text,
   PRIMARY KEY (company_id, id),
   FOREIGN KEY (company_id, order_id) REFERENCES o2c.sales_order (company_id, id),
-  CHECK ((released_at IS NULL) = (released_by IS NULL))
+  CHECK ((released_at IS NULL) = (released_by IS NULL)),
+  CHECK (blocks <@ '{confirm,pick,ship,invoice}' AND blocks <> '{}')
 );
 ALTER SEQUENCE o2c.hold_id_seq OWNED BY o2c.hold.id;
 CREATE UNIQUE INDEX hold_open_key ON o2c.hold (company_id, order_id, reason) WHERE released_at IS NULL;
 CREATE INDEX hold_order_idx ON o2c.hold (company_id, order_id);
 COMMENT ON TABLE o2c.hold IS 'What keeps an order from moving on, until it is released by somebody for a reason.';
+COMMENT ON COLUMN o2c.hold.blocks IS 'Steps that the hold forbids: confirm, pick, ship, invoice.';
+COMMENT ON COLUMN o2c.hold.automatic IS 'Placed by a check at confirmation; releasing it checks again.';
+COMMENT ON COLUMN o2c.hold.release_role IS 'Role whose members may release it; NULL: everybody who may call release_order().';
+COMMENT ON COLUMN o2c.hold.expires_at IS 'From then on the hold no longer blocks.';
+
+CREATE TABLE o2c.hold_reason (
+  company_id integer NOT NULL REFERENCES o2c.company,
+  code text NOT NULL CHECK (code <> '' AND pg_catalog.length(code) <= 100),
+  name text NOT NULL DEFAULT '',
+  blocks text[] NOT NULL DEFAULT '{confirm,pick,ship}' CHECK (blocks <@ '{confirm,pick,ship,invoice}' AND blocks <> '{}'),
+  release_role name,
+  expires_after interval CHECK (expires_after > '0'),
+  PRIMARY KEY (company_id, code)
+);
+COMMENT ON TABLE o2c.hold_reason IS 'What holds of a reason block, who may release them and when they lapse; other reasons block confirm, pick and ship.';

@@ -7,6 +7,8 @@ CREATE TABLE o2c.shipment (
   order_id bigint NOT NULL,
   state o2c.shipment_state NOT NULL DEFAULT 'planned',
   number text,
+  carrier text,
+  tracking_number text,
   shipped_on date CHECK (pg_catalog.isfinite(shipped_on)),
   delivered_on date CHECK (pg_catalog.isfinite(delivered_on)),
   created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
@@ -18,6 +20,8 @@ ALTER SEQUENCE o2c.shipment_id_seq OWNED BY o2c.shipment.id;
 CREATE INDEX shipment_order_idx ON o2c.shipment (company_id, order_id);
 CREATE TRIGGER shipment_lifecycle BEFORE INSERT OR UPDATE ON o2c.shipment
   FOR EACH ROW EXECUTE FUNCTION o2c.lifecycle_guard('shipment');
+CREATE TRIGGER shipment_log_insert AFTER INSERT ON o2c.shipment
+  REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.lifecycle_log('shipment');
 CREATE TRIGGER shipment_log_update AFTER UPDATE ON o2c.shipment
   REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.lifecycle_log('shipment');
