@@ -31,6 +31,7 @@ FUNCTION_FILES = \
 	sql/functions/45_invoice.sql \
 	\
 	sql/functions/50_receivable.sql \
+	sql/functions/51_aging.sql \
 	\
 	sql/functions/54_statement.sql \
 	\
@@ -144,7 +145,7 @@ OBJS_credit =
 
 OBJS_invoicing =
 
-OBJS_receivables = src/receivables/append_only.o src/receivables/posting.o
+OBJS_receivables = src/receivables/append_only.o src/receivables/posting.o src/receivables/aging.o
 
 OBJS_cash =
 

@@ -42,6 +42,7 @@ typedef struct TriggerFrame
 
 extern void TriggerFrameBegin(TriggerFrame *frame, TriggerData *trigdata);
 extern void TriggerFrameEnd(TriggerFrame *frame);
+extern void KeptPlanPrepare(KeptPlan *kept);
 extern int	KeptPlanExecute(KeptPlan *kept, Datum *args, const char *nulls,
 							int expected);
 extern TriggerData *TriggerDataOf(FunctionCallInfo fcinfo, const char *name);

@@ -92,22 +92,28 @@ TriggerFrameEnd(TriggerFrame *frame)
 	many_rows = frame->save_many_rows;
 }
 
+/* Prepare a kept plan unless it is. */
+void
+KeptPlanPrepare(KeptPlan *kept)
+{
+	SPIPlanPtr	plan;
+
+	if (kept->plan != NULL)
+		return;
+	plan = SPI_prepare(kept->sql, kept->nargs, kept->argtypes);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", kept->sql,
+			 SPI_result_code_string(SPI_result));
+	if (SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not keep plan of \"%s\"", kept->sql);
+	kept->plan = plan;
+}
+
 /* Execute the kept plan, preparing it on first use; returns SPI's result code. */
 static int
 ExecuteKept(KeptPlan *kept, Datum *args, const char *nulls)
 {
-	if (kept->plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare(kept->sql, kept->nargs, kept->argtypes);
-
-		if (plan == NULL)
-			elog(ERROR, "could not prepare \"%s\": %s", kept->sql,
-				 SPI_result_code_string(SPI_result));
-		if (SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not keep plan of \"%s\"", kept->sql);
-		kept->plan = plan;
-	}
-
+	KeptPlanPrepare(kept);
 	return SPI_execute_plan(kept->plan, args, nulls, false, 0);
 }
 

@@ -1,4 +1,13 @@
--- The subledger: open items, append-only entries, allocations.
+-- The subledger: open items, append-only entries, allocations, periods.
+--
+-- How to post.  Insert an open item with open_amount = amount: its first entry
+-- is written with it.  Then insert allocations (a credit item pays a debit
+-- item; each becomes two entries) or, for what has no counterpart (write-off,
+-- refund, return), entries.  Statement triggers in C keep open_amount and the
+-- invoice; they cost one statement for any number of rows.
+--
+-- The ledger has no foreign keys and no row triggers: its posting trigger
+-- proves that each entry fits its item, and rows are never changed afterwards.
 
 CREATE SEQUENCE o2c.open_item_id_seq;
 CREATE TABLE o2c.open_item (
@@ -34,12 +43,19 @@ CREATE TABLE o2c.open_item (
 ALTER SEQUENCE o2c.open_item_id_seq OWNED BY o2c.open_item.id;
 CREATE UNIQUE INDEX open_item_number_key ON o2c.open_item (company_id, number, instalment)
   WHERE kind IN ('invoice', 'debit_note', 'credit_note', 'opening', 'fee', 'interest');
-CREATE INDEX open_item_open_idx ON o2c.open_item (company_id, customer_id, currency, due_date)
-  INCLUDE (open_amount) WHERE open_amount <> 0;
+-- in the order in which aging groups, with all that it reads
+CREATE INDEX open_item_open_idx ON o2c.open_item (company_id, customer_id, currency)
+  INCLUDE (due_date, document_date, open_amount, amount, disputed_amount) WHERE open_amount <> 0;
+CREATE INDEX open_item_customer_idx ON o2c.open_item (company_id, customer_id);
 CREATE INDEX open_item_invoice_idx ON o2c.open_item (company_id, invoice_id) WHERE invoice_id IS NOT NULL;
 CREATE INDEX open_item_source_idx ON o2c.open_item (company_id, source_item_id) WHERE source_item_id IS NOT NULL;
 CREATE TRIGGER open_item_guard BEFORE UPDATE ON o2c.open_item
-  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('open_amount', 'amount', 'currency', 'customer_id');
+  FOR EACH ROW EXECUTE FUNCTION o2c.guard_item('open_amount', 'amount', 'currency', 'customer_id',
+    'due_date', 'document_date', 'invoice_id');
+CREATE TRIGGER open_item_keep BEFORE DELETE OR TRUNCATE ON o2c.open_item
+  FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
+CREATE TRIGGER open_item_post AFTER INSERT ON o2c.open_item
+  REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.post_items();
 COMMENT ON TABLE o2c.open_item IS 'One instalment, credit note, payment on account or fee: what allocations pair.';
 COMMENT ON COLUMN o2c.open_item.amount IS 'Signed: debits positive, credits negative.';
 COMMENT ON COLUMN o2c.open_item.open_amount IS 'Sum of the item''s ledger entries, kept by their trigger.';
@@ -57,16 +73,30 @@ CREATE TABLE o2c.ledger_entry (
   effective_on date NOT NULL CHECK (pg_catalog.isfinite(effective_on)),
   recorded_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp() CHECK (pg_catalog.isfinite(recorded_at)),
   allocation_id bigint,
+  raises boolean,
+  credit boolean NOT NULL GENERATED ALWAYS AS
+    ((amount < 0) = coalesce(raises, allocation_id IS NULL AND
+       kind IN ('opening', 'invoice', 'credit', 'receipt', 'charge', 'fee', 'interest'))) STORED,
+  reverses_id bigint,
+  reason text,
   PRIMARY KEY (company_id, id)
 );
 ALTER SEQUENCE o2c.ledger_entry_id_seq OWNED BY o2c.ledger_entry.id;
 CREATE INDEX ledger_entry_item_idx ON o2c.ledger_entry (company_id, item_id);
 CREATE INDEX ledger_entry_effective_idx ON o2c.ledger_entry (company_id, effective_on);
+CREATE UNIQUE INDEX ledger_entry_reverses_key ON o2c.ledger_entry (company_id, reverses_id) WHERE reverses_id IS NOT NULL;
+CREATE INDEX ledger_entry_recorded_idx ON o2c.ledger_entry USING brin (recorded_at);
 CREATE TRIGGER ledger_entry_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON o2c.ledger_entry
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
 CREATE TRIGGER ledger_entry_post AFTER INSERT ON o2c.ledger_entry
   REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.post_entries();
 COMMENT ON TABLE o2c.ledger_entry IS 'Append-only: every change of an open item, signed, with its effective date and when it was recorded.';
+COMMENT ON COLUMN o2c.ledger_entry.customer_id IS 'That of the item, as are currency and due_date: aging of a past date reads entries alone.';
+COMMENT ON COLUMN o2c.ledger_entry.effective_on IS 'The date from which the entry counts.';
+COMMENT ON COLUMN o2c.ledger_entry.recorded_at IS 'When the company knew it.';
+COMMENT ON COLUMN o2c.ledger_entry.raises IS 'True: moves the item away from zero; false: settles it; null: as the kind says (opening, invoice, credit, receipt, charge, fee and interest raise, the rest settles).';
+COMMENT ON COLUMN o2c.ledger_entry.reverses_id IS 'The entry that this one undoes; each can be undone once. Entries of allocations are undone by an allocation.';
+COMMENT ON COLUMN o2c.ledger_entry.credit IS 'Whether the item is a credit; follows from amount, kind and raises, and the posting trigger compares it with the item.';
 
 CREATE SEQUENCE o2c.allocation_id_seq;
 CREATE TABLE o2c.allocation (
@@ -78,16 +108,15 @@ CREATE TABLE o2c.allocation (
   amount numeric NOT NULL CHECK (amount <> 0 AND o2c.is_amount(amount, currency)),
   kind o2c.entry_kind NOT NULL DEFAULT 'application',
   effective_on date NOT NULL CHECK (pg_catalog.isfinite(effective_on)),
-  recorded_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  recorded_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp() CHECK (pg_catalog.isfinite(recorded_at)),
   reverses_id bigint,
   reason text,
   PRIMARY KEY (company_id, id),
-  UNIQUE (company_id, reverses_id),
-  FOREIGN KEY (company_id, reverses_id) REFERENCES o2c.allocation (company_id, id),
   CHECK ((amount < 0) = (reverses_id IS NOT NULL)),
   CHECK (debit_item_id <> credit_item_id)
 );
 ALTER SEQUENCE o2c.allocation_id_seq OWNED BY o2c.allocation.id;
+CREATE UNIQUE INDEX allocation_reverses_key ON o2c.allocation (company_id, reverses_id) WHERE reverses_id IS NOT NULL;
 CREATE INDEX allocation_debit_idx ON o2c.allocation (company_id, debit_item_id);
 CREATE INDEX allocation_credit_idx ON o2c.allocation (company_id, credit_item_id);
 CREATE TRIGGER allocation_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON o2c.allocation
@@ -95,3 +124,25 @@ CREATE TRIGGER allocation_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON o2c
 CREATE TRIGGER allocation_post AFTER INSERT ON o2c.allocation
   REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.post_allocations();
 COMMENT ON TABLE o2c.allocation IS 'Append-only: a credit item pays a debit item; a negative amount undoes an earlier allocation.';
+COMMENT ON COLUMN o2c.allocation.effective_on IS 'The date from which it counts, though never before both items exist.';
+COMMENT ON COLUMN o2c.allocation.reverses_id IS 'The allocation that this one undoes, in full; each can be undone once.';
+
+CREATE SEQUENCE o2c.period_id_seq;
+CREATE TABLE o2c.period (
+  company_id integer NOT NULL REFERENCES o2c.company,
+  id bigint NOT NULL DEFAULT pg_catalog.nextval('o2c.period_id_seq'),
+  from_date date NOT NULL CHECK (pg_catalog.isfinite(from_date)),
+  to_date date NOT NULL CHECK (pg_catalog.isfinite(to_date)),
+  closed_at timestamptz,
+  closed_by text,
+  PRIMARY KEY (company_id, id),
+  UNIQUE (company_id, from_date),
+  CHECK (from_date <= to_date),
+  CHECK ((closed_at IS NULL) = (closed_by IS NULL))
+);
+ALTER SEQUENCE o2c.period_id_seq OWNED BY o2c.period.id;
+CREATE INDEX period_closed_idx ON o2c.period (company_id, to_date) WHERE closed_at IS NOT NULL;
+CREATE TRIGGER period_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON o2c.period
+  FOR EACH STATEMENT EXECUTE FUNCTION o2c.guard_period();
+COMMENT ON TABLE o2c.period IS 'Accounting periods; a closed one takes no ledger entry.';
+COMMENT ON COLUMN o2c.period.closed_at IS 'When it was closed; null = open.';

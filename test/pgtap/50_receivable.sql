@@ -1,0 +1,119 @@
+-- The subledger: items, entries, allocations, reversals, periods, imports.
+BEGIN;
+SELECT plan(62);
+CREATE TEMPORARY TABLE ctx AS SELECT o2c.create_company('Ledger', 'DE', 'EUR') AS c;
+INSERT INTO o2c.customer (company_id, code, name) SELECT c, code, code FROM ctx, unnest('{A,B}'::text[]) code;
+CREATE FUNCTION pg_temp.c() RETURNS integer LANGUAGE sql AS 'SELECT c FROM ctx';
+CREATE FUNCTION pg_temp.cust(text) RETURNS bigint LANGUAGE sql AS 'SELECT id FROM o2c.customer WHERE company_id = pg_temp.c() AND code = $1';
+CREATE FUNCTION pg_temp.item(number text) RETURNS bigint LANGUAGE sql AS 'SELECT id FROM o2c.open_item i WHERE i.company_id = pg_temp.c() AND i.number = $1';
+CREATE FUNCTION pg_temp.open(number text) RETURNS numeric LANGUAGE sql AS 'SELECT open_amount FROM o2c.open_item i WHERE i.company_id = pg_temp.c() AND i.number = $1';
+CREATE FUNCTION pg_temp.add(number text, kind text, customer text, doc date, due date, amount numeric, cur text DEFAULT 'EUR') RETURNS bigint LANGUAGE sql AS $$
+  INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
+  VALUES (pg_temp.c(), pg_temp.cust(customer), kind::o2c.item_kind, number, doc, due, cur::o2c.currency, amount, amount) RETURNING id $$;
+CREATE FUNCTION pg_temp.apply(debit text, credit text, amount numeric, eff date, reverses bigint DEFAULT NULL, cur text DEFAULT 'EUR') RETURNS bigint LANGUAGE sql AS $$
+  INSERT INTO o2c.allocation (company_id, debit_item_id, credit_item_id, currency, amount, effective_on, reverses_id)
+  VALUES (pg_temp.c(), pg_temp.item(debit), pg_temp.item(credit), cur::o2c.currency, amount, eff, reverses) RETURNING id $$;
+
+-- items and their first entries
+SELECT lives_ok($$SELECT pg_temp.add('I1', 'invoice', 'A', '2024-01-10', '2024-02-09', 100)$$, 'an item is posted with its first entry');
+SELECT is(pg_temp.open('I1'), 100::numeric, 'it is open in full');
+SELECT is((SELECT row(kind, amount, effective_on, credit)::text FROM o2c.ledger_entry WHERE item_id = pg_temp.item('I1')),
+  '(invoice,100,2024-01-10,f)', 'its entry counts from the document date');
+SELECT lives_ok($$INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount)
+  VALUES (pg_temp.c(), pg_temp.cust('A'), 'invoice', 'I2', '2024-01-20', '2024-02-19', 'EUR', 50)$$, 'an item may come with nothing open');
+SELECT is(pg_temp.open('I2'), 0::numeric, 'and waits for its entries');
+SELECT lives_ok($$INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, effective_on)
+  VALUES (pg_temp.c(), pg_temp.item('I2'), pg_temp.cust('A'), 'EUR', '2024-02-19', 'invoice', 50, '2024-01-20')$$, 'which then follow');
+SELECT is(pg_temp.open('I2'), 50::numeric, 'and open it');
+SELECT throws_ok($$INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
+  VALUES (pg_temp.c(), pg_temp.cust('A'), 'invoice', 'IX', '2024-01-20', '2024-02-19', 'EUR', 50, 20)$$, 'O2033', NULL, 'part of an amount cannot be inserted as open');
+SELECT throws_ok($$SELECT pg_temp.add('IX', 'invoice', 'A', '2024-01-10', '2024-02-09', 100.005)$$, '23514', NULL, 'no amount of another scale');
+SELECT throws_ok($$SELECT pg_temp.add('IX', 'invoice', 'A', '2024-01-10', '2024-02-09', 'NaN')$$, '23514', NULL, 'no NaN');
+SELECT throws_ok($$SELECT pg_temp.add('IX', 'invoice', 'A', 'infinity', '2024-02-09', 1)$$, '23514', NULL, 'no date of infinity');
+SELECT lives_ok($$SELECT pg_temp.add('P1', 'on_account', 'A', '2024-02-01', '2024-02-01', -120)$$, 'money on account');
+
+-- allocations
+SELECT lives_ok($$SELECT pg_temp.apply('I1', 'P1', 70, '2024-02-01')$$, 'a payment is applied in part');
+SELECT is(pg_temp.open('I1'), 30::numeric, 'the invoice has the rest open');
+SELECT is(pg_temp.open('P1'), -50::numeric, 'and so has the payment');
+SELECT throws_ok($$SELECT pg_temp.apply('I1', 'P1', 30.01, '2024-02-01')$$, 'O2060', NULL, 'never more than is open on the debit');
+SELECT throws_ok($$SELECT pg_temp.apply('I2', 'P1', 50.01, '2024-02-01')$$, 'O2060', NULL, 'never more than is open on the credit');
+SELECT throws_ok($$SELECT pg_temp.apply('P1', 'I1', 1, '2024-02-01')$$, 'O2003', NULL, 'a debit does not pay a credit');
+SELECT throws_ok($$SELECT pg_temp.apply('I1', 'P1', 1, '2024-02-01', NULL, 'USD')$$, 'O2003', NULL, 'nor another currency');
+SELECT throws_ok($$SELECT pg_temp.apply('I1', 'P1', 1, 'infinity')$$, '23514', NULL, 'nor at infinity');
+SELECT lives_ok($$INSERT INTO o2c.allocation (company_id, debit_item_id, credit_item_id, currency, amount, effective_on)
+  SELECT pg_temp.c(), pg_temp.item('I1'), pg_temp.item('P1'), 'EUR', 10, '2024-02-02' FROM generate_series(1, 3)$$, 'one item several times in one statement');
+SELECT is(pg_temp.open('I1'), 0::numeric, 'is added up');
+SELECT throws_ok($$INSERT INTO o2c.allocation (company_id, debit_item_id, credit_item_id, currency, amount, effective_on)
+  SELECT pg_temp.c(), pg_temp.item('I2'), pg_temp.item('P1'), 'EUR', 10, '2024-02-02' FROM generate_series(1, 3)$$, 'O2060', NULL, 'and refused as a whole');
+SELECT is(pg_temp.open('I2'), 50::numeric, 'then nothing of it stays');
+
+-- reversals
+SELECT throws_ok($$SELECT pg_temp.apply('I1', 'P1', -70, '2024-01-31', (SELECT min(id) FROM o2c.allocation WHERE company_id = pg_temp.c()))$$,
+  'O2033', NULL, 'a reversal is not earlier than what it undoes');
+SELECT throws_ok($$SELECT pg_temp.apply('I1', 'P1', -60, '2024-02-05', (SELECT min(id) FROM o2c.allocation WHERE company_id = pg_temp.c()))$$,
+  'O2033', NULL, 'nor of another amount');
+SELECT throws_ok($$SELECT pg_temp.apply('I1', 'P1', -70, '2024-02-05')$$, '23514', NULL, 'nor of nothing');
+SELECT lives_ok($$SELECT pg_temp.apply('I1', 'P1', -70, '2024-03-05', (SELECT min(id) FROM o2c.allocation WHERE company_id = pg_temp.c()))$$, 'an allocation is undone');
+SELECT is(pg_temp.open('I1'), 70::numeric, 'the invoice is open again');
+SELECT throws_ok($$SELECT pg_temp.apply('I1', 'P1', -70, '2024-03-05', (SELECT min(id) FROM o2c.allocation WHERE company_id = pg_temp.c()))$$,
+  '23505', NULL, 'once');
+SELECT is((SELECT total FROM o2c.aging(pg_temp.c(), '2024-02-15')), 30::numeric, 'two invoices less the payment, applied or not');
+SELECT is((SELECT buckets FROM o2c.aging(pg_temp.c(), '2024-03-04')), '{0,50,0,0,0}'::numeric[], 'the day before the reversal');
+SELECT is((SELECT buckets FROM o2c.aging(pg_temp.c(), '2024-03-05')), '{0,120,0,0,0}'::numeric[], 'the day of the reversal');
+
+-- an application counts from the day on which both documents exist
+SELECT pg_temp.add('I3', 'invoice', 'B', '2024-05-10', '2024-06-09', 80);
+SELECT pg_temp.add('P3', 'on_account', 'B', '2024-05-01', '2024-05-01', -80);
+SELECT lives_ok($$SELECT pg_temp.apply('I3', 'P3', 80, '2024-05-01')$$, 'a prepayment is applied with its own date');
+SELECT is((SELECT unapplied FROM o2c.aging(pg_temp.c(), '2024-05-05') WHERE customer_code = 'B'), -80::numeric, 'it is on account until there is an invoice');
+SELECT is((SELECT count(*) FROM o2c.aging(pg_temp.c(), '2024-05-10') WHERE customer_code = 'B'), 0::bigint, 'and settles it on its date');
+
+-- append-only, derived, fitting
+SELECT throws_ok('UPDATE o2c.ledger_entry SET amount = 1', 'O2030', NULL, 'entries are not changed');
+SELECT throws_ok('DELETE FROM o2c.ledger_entry', 'O2030', NULL, 'nor deleted');
+SELECT throws_ok('TRUNCATE o2c.ledger_entry', 'O2030', NULL, 'nor truncated');
+SELECT throws_ok('DELETE FROM o2c.allocation', 'O2030', NULL, 'allocations neither');
+SELECT throws_ok('DELETE FROM o2c.open_item', 'O2030', NULL, 'items neither');
+SELECT throws_ok($$UPDATE o2c.open_item SET open_amount = 0 WHERE number = 'I2'$$, 'O2030', NULL, 'open amounts are derived');
+SELECT throws_ok($$INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, effective_on)
+  VALUES (pg_temp.c(), pg_temp.item('I2'), pg_temp.cust('B'), 'EUR', '2024-02-19', 'write_off', -1, '2024-03-01')$$, 'O2003', NULL, 'an entry has its item''s customer');
+SELECT throws_ok($$INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, effective_on)
+  VALUES (pg_temp.c(), pg_temp.item('I2'), pg_temp.cust('A'), 'EUR', '2024-02-20', 'write_off', -1, '2024-03-01')$$, 'O2003', NULL, 'and due date');
+SELECT throws_ok($$INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, effective_on)
+  VALUES (pg_temp.c(), pg_temp.item('I2'), pg_temp.cust('A'), 'EUR', '2024-02-19', 'write_off', -1, '2024-01-01')$$, 'O2003', NULL, 'and does not count before it');
+SELECT throws_ok($$INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, effective_on)
+  VALUES (pg_temp.c(), 0, pg_temp.cust('A'), 'EUR', '2024-02-19', 'write_off', -1, '2024-03-01')$$, 'O2003', NULL, 'and an item');
+
+-- write-off and its reversal
+SELECT throws_ok($$SELECT o2c.write_off(pg_temp.c(), 'I2', 5)$$, 'O2004', NULL, 'a write-off has a reason');
+SELECT throws_ok($$SELECT o2c.write_off(pg_temp.c(), 'nope', 5, 'x')$$, 'O2003', NULL, 'and an item');
+SELECT throws_ok($$SELECT o2c.write_off(pg_temp.c(), 'I2', 50.01, 'x')$$, 'O2060', NULL, 'and at most what is open');
+SELECT throws_ok($$SELECT o2c.write_off(pg_temp.c(), 'I2', 'NaN', 'x')$$, 'O2043', NULL, 'and an amount');
+CREATE TEMPORARY TABLE w AS SELECT o2c.write_off(pg_temp.c(), 'I2', 20, 'small debt', '2024-06-01') AS id;
+SELECT is(pg_temp.open('I2'), 30::numeric, 'it reduces what is open');
+SELECT lives_ok($$SELECT o2c.reverse_entry(pg_temp.c(), (SELECT id FROM w), 'paid after all', '2024-07-01')$$, 'it can be undone');
+SELECT is(pg_temp.open('I2'), 50::numeric, 'and is open again');
+SELECT throws_ok($$SELECT o2c.reverse_entry(pg_temp.c(), (SELECT id FROM w), 'again', '2024-07-01')$$, 'O2061', NULL, 'once');
+
+-- periods
+SELECT lives_ok($$SELECT o2c.close_period(pg_temp.c(), '2024-01-01', '2024-03-31')$$, 'a period is closed');
+SELECT throws_ok($$SELECT o2c.write_off(pg_temp.c(), 'I2', 5, 'x', '2024-03-31')$$, 'O2031', NULL, 'and takes no entry');
+SELECT throws_ok($$SELECT pg_temp.add('I9', 'invoice', 'A', '2024-01-01', '2024-02-09', 100)$$, 'O2031', NULL, 'nor an item');
+SELECT o2c.reopen_period(pg_temp.c(), (SELECT id FROM o2c.period WHERE company_id = pg_temp.c()), 'audit');
+SELECT lives_ok($$SELECT o2c.write_off(pg_temp.c(), 'I2', 5, 'x', '2024-03-31')$$, 'until it is opened again');
+
+-- imports
+CREATE TEMPORARY TABLE src (number text, customer_code text, document_date date, due_date text, currency text, amount text, open_amount numeric, structured_ref text);
+INSERT INTO src VALUES ('O1', 'A', '2023-01-01', '2023-01-31', 'EUR', '1000.00', 400, 'rf18 5390 0754 7034'), ('O2', 'A', '2023-01-01', '2023-01-31', 'EUR', '-10', NULL, NULL),
+  ('O3', 'nobody', '2023-01-01', '2023-01-31', 'EUR', '1', NULL, NULL), ('O4', 'A', '2023-01-01', '2023-02-30', 'EUR', '1', NULL, NULL),
+  ('O5', 'A', '2023-01-01', '2023-01-31', 'EUR', '1.001', NULL, NULL), ('O6', 'A', '2023-01-01', '2023-01-31', 'EUR', '5', 6, NULL),
+  ('O1', 'A', '2023-01-01', '2023-01-31', 'EUR', '1000.00', 400, NULL), ('I1', 'A', '2023-01-01', '2023-01-31', 'EUR', '5', NULL, NULL),
+  ('O1', 'B', '2023-01-01', '2023-01-31', 'EUR', '1000.00', 400, NULL), ('O7', 'A', '2023-01-01', '2023-01-31', 'XXX', 'NaN', NULL, NULL);
+SELECT is(o2c.import_open_items(pg_temp.c(), 'src')::text, '(2,1,7)', 'open items are imported, bad rows are not');
+SELECT is(o2c.import_open_items(pg_temp.c(), 'src')::text, '(0,3,7)', 'once');
+SELECT is(o2c._aging(pg_temp.c(), '2023-02-01', '{0,30}', 'due', NULL, NULL, 'full')::text LIKE '%{0.00,400.00,0.00}%-10%', true,
+  'what was paid before the import was never open');
+SELECT is((SELECT string_agg(k::text, ' ') FROM o2c._check_receivable(pg_temp.c()) k), NULL, 'nothing is violated');
+SELECT * FROM finish();
+ROLLBACK;
