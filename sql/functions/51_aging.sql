@@ -69,7 +69,7 @@ COMMENT ON FUNCTION o2c._aging_path(integer, date, timestamptz) IS
   'Which way to an aging reads least: stored, rollback or full. All give the same answer.';
 
 CREATE FUNCTION o2c._aging_rows_query(path text, basis text, one_customer boolean) RETURNS text
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 DECLARE
