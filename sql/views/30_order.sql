@@ -1,7 +1,8 @@
 -- Orders: rights.
 GRANT INSERT, UPDATE ON o2c.sales_order TO o2c_clerk, o2c_manager;
 GRANT INSERT, UPDATE, DELETE ON o2c.sales_order_line TO o2c_clerk;
-GRANT UPDATE ON o2c.sales_order_line TO o2c_manager;
+GRANT INSERT, UPDATE ON o2c.sales_order_line TO o2c_manager;
+GRANT UPDATE ON o2c.stock TO o2c_manager;
 GRANT INSERT, UPDATE ON o2c.hold TO o2c_clerk, o2c_manager;
 GRANT INSERT, UPDATE, DELETE ON o2c.hold_reason TO o2c_admin;
 GRANT EXECUTE ON FUNCTION o2c.place_order, o2c.submit_order, o2c.confirm_order, o2c.hold_order, o2c.release_order,
