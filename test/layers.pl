@@ -115,13 +115,14 @@ sub judge_tap
 {
 	my ($layer, $job) = @_;
 	my ($good, $bad, $plan, $why) = (0, 0);
-	my @complaints;
+	my (@complaints, @counts);
 	open my $fh, '<', $job->{log} or die "cannot read $job->{log}: $!";
 	while (my $line = <$fh>)
 	{
 		if ($line =~ /^not ok \d+(?!.*#\s*(TODO|SKIP))/i) { $bad++; push @complaints, $line; }
 		elsif ($line =~ /^(?:not )?ok \d/) { $good++; }
 		elsif ($line =~ /^1\.\.(\d+)(?:\s*#\s*SKIP\s*(.*))?/i) { $plan = $1; $why = "skipped: $2" if defined $2; }
+		elsif ($line =~ /^# = (.*)/) { push @counts, $1; }
 		elsif ($line =~ /^psql:|ERROR:|FATAL:/ || ($line =~ /^\s*#/ && @complaints)) { push @complaints, $line if @complaints < 80; }
 	}
 	if (defined $plan && $plan > $good + $bad)
@@ -132,6 +133,7 @@ sub judge_tap
 	elsif ($job->{status} != 0 && $bad == 0) { $bad = 1; $why = 'ended with an error'; }
 	elsif (!defined $plan && $bad == 0) { $bad = 1; $why = 'no plan: did not finish'; }
 	note_result($layer, $job, $good, $bad, $why);
+	print map { "       $_\n" } @counts;
 	if ($bad)
 	{
 		print map { "    $_" } @complaints;
