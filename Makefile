@@ -137,7 +137,7 @@ VIEW_FILES = \
 OBJS_base = src/order2cash.o src/trigger_frame.o src/company.o
 
 OBJS_types = src/types/code.o src/types/currency.o src/types/iban.o \
-	src/types/reference.o
+	src/types/reference.o src/types/plain.o
 
 OBJS_lifecycle = src/lifecycle/machines.o src/lifecycle/guard.o
 

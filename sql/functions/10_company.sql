@@ -122,21 +122,13 @@ COMMENT ON FUNCTION o2c.exchange_rate_on(integer, text, text, date) IS
 -- Imports: what all of them share.
 
 CREATE FUNCTION o2c._to_numeric(value text) RETURNS numeric
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path = pg_catalog, o2c, pg_temp
-AS $$ SELECT CASE WHEN pg_catalog.length(value) <= 60 AND value ~ '^\s*[+-]?(\d+\.?\d*|\.\d+)\s*$' THEN value::numeric END $$;
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'o2c_types_plain_numeric';
 COMMENT ON FUNCTION o2c._to_numeric(text) IS 'A plain decimal number, or NULL when the text is none (NaN, Infinity and exponents are none).';
 
 CREATE FUNCTION o2c._to_date(value text) RETURNS date
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path = pg_catalog, o2c, pg_temp
-AS $$
-  SELECT CASE WHEN d[2]::integer BETWEEN 1 AND 12 AND d[1]::integer > 0
-    AND d[3]::integer BETWEEN 1 AND pg_catalog.date_part('day',
-          pg_catalog.make_date(d[1]::integer, d[2]::integer, 1) + '1 month - 1 day'::interval)
-    THEN pg_catalog.make_date(d[1]::integer, d[2]::integer, d[3]::integer) END
-  FROM pg_catalog.regexp_match(value, '^\s*(\d{4})-(\d{2})-(\d{2})(?:[T ].*)?\s*$') d
-$$;
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'o2c_types_plain_date';
 COMMENT ON FUNCTION o2c._to_date(text) IS 'An ISO 8601 date, or NULL when the text is none.';
 
 CREATE FUNCTION o2c._import_query(source regclass, columns text[], required text[])
