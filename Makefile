@@ -39,6 +39,9 @@ FUNCTION_FILES = \
 	\
 	sql/functions/58_template.sql \
 	sql/functions/60_collection.sql \
+	sql/functions/61_dunning_plan.sql \
+	sql/functions/62_charge.sql \
+	sql/functions/63_dunning.sql \
 	\
 	sql/functions/65_dispatch.sql \
 	sql/functions/66_worker.sql \
@@ -97,6 +100,7 @@ SEED_FILES = \
 	sql/seed/58_template_kind.sql \
 	sql/seed/58_template_dunning.sql \
 	sql/seed/58_template_event.sql \
+	sql/seed/60_collection.sql \
 	sql/seed/65_dispatch.sql
 
 VIEW_FILES = \
@@ -147,15 +151,17 @@ OBJS_invoicing =
 
 OBJS_receivables = src/receivables/append_only.o src/receivables/posting.o src/receivables/aging.o
 
+OBJS_collection = src/receivables/collection.o
+
 OBJS_cash =
 
 OBJS_dispatch = src/dispatch/outbox.o src/dispatch/address.o src/dispatch/hosts.o \
 	src/dispatch/control.o src/dispatch/launcher.o
 
-OBJS_documents = src/documents/format.o src/documents/template_parse.o src/documents/template_render.o
+OBJS_documents = src/documents/format.o src/documents/template_guard.o src/documents/template_parse.o src/documents/template_render.o
 
 OBJS = $(OBJS_base) $(OBJS_types) $(OBJS_lifecycle) $(OBJS_credit) \
-	$(OBJS_invoicing) $(OBJS_receivables) $(OBJS_cash) $(OBJS_dispatch) \
+	$(OBJS_invoicing) $(OBJS_receivables) $(OBJS_collection) $(OBJS_cash) $(OBJS_dispatch) \
 	$(OBJS_documents)
 
 SCRIPT = sql/order2cash--$(EXTVERSION).sql

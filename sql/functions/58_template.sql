@@ -105,34 +105,8 @@ END $$;
 COMMENT ON FUNCTION o2c.render_template(integer, text, text, text, jsonb) IS
   'Subject, text and HTML of a message from its template (see find_template) and context. Errors: O2002, O2070 when there is no template.';
 
-CREATE FUNCTION o2c._template_guard()
-RETURNS trigger
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, o2c, pg_temp
-AS $$
-DECLARE
-  known text[];
-  part record;
-BEGIN
-  -- a kind that declares no variables is the user's own: anything goes
-  SELECT pg_catalog.array_agg(v.name) INTO known FROM o2c.template_variable v WHERE v.kind = NEW.kind;
-  FOR part IN SELECT * FROM (VALUES ('subject', NEW.subject), ('body_text', NEW.body_text),
-                                    ('body_html', NEW.body_html)) p(name, source)
-              WHERE p.source IS NOT NULL
-  LOOP
-    BEGIN
-      PERFORM o2c._check_template_text(part.source, known);
-    EXCEPTION WHEN SQLSTATE 'O2070' THEN
-      RAISE EXCEPTION USING ERRCODE = 'O2070', MESSAGE = SQLERRM,
-        DETAIL = pg_catalog.format('In %s of template "%s" for %s in language %s.',
-                                   part.name, NEW.kind, NEW.channel_kind, NEW.language),
-        HINT = coalesce((SELECT 'Variables of this kind: ' || pg_catalog.string_agg(k, ', ' ORDER BY k) || '.'
-                         FROM pg_catalog.unnest(known) k),
-                        'See docs/reference/template.md for the syntax.');
-    END;
-  END LOOP;
-  RETURN NEW;
-END $$;
+CREATE FUNCTION o2c._template_guard() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_template_guard';
 COMMENT ON FUNCTION o2c._template_guard() IS
   'Row trigger: refuses (O2070) a template that is not well formed or uses a variable that its kind does not have.';
 

@@ -8,7 +8,7 @@ CREATE TABLE o2c.template_kind (
   description text NOT NULL,
   sample jsonb NOT NULL CHECK (pg_catalog.jsonb_typeof(sample) = 'object')
 );
-COMMENT ON TABLE o2c.template_kind IS 'Built-in kinds of messages, each with a made-up context to try templates with.';
+COMMENT ON TABLE o2c.template_kind IS 'Code list: built-in kinds of messages, each with a made-up context to try templates with.';
 
 CREATE TABLE o2c.template_variable (
   kind text NOT NULL,
@@ -17,7 +17,7 @@ CREATE TABLE o2c.template_variable (
   PRIMARY KEY (kind, name)
 );
 COMMENT ON TABLE o2c.template_variable IS
-  'What templates of a kind may use. A kind of one''s own without rows here may use anything; with rows, only those.';
+  'Code list: what templates of a kind may use. A kind of one''s own without rows here may use anything; with rows, only those.';
 COMMENT ON COLUMN o2c.template_variable.name IS
   'Path: items is a list, items.number a value of its elements; x.* is everything below x.';
 
@@ -35,7 +35,7 @@ CREATE TABLE o2c.builtin_template (
 );
 CREATE TRIGGER builtin_template_guard BEFORE INSERT OR UPDATE ON o2c.builtin_template
   FOR EACH ROW EXECUTE FUNCTION o2c._template_guard();
-COMMENT ON TABLE o2c.builtin_template IS 'Templates that come with order2cash, for every company that has none of its own.';
+COMMENT ON TABLE o2c.builtin_template IS 'Code list: templates that come with order2cash, for all companies that have none of their own.';
 
 CREATE SEQUENCE o2c.template_id_seq;
 CREATE TABLE o2c.template (

@@ -21,7 +21,6 @@ CREATE TABLE o2c.dunning_policy (
   with_statement boolean NOT NULL DEFAULT false,
   interest_margin numeric NOT NULL DEFAULT 8 CHECK (interest_margin >= 0 AND interest_margin <= 100),
   rate_code text NOT NULL DEFAULT 'ECB',
-  currency o2c.currency NOT NULL,
   active boolean NOT NULL DEFAULT true,
   PRIMARY KEY (company_id, id),
   UNIQUE (company_id, code)
@@ -39,7 +38,6 @@ COMMENT ON COLUMN o2c.dunning_policy.business_days_only IS 'No notices on weeken
 COMMENT ON COLUMN o2c.dunning_policy.roll_due_dates IS 'A due date that is no business day counts as the next one.';
 COMMENT ON COLUMN o2c.dunning_policy.with_statement IS 'Notices list everything open, not only what is asked for.';
 COMMENT ON COLUMN o2c.dunning_policy.interest_margin IS 'Points above the reference rate (8: Directive 2011/7/EU).';
-COMMENT ON COLUMN o2c.dunning_policy.currency IS 'Of minimum and fee amounts of the levels.';
 
 CREATE TABLE o2c.dunning_level (
   company_id integer NOT NULL,
@@ -48,8 +46,9 @@ CREATE TABLE o2c.dunning_level (
   days integer NOT NULL CHECK (days BETWEEN -90 AND 3650),
   interval_days integer NOT NULL DEFAULT 7 CHECK (interval_days BETWEEN 0 AND 3650),
   repeat_days integer CHECK (repeat_days BETWEEN 1 AND 3650),
-  minimum_amount numeric NOT NULL DEFAULT 0 CHECK (minimum_amount >= 0 AND minimum_amount < 1e15),
-  fee_amount numeric NOT NULL DEFAULT 0 CHECK (fee_amount >= 0 AND fee_amount < 1e15),
+  currency o2c.currency NOT NULL,
+  minimum_amount numeric NOT NULL DEFAULT 0 CHECK (minimum_amount >= 0 AND o2c.is_amount(minimum_amount, currency)),
+  fee_amount numeric NOT NULL DEFAULT 0 CHECK (fee_amount >= 0 AND o2c.is_amount(fee_amount, currency)),
   fee_basis text NOT NULL DEFAULT 'notice' CHECK (fee_basis IN ('notice', 'item')),
   charge_interest boolean NOT NULL DEFAULT false,
   channels text[] NOT NULL DEFAULT '{email,post,sms}',
@@ -67,7 +66,7 @@ COMMENT ON TABLE o2c.dunning_level IS 'The steps of a policy; level 0 is the fri
 COMMENT ON COLUMN o2c.dunning_level.days IS 'Days overdue from which the level applies; for level 0 the days before the due date, negative.';
 COMMENT ON COLUMN o2c.dunning_level.interval_days IS 'Least days since the notice before.';
 COMMENT ON COLUMN o2c.dunning_level.repeat_days IS 'Of the last level: send it again after so many days; NULL is never.';
-COMMENT ON COLUMN o2c.dunning_level.minimum_amount IS 'Least total of a notice, in the policy''s currency.';
+COMMENT ON COLUMN o2c.dunning_level.minimum_amount IS 'Least total of a notice, in the level''s currency; other currencies are converted by o2c.exchange_rate.';
 COMMENT ON COLUMN o2c.dunning_level.fee_basis IS 'One fee for the notice, or one for each item (EUR 40 per invoice: Directive 2011/7/EU).';
 COMMENT ON COLUMN o2c.dunning_level.channels IS 'In order of preference: channel codes or kinds. The next one is tried when one fails.';
 COMMENT ON COLUMN o2c.dunning_level.escalation IS 'task: an activity for the collector; service_stop: also an event that other systems subscribe to.';
@@ -116,7 +115,7 @@ CREATE TABLE o2c.promise (
   promised_on date NOT NULL CHECK (pg_catalog.isfinite(promised_on)),
   grace_days integer NOT NULL DEFAULT 3 CHECK (grace_days BETWEEN 0 AND 60),
   state o2c.promise_state NOT NULL DEFAULT 'open',
-  settled_on date,
+  settled_on date CHECK (pg_catalog.isfinite(settled_on)),
   note text,
   created_by name NOT NULL DEFAULT current_user,
   created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
@@ -165,12 +164,12 @@ CREATE TABLE o2c.dunning_notice (
   customer_id bigint NOT NULL,
   policy_id bigint NOT NULL,
   level smallint NOT NULL,
-  as_of date NOT NULL,
-  pay_by date NOT NULL,
+  as_of date NOT NULL CHECK (pg_catalog.isfinite(as_of)),
+  pay_by date NOT NULL CHECK (pg_catalog.isfinite(pay_by)),
   item_count integer NOT NULL CHECK (item_count > 0),
   channel text,
   state text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'accepted', 'failed', 'cancelled')),
-  accepted_on date,
+  accepted_on date CHECK (pg_catalog.isfinite(accepted_on)),
   PRIMARY KEY (company_id, id),
   FOREIGN KEY (company_id, run_id) REFERENCES o2c.dunning_run (company_id, id),
   FOREIGN KEY (company_id, customer_id) REFERENCES o2c.customer (company_id, id),
@@ -212,7 +211,7 @@ CREATE TABLE o2c.reference_rate (
   PRIMARY KEY (code, valid_from)
 );
 COMMENT ON TABLE o2c.reference_rate IS
-  'Reference rates in percent a year; interest takes the one in force on 1 January and 1 July for the half-year.';
+  'Code list: reference rates in percent a year; interest takes the one in force on 1 January and 1 July for the half-year.';
 
 CREATE SEQUENCE o2c.dunning_charge_id_seq;
 CREATE TABLE o2c.dunning_charge (
@@ -224,9 +223,9 @@ CREATE TABLE o2c.dunning_charge (
   item_id bigint NOT NULL,
   currency o2c.currency NOT NULL,
   amount numeric NOT NULL CHECK (amount > 0 AND o2c.is_amount(amount, currency)),
-  from_date date,
-  to_date date,
-  reversed_on date,
+  from_date date CHECK (pg_catalog.isfinite(from_date)),
+  to_date date CHECK (pg_catalog.isfinite(to_date)),
+  reversed_on date CHECK (pg_catalog.isfinite(reversed_on)),
   PRIMARY KEY (company_id, id),
   FOREIGN KEY (company_id, notice_id) REFERENCES o2c.dunning_notice (company_id, id),
   FOREIGN KEY (company_id, source_item_id) REFERENCES o2c.open_item (company_id, id),

@@ -7,6 +7,8 @@
 
 #include "o2c.h"
 
+#include "utils/array.h"
+
 /* Bounds: a template is a letter, not a program. */
 #define TEMPLATE_MAX_SIZE		(1024 * 1024)
 #define TEMPLATE_MAX_OUTPUT		(8 * 1024 * 1024)
@@ -41,5 +43,7 @@ typedef struct Template
 } Template;
 
 extern Template *TemplateParse(const char *source, int len);
+extern char **TemplateNames(ArrayType *array, int *nnames);
+extern void TemplateCheck(const char *source, int len, char **known, int nknown);
 
 #endif							/* O2C_TEMPLATE_H */

@@ -15,7 +15,6 @@
 
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
 /* The section that encloses a position, while parsing or checking. */
@@ -382,35 +381,34 @@ ResolveName(const Token *token, OpenSection *open, int depth,
 	return IsKnown(name, known, nknown) ? name : NULL;
 }
 
-/*
- * template_check(template, known): null when the template is well formed and
- * uses known variables only; raises O2070 otherwise.  known null: any.
- */
-Datum
-o2c_template_check(PG_FUNCTION_ARGS)
+/* The elements of a text[] as strings; nulls as "". */
+char	  **
+TemplateNames(ArrayType *array, int *nnames)
 {
-	text	   *source;
-	Template   *tmpl;
-	OpenSection open[TEMPLATE_MAX_DEPTH];
-	int			depth = 0;
 	Datum	   *elems;
 	bool	   *nulls;
-	char	  **known;
-	int			nknown;
+	char	  **names;
 
-	if (PG_ARGISNULL(0))
-		PG_RETURN_VOID();
-	source = PG_GETARG_TEXT_PP(0);
-	tmpl = TemplateParse(VARDATA_ANY(source), VARSIZE_ANY_EXHDR(source));
-	if (PG_ARGISNULL(1))
-		PG_RETURN_VOID();
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elems, &nulls, nnames);
+	names = palloc(sizeof(char *) * Max(*nnames, 1));
+	for (int i = 0; i < *nnames; i++)
+		names[i] = nulls[i] ? "" : TextDatumGetCString(elems[i]);
+	return names;
+}
 
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), TEXTOID, -1, false, TYPALIGN_INT,
-					  &elems, &nulls, &nknown);
-	known = palloc(sizeof(char *) * Max(nknown, 1));
-	for (int i = 0; i < nknown; i++)
-		known[i] = nulls[i] ? "" : TextDatumGetCString(elems[i]);
+/*
+ * Raise O2070 unless the template is well formed and uses known variables
+ * only; nknown < 0 allows any.
+ */
+void
+TemplateCheck(const char *source, int len, char **known, int nknown)
+{
+	Template   *tmpl = TemplateParse(source, len);
+	OpenSection open[TEMPLATE_MAX_DEPTH];
+	int			depth = 0;
 
+	if (nknown < 0)
+		return;
 	for (int i = 0; i < tmpl->ntokens; i++)
 	{
 		Token	   *token = &tmpl->tokens[i];
@@ -433,5 +431,21 @@ o2c_template_check(PG_FUNCTION_ARGS)
 		if (token->type == TOKEN_SECTION || token->type == TOKEN_INVERTED)
 			open[depth++].path = token->type == TOKEN_SECTION ? path : NULL;
 	}
+}
+
+/* _check_template_text(template, known): raises O2070; known null allows any. */
+Datum
+o2c_template_check(PG_FUNCTION_ARGS)
+{
+	text	   *source;
+	char	  **known = NULL;
+	int			nknown = -1;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_VOID();
+	source = PG_GETARG_TEXT_PP(0);
+	if (!PG_ARGISNULL(1))
+		known = TemplateNames(PG_GETARG_ARRAYTYPE_P(1), &nknown);
+	TemplateCheck(VARDATA_ANY(source), VARSIZE_ANY_EXHDR(source), known, nknown);
 	PG_RETURN_VOID();
 }
