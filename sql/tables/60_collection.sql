@@ -93,10 +93,13 @@ CREATE TABLE o2c.dunning_block (
   reason text NOT NULL CHECK (reason <> ''),
   created_by name NOT NULL DEFAULT current_user,
   created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+  lifted_at timestamptz,
+  lifted_by name,
   PRIMARY KEY (company_id, id),
   FOREIGN KEY (company_id, customer_id) REFERENCES o2c.customer (company_id, id),
   FOREIGN KEY (company_id, item_id) REFERENCES o2c.open_item (company_id, id),
-  CHECK (valid_to >= valid_from)
+  CHECK (valid_to >= valid_from),
+  CHECK ((lifted_at IS NULL) = (lifted_by IS NULL))
 );
 ALTER SEQUENCE o2c.dunning_block_id_seq OWNED BY o2c.dunning_block.id;
 CREATE INDEX dunning_block_customer_idx ON o2c.dunning_block (company_id, customer_id);
