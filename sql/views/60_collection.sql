@@ -136,10 +136,10 @@ COMMENT ON COLUMN o2c_bi.worklist.score_explanation IS 'Each part of the score w
 COMMENT ON COLUMN o2c_bi.worklist.next_action IS 'What to do.';
 COMMENT ON COLUMN o2c_bi.worklist.next_action_on IS 'When the next planned activity is due.';
 
-GRANT INSERT, UPDATE ON o2c.dunning_notice, o2c.promise, o2c.activity, o2c.dunning_block, o2c.dispute TO o2c_collector;
-GRANT INSERT ON o2c.dunning_run, o2c.dunning_notice_item TO o2c_collector;
-GRANT INSERT, UPDATE ON o2c.dunning_charge TO o2c_collector;
-GRANT INSERT ON o2c.open_item, o2c.ledger_entry, o2c.message TO o2c_collector;
+GRANT INSERT, UPDATE ON o2c.dunning_notice, o2c.promise, o2c.activity, o2c.dunning_block, o2c.dispute TO o2c_collector, o2c_manager;
+GRANT INSERT ON o2c.dunning_run, o2c.dunning_notice_item TO o2c_collector, o2c_manager;
+GRANT INSERT, UPDATE ON o2c.dunning_charge TO o2c_collector, o2c_manager;
+GRANT INSERT ON o2c.open_item, o2c.ledger_entry, o2c.message TO o2c_collector, o2c_manager;
 GRANT INSERT, UPDATE, DELETE ON o2c.dunning_policy, o2c.dunning_level, o2c.dunning_assignment TO o2c_admin, o2c_manager;
 GRANT INSERT, UPDATE ON o2c.reference_rate TO o2c_admin;
 GRANT EXECUTE ON FUNCTION o2c.run_dunning, o2c.preview_dunning, o2c.settle_dunning, o2c.settle_promises, o2c.promise_to_pay,
