@@ -37,8 +37,8 @@ CREATE TRIGGER dispute_share_insert AFTER INSERT ON o2c.dispute
   REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c._dispute_share();
 CREATE TRIGGER dispute_share_update AFTER UPDATE ON o2c.dispute
   REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c._dispute_share();
-CREATE TRIGGER dispute_no_delete BEFORE DELETE OR TRUNCATE ON o2c.dispute
-  FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
+CREATE TRIGGER dispute_share_delete AFTER DELETE ON o2c.dispute
+  REFERENCING OLD TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c._dispute_share();
 CREATE TRIGGER dispute_fixed BEFORE UPDATE ON o2c.dispute
   FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('item_id', 'customer_id', 'currency', 'amount');
 COMMENT ON TABLE o2c.dispute IS 'What a customer objects to; open_item.disputed_amount is the sum of those not resolved.';

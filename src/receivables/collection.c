@@ -116,7 +116,10 @@ o2c_dunning_level_order(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* o2c_dispute_share(): AFTER INSERT or UPDATE, REFERENCING NEW TABLE new_rows. */
+/*
+ * o2c_dispute_share(): AFTER INSERT, UPDATE or DELETE, for each statement; the
+ * rows concerned are the transition table new_rows.
+ */
 Datum
 o2c_dispute_share(PG_FUNCTION_ARGS)
 {
