@@ -17,6 +17,8 @@ FUNCTION_FILES = \
 	\
 	sql/functions/10_company.sql \
 	sql/functions/12_calendar.sql \
+	sql/functions/12_term.sql \
+	sql/functions/13_tax.sql \
 	\
 	sql/functions/15_party.sql \
 	\
@@ -28,7 +30,13 @@ FUNCTION_FILES = \
 	\
 	sql/functions/40_fulfilment.sql \
 	\
+	sql/functions/45_number.sql \
 	sql/functions/45_invoice.sql \
+	sql/functions/45_invoice_rules.sql \
+	sql/functions/45_invoice_billing.sql \
+	sql/functions/45_invoice_recurring.sql \
+	sql/functions/45_invoice_issue.sql \
+	sql/functions/45_invoice_credit.sql \
 	\
 	sql/functions/50_receivable.sql \
 	sql/functions/51_aging.sql \
@@ -73,6 +81,8 @@ TABLE_FILES = \
 	\
 	sql/tables/40_fulfilment.sql \
 	\
+	sql/tables/44_billing.sql \
+	sql/tables/45_number.sql \
 	sql/tables/45_invoice.sql \
 	\
 	sql/tables/50_receivable.sql \
@@ -108,6 +118,8 @@ VIEW_FILES = \
 	\
 	sql/views/10_company.sql \
 	sql/views/12_calendar.sql \
+	sql/views/12_term.sql \
+	sql/views/13_tax.sql \
 	\
 	sql/views/15_party.sql \
 	\
@@ -147,7 +159,7 @@ OBJS_lifecycle = src/lifecycle/machines.o src/lifecycle/guard.o
 
 OBJS_credit =
 
-OBJS_invoicing =
+OBJS_invoicing = src/invoicing/numbering.o src/invoicing/guard.o src/invoicing/early_release.o
 
 OBJS_receivables = src/receivables/append_only.o src/receivables/posting.o src/receivables/aging.o
 

@@ -1,0 +1,216 @@
+-- Billing: drafts from what was ordered, shipped or agreed, in sets.
+--
+-- sales_order_line.invoiced counts what drafts and issued invoices hold
+-- already (kept by the trigger of invoice_line), so that billing again adds
+-- nothing and dropping a draft makes its quantities billable again.
+
+CREATE FUNCTION o2c._billable_lines(company integer, orders bigint[], up_to date)
+RETURNS TABLE (order_id bigint, order_line_id bigint, quantity numeric, supply_date date, shipment_line_id bigint)
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT l.order_id, l.id, d.quantity - l.invoiced, d.supply_date, d.shipment_line_id
+  FROM o2c.sales_order_line l
+  JOIN o2c.sales_order o ON o.company_id = l.company_id AND o.id = l.order_id
+  LEFT JOIN o2c.billing_policy p ON p.company_id = o.company_id AND p.customer_id = o.customer_id
+  CROSS JOIN LATERAL (
+    -- by order: all of it as soon as it is confirmed
+    SELECT greatest(l.quantity, l.shipped) - l.returned AS quantity, o.ordered_on AS supply_date, NULL::bigint AS shipment_line_id
+    WHERE p.method = 'order' AND o.ordered_on <= $3
+    UNION ALL
+    -- by shipment: what has left and has not come back
+    SELECT pg_catalog.sum(sl.quantity - sl.returned), pg_catalog.max(s.shipped_on),
+           CASE WHEN pg_catalog.count(*) = 1 THEN pg_catalog.min(sl.id) END
+    FROM o2c.shipment_line sl
+    JOIN o2c.shipment s ON s.company_id = sl.company_id AND s.id = sl.shipment_id
+    WHERE coalesce(p.method, 'shipment') = 'shipment'
+      AND sl.company_id = l.company_id AND sl.order_line_id = l.id
+      AND s.state IN ('shipped', 'delivered')
+      AND s.shipped_on <= CASE p.frequency WHEN 'week' THEN pg_catalog.date_trunc('week', ($3 + 1)::timestamp)::date - 1
+                                           WHEN 'month' THEN pg_catalog.date_trunc('month', ($3 + 1)::timestamp)::date - 1
+                                           ELSE $3 END) d
+  WHERE l.company_id = $1 AND l.order_id = ANY ($2)
+    AND o.state IN ('confirmed', 'fulfilling', 'fulfilled', 'closed', 'cancelled')
+    AND d.quantity > l.invoiced
+    -- an order with milestones is billed by them
+    AND NOT EXISTS (SELECT FROM o2c.billing_milestone m WHERE m.company_id = l.company_id AND m.order_id = l.order_id)
+$$;
+COMMENT ON FUNCTION o2c._billable_lines(integer, bigint[], date) IS
+  'What is to be billed of these orders up to a date and is not invoiced: quantity, last date of supply.';
+
+CREATE FUNCTION o2c._default_term(company integer) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT coalesce(c.settings #>> '{invoice,payment_term}', 'NET30') FROM o2c.company c WHERE c.company_id = $1
+$$;
+COMMENT ON FUNCTION o2c._default_term(integer) IS
+  'Payment term of customers without one: company.settings {"invoice": {"payment_term": …}}, else NET30.';
+
+CREATE FUNCTION o2c._bill_orders(company integer, orders bigint[], up_to date) RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  drafts bigint[];
+BEGIN
+  -- whoever bills these orders at the same time waits here and then sees them billed
+  PERFORM FROM o2c.sales_order o WHERE o.company_id = company AND o.id = ANY (orders)
+  ORDER BY o.id FOR NO KEY UPDATE;
+
+  WITH due AS MATERIALIZED (
+    SELECT b.*, o.customer_id, o.currency, o.customer_reference, o.code,
+           CASE coalesce(p.consolidate, c.settings #>> '{invoice,consolidate}')
+             WHEN 'customer' THEN 'c' || o.customer_id || o.currency
+             WHEN 'shipment' THEN 's' || coalesce((SELECT sl.shipment_id FROM o2c.shipment_line sl
+               WHERE sl.company_id = company AND sl.id = b.shipment_line_id)::text, 'o' || o.id)
+             ELSE 'o' || o.id END AS grp
+    FROM o2c._billable_lines(company, orders, up_to) b
+    JOIN o2c.sales_order o ON o.company_id = company AND o.id = b.order_id
+    JOIN o2c.company c ON c.company_id = company
+    LEFT JOIN o2c.billing_policy p ON p.company_id = company AND p.customer_id = o.customer_id),
+  grp AS MATERIALIZED (
+    SELECT g.*, pg_catalog.nextval('o2c.invoice_id_seq') AS invoice_id
+    FROM (SELECT d.grp, pg_catalog.min(d.customer_id) AS customer_id, pg_catalog.min(d.currency::text) AS currency,
+                 CASE WHEN pg_catalog.min(d.order_id) = pg_catalog.max(d.order_id) THEN pg_catalog.min(d.order_id) END AS order_id,
+                 CASE WHEN pg_catalog.min(d.order_id) = pg_catalog.max(d.order_id)
+                      THEN coalesce(pg_catalog.min(d.customer_reference), pg_catalog.min(d.code)) END AS customer_reference,
+                 pg_catalog.max(d.supply_date) AS supply_date
+          FROM due d GROUP BY d.grp) g
+    ORDER BY g.customer_id, g.order_id, g.grp),
+  invoice AS (
+    INSERT INTO o2c.invoice (company_id, id, customer_id, order_id, currency, payment_term, customer_reference, supply_date)
+    SELECT company, g.invoice_id, g.customer_id, g.order_id, g.currency::o2c.currency,
+           coalesce(c.payment_term, o2c._default_term(company)), pg_catalog.left(g.customer_reference, 200), g.supply_date
+    FROM grp g JOIN o2c.customer c ON c.company_id = company AND c.id = g.customer_id),
+  tax AS MATERIALIZED (
+    SELECT d.supply_date, t.* FROM (SELECT DISTINCT g.supply_date FROM grp g) d
+    CROSS JOIN LATERAL o2c._taxes(company, d.supply_date) t),
+  line AS (
+    INSERT INTO o2c.invoice_line (company_id, invoice_id, line_no, product_id, order_line_id, shipment_line_id, description,
+                                  quantity, unit, unit_price, discount_percent, currency, tax_category, tax_rate,
+                                  exemption_code, exemption_reason)
+    SELECT company, g.invoice_id,
+           pg_catalog.row_number() OVER (PARTITION BY g.invoice_id ORDER BY d.order_id, l.line_no),
+           l.product_id, l.id, d.shipment_line_id, coalesce(nullif(l.description, ''), p.name),
+           d.quantity, p.unit, l.unit_price, l.discount_percent, l.currency,
+           -- a category that no rule knows is kept as it is, for the rules to name it
+           coalesce(t.category, l.tax_category), coalesce(t.rate, 0), t.exemption_code, t.exemption_reason
+    FROM due d
+    JOIN grp g ON g.grp = d.grp
+    JOIN o2c.sales_order_line l ON l.company_id = company AND l.id = d.order_line_id
+    JOIN o2c.product p ON p.company_id = company AND p.id = l.product_id
+    JOIN o2c.customer c ON c.company_id = company AND c.id = g.customer_id
+    LEFT JOIN tax t ON t.supply_date = g.supply_date AND t.tax_category = l.tax_category AND t.country = coalesce(c.country, '')
+      AND t.vat_registered = (coalesce(pg_catalog.btrim(c.vat_id), '') <> ''))
+  SELECT pg_catalog.array_agg(g.invoice_id ORDER BY g.invoice_id) INTO drafts FROM grp g;
+
+  IF drafts IS NOT NULL THEN
+    PERFORM o2c._deduct_prepayments(company, drafts);
+    PERFORM o2c._recalculate(company, drafts);
+  END IF;
+  RETURN drafts;
+END $$;
+COMMENT ON FUNCTION o2c._bill_orders(integer, bigint[], date) IS
+  'Make drafts of everything billable of these orders up to a date, grouped by policy; returns their ids.';
+
+CREATE FUNCTION o2c._deduct_prepayments(company integer, drafts bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  -- what prepayment invoices of the same order hold in the same category is
+  -- taken off base and tax, oldest first, as far as the invoice has it
+  IF NOT EXISTS (SELECT FROM o2c.invoice p JOIN o2c.invoice i ON i.company_id = p.company_id AND i.order_id = p.order_id
+                 WHERE i.company_id = company AND i.id = ANY (drafts)
+                   AND p.kind = 'prepayment' AND p.state IN ('issued', 'paid')) THEN
+    RETURN;
+  END IF;
+  INSERT INTO o2c.invoice_line (company_id, invoice_id, line_no, original_line_id, description, quantity, unit_price, currency,
+                                tax_category, tax_rate, exemption_code, exemption_reason)
+  SELECT company, x.invoice_id, x.last_line + pg_catalog.row_number() OVER (PARTITION BY x.invoice_id ORDER BY x.line_id),
+         x.line_id, pg_catalog.format('%s (%s, %s)', x.description, x.number, x.issue_date), -1,
+         least(x.remaining, x.base - x.before), x.currency, x.tax_category, x.tax_rate, x.exemption_code, x.exemption_reason
+  FROM (
+    SELECT i.id AS invoice_id, pl.id AS line_id, pl.description, p.number, p.issue_date, pl.currency,
+           pl.tax_category, pl.tax_rate, pl.exemption_code, pl.exemption_reason, r.remaining, b.base, b.last_line,
+           coalesce(pg_catalog.sum(r.remaining) OVER (PARTITION BY i.id, pl.tax_category, pl.tax_rate ORDER BY p.issue_date, pl.id
+                      ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
+    FROM o2c.invoice i
+    JOIN o2c.invoice p ON p.company_id = i.company_id AND p.order_id = i.order_id
+      AND p.kind = 'prepayment' AND p.state IN ('issued', 'paid') AND p.currency = i.currency
+    JOIN o2c.invoice_line pl ON pl.company_id = p.company_id AND pl.invoice_id = p.id
+    CROSS JOIN LATERAL (
+      SELECT pl.net_amount - coalesce(pg_catalog.sum(pg_catalog.abs(u.net_amount)), 0) AS remaining
+      FROM o2c.invoice_line u WHERE u.company_id = company AND u.original_line_id = pl.id) r
+    CROSS JOIN LATERAL (
+      SELECT coalesce(pg_catalog.sum(l.net_amount) FILTER (WHERE l.tax_category = pl.tax_category AND l.tax_rate = pl.tax_rate), 0) AS base,
+             pg_catalog.max(l.line_no) AS last_line
+      FROM o2c.invoice_line l WHERE l.company_id = company AND l.invoice_id = i.id) b
+    WHERE i.company_id = company AND i.id = ANY (drafts) AND i.kind = 'invoice'
+      AND i.id = (SELECT pg_catalog.min(f.id) FROM o2c.invoice f
+                  WHERE f.company_id = company AND f.order_id = i.order_id AND f.id = ANY (drafts))
+      AND r.remaining > 0) x
+  WHERE x.base > x.before;
+END $$;
+COMMENT ON FUNCTION o2c._deduct_prepayments(integer, bigint[]) IS
+  'Add lines to drafts that deduct what prepayment invoices of their order have billed already.';
+
+CREATE FUNCTION o2c.invoice_order(company_id integer, order_id bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  drafts bigint[];
+BEGIN
+  IF NOT EXISTS (SELECT FROM o2c.sales_order o WHERE o.company_id = $1 AND o.id = $2) THEN
+    PERFORM o2c._require_company($1);
+    RAISE EXCEPTION USING ERRCODE = 'O2003',
+      MESSAGE = pg_catalog.format('there is no order %s in company %s', coalesce($2::text, 'NULL'), $1);
+  END IF;
+  drafts := o2c._bill_orders($1, ARRAY[$2], '5000-01-01');
+  IF drafts IS NULL THEN
+    -- nothing new: the draft of an earlier call, if it is still one
+    RETURN (SELECT pg_catalog.max(i.id) FROM o2c.invoice i
+            WHERE i.company_id = $1 AND i.order_id = $2 AND i.kind = 'invoice' AND i.state = 'draft');
+  END IF;
+  RETURN drafts[1];
+END $$;
+COMMENT ON FUNCTION o2c.invoice_order(integer, bigint) IS
+  'Make a draft invoice of what is shipped and not invoiced of an order and return its id; again: the same draft; NULL when nothing is to be invoiced. Errors: O2002, O2003.';
+
+CREATE FUNCTION o2c.run_billing(company_id integer, up_to date DEFAULT NULL,
+  OUT invoices bigint, OUT amount numeric)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  until constant date := coalesce($2, o2c.today($1));
+  orders bigint[];
+  drafts bigint[];
+BEGIN
+  PERFORM o2c._require_company($1);
+  SELECT pg_catalog.array_agg(DISTINCT l.order_id) INTO orders
+  FROM o2c.sales_order_line l
+  JOIN o2c.sales_order o ON o.company_id = l.company_id AND o.id = l.order_id
+  WHERE l.company_id = $1 AND l.invoiced < greatest(l.quantity, l.shipped) - l.returned
+    AND o.state IN ('confirmed', 'fulfilling', 'fulfilled', 'closed', 'cancelled');
+  drafts := coalesce(o2c._bill_orders($1, coalesce(orders, '{}'), until), '{}')
+         || coalesce(o2c._bill_milestones($1, until), '{}')
+         || coalesce(o2c._bill_subscriptions($1, until), '{}');
+  SELECT pg_catalog.count(*), coalesce(pg_catalog.sum(i.total_amount), 0) INTO invoices, amount
+  FROM o2c.invoice i WHERE i.company_id = $1 AND i.id = ANY (drafts);
+END $$;
+COMMENT ON FUNCTION o2c.run_billing(integer, date) IS
+  'Make drafts of everything billable up to a date (default the company''s today): shipments, orders, milestones, recurring. Returns how many and their sum with tax; again: zero. Errors: O2002.';
+
+CREATE FUNCTION o2c.drop_draft(company_id integer, invoice_id bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  PERFORM o2c._require_draft($1, $2);
+  DELETE FROM o2c.invoice i WHERE i.company_id = $1 AND i.id = $2;
+END $$;
+COMMENT ON FUNCTION o2c.drop_draft(integer, bigint) IS
+  'Delete a draft; what it billed can be billed again. No number is lost, since drafts have none. Errors: O2003, O2010.';

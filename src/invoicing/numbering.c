@@ -1,0 +1,518 @@
+/*
+ * numbering.c
+ *		Gapless numbers: drawing them, and printing them by a pattern.
+ *
+ * A series has one row in o2c.number_counter.  Drawing locks that row, adds to
+ * it and leaves it locked until the transaction ends; a rollback, of the whole
+ * transaction or to a savepoint, takes the number back with the row, so that
+ * none is ever missing.  The moment of issuing is taken under that lock,
+ * which is why numbers, dates and moments all run the same way.
+ *
+ * The row is changed here, at heap level, and not by an UPDATE: it must be the
+ * newest version that is counted on, whatever the isolation level, or else
+ * REPEATABLE READ would fail whoever comes second.  That is sound because
+ * nothing else in a transaction is decided by reading the counter.
+ */
+#include "o2c.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "executor/tuptable.h"
+#include "funcapi.h"
+#include "invoicing/numbering.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(o2c_number_draw);
+PG_FUNCTION_INFO_V1(o2c_number_format);
+PG_FUNCTION_INFO_V1(o2c_number_pattern_is_valid);
+PG_FUNCTION_INFO_V1(o2c_number_series_counter);
+PG_FUNCTION_INFO_V1(o2c_number_series_guard);
+PG_FUNCTION_INFO_V1(o2c_number_counter_guard);
+
+/* Columns of o2c.number_counter. */
+enum
+{
+	Anum_counter_company = 1,
+	Anum_counter_series,
+	Anum_counter_period,
+	Anum_counter_last_number,
+	Anum_counter_last_date,
+	Anum_counter_last_issued_at,
+	Natts_counter = Anum_counter_last_issued_at
+};
+
+/* What the series says about drawing from it. */
+typedef struct Series
+{
+	char		reset;			/* 'n'ever, 'y'ear, 'm'onth */
+	bool		gapless;
+	bool		early_release;
+} Series;
+
+/* The series, read with the caller's own rights; raises when there is none. */
+static Series
+ReadSeries(int32 company, text *code)
+{
+	static KeptPlan read = {
+		.sql = "SELECT s.reset, s.gapless, s.early_release FROM o2c.number_series s"
+		" WHERE s.company_id OPERATOR(pg_catalog.=) $1 AND s.code OPERATOR(pg_catalog.=) $2",
+		.nargs = 2,
+		.argtypes = {INT4OID, TEXTOID}
+	};
+	Datum		args[2];
+	Series		series;
+	bool		isnull;
+	HeapTuple	tuple;
+	TupleDesc	desc;
+
+	args[0] = Int32GetDatum(company);
+	args[1] = PointerGetDatum(code);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	if (KeptPlanExecute(&read, args, NULL, SPI_OK_SELECT) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_UNKNOWN_OBJECT),
+				 errmsg("there is no number series \"%s\" in company %d",
+						text_to_cstring(code), company),
+				 errhint("Series are rows of o2c.number_series.")));
+	tuple = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	series.reset = *VARDATA_ANY(DatumGetTextPP(SPI_getbinval(tuple, desc, 1, &isnull)));
+	series.gapless = DatumGetBool(SPI_getbinval(tuple, desc, 2, &isnull));
+	series.early_release = DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull));
+	SPI_finish();
+	return series;
+}
+
+/* First day of the period of counting that a date falls in. */
+static DateADT
+PeriodOf(char reset, DateADT on_date)
+{
+	int			year;
+	int			month;
+	int			day;
+
+	if (reset == 'n')
+		return date2j(1, 1, 1) - POSTGRES_EPOCH_JDATE;
+	j2date(on_date + POSTGRES_EPOCH_JDATE, &year, &month, &day);
+	return date2j(year, reset == 'y' ? 1 : month, 1) - POSTGRES_EPOCH_JDATE;
+}
+
+/* A date as people of all countries read it. */
+static char *
+DateText(DateADT date)
+{
+	int			year;
+	int			month;
+	int			day;
+
+	j2date(date + POSTGRES_EPOCH_JDATE, &year, &month, &day);
+	return psprintf("%04d-%02d-%02d", year, month, day);
+}
+
+/* Find the counter's row, any version of it; false when there is none. */
+static bool
+FindCounter(Relation rel, Oid index, int32 company, text *series, ItemPointer tid)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], Anum_counter_company, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(company));
+	ScanKeyInit(&keys[1], Anum_counter_series, BTEqualStrategyNumber, F_TEXTEQ,
+				PointerGetDatum(series));
+	scan = systable_beginscan(rel, index, true, snapshot, 2, keys);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		*tid = tuple->t_self;
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	return HeapTupleIsValid(tuple);
+}
+
+/*
+ * Lock the newest version of the counter's row, add "count" to it and return
+ * the block.  Waits for whoever has it; the caller's snapshot plays no part.
+ */
+static NumberBlock
+AdvanceCounter(const Series *series, int32 company, text *code, DateADT on_date,
+			   int32 count)
+{
+	NumberBlock block;
+	Oid			relid = get_relname_relid("number_counter", get_namespace_oid("o2c", false));
+	Relation	rel;
+	TupleTableSlot *slot;
+	ItemPointerData tid;
+	TM_FailureData tmfd;
+	TM_Result	result;
+	Datum		values[Natts_counter];
+	bool		nulls[Natts_counter] = {0};
+	bool		replace[Natts_counter] = {0};
+	HeapTuple	oldtuple;
+	HeapTuple	newtuple;
+	bool		shouldfree;
+	int64		last;
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_NOT_INSTALLED),
+				 errmsg("order2cash is not installed in this database"),
+				 errhint("Call o2c.install() first.")));
+	rel = table_open(relid, RowExclusiveLock);
+	if (!FindCounter(rel, RelationGetPrimaryKeyIndex(rel), company, code, &tid))
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_NUMBERING),
+				 errmsg("number series \"%s\" has no counter", text_to_cstring(code))));
+
+	slot = table_slot_create(rel, NULL);
+	result = table_tuple_lock(rel, &tid, SnapshotSelf, slot, GetCurrentCommandId(true),
+							  LockTupleNoKeyExclusive, LockWaitBlock,
+							  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &tmfd);
+	if (result != TM_Ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_NUMBERING),
+				 errmsg("number series \"%s\" was removed meanwhile", text_to_cstring(code))));
+
+	oldtuple = ExecFetchSlotHeapTuple(slot, false, &shouldfree);
+	heap_deform_tuple(oldtuple, RelationGetDescr(rel), values, nulls);
+
+	if (on_date < DatumGetDateADT(values[Anum_counter_last_date - 1]))
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_NUMBERING),
+				 errmsg("date %s is before the last one of number series \"%s\"",
+						DateText(on_date), text_to_cstring(code)),
+				 errdetail("Its last document is of %s.",
+						   DateText(DatumGetDateADT(values[Anum_counter_last_date - 1]))),
+				 errhint("Dates never run backwards within a series: use that date or a later one.")));
+
+	block.period = PeriodOf(series->reset, on_date);
+	last = DatumGetInt64(values[Anum_counter_last_number - 1]);
+	if (last > 0 && block.period != DatumGetDateADT(values[Anum_counter_period - 1]) &&
+		DatumGetDateADT(values[Anum_counter_last_date - 1]) > PeriodOf('n', 0))
+		last = 0;
+	block.first = last + 1;
+	block.issued_at = Max(GetCurrentTimestamp(),
+						  DatumGetTimestampTz(values[Anum_counter_last_issued_at - 1]));
+
+	values[Anum_counter_period - 1] = DateADTGetDatum(block.period);
+	values[Anum_counter_last_number - 1] = Int64GetDatum(last + count);
+	values[Anum_counter_last_date - 1] = DateADTGetDatum(on_date);
+	values[Anum_counter_last_issued_at - 1] = TimestampTzGetDatum(block.issued_at);
+	replace[Anum_counter_period - 1] = true;
+	replace[Anum_counter_last_number - 1] = true;
+	replace[Anum_counter_last_date - 1] = true;
+	replace[Anum_counter_last_issued_at - 1] = true;
+	newtuple = heap_modify_tuple(oldtuple, RelationGetDescr(rel), values, nulls, replace);
+	CatalogTupleUpdate(rel, &slot->tts_tid, newtuple);
+
+	if (shouldfree)
+		heap_freetuple(oldtuple);
+	heap_freetuple(newtuple);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, NoLock);
+
+	/* a second draw by the same command must see this one */
+	CommandCounterIncrement();
+	return block;
+}
+
+/* Draw "count" consecutive numbers of a series for documents of one date. */
+NumberBlock
+DrawNumbers(int32 company, text *series_code, DateADT on_date, int32 count)
+{
+	Series		series;
+	NumberBlock block;
+
+	if (count < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_INVALID_ARGUMENT),
+				 errmsg("the count of numbers to draw must be at least 1, not %d", count)));
+	if (DATE_NOT_FINITE(on_date))
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_INVALID_DATE),
+				 errmsg("the date of a document must be finite")));
+
+	series = ReadSeries(company, series_code);
+	if (series.gapless)
+	{
+		block = AdvanceCounter(&series, company, series_code, on_date, count);
+		if (series.early_release)
+			RequestEarlyRelease();
+	}
+	else
+	{
+		Oid			seq = get_relname_relid("number_loose_seq", get_namespace_oid("o2c", false));
+
+		/* only a single number keeps its word of being consecutive */
+		if (count > 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_O2C_NUMBERING),
+					 errmsg("number series \"%s\" is not gapless and has no blocks",
+							text_to_cstring(series_code))));
+		block.first = nextval_internal(seq, false);
+		block.period = PeriodOf('n', on_date);
+		block.issued_at = GetCurrentTimestamp();
+	}
+	return block;
+}
+
+/* _draw_block(company, series, on_date, count): first, period, issued_at. */
+Datum
+o2c_number_draw(PG_FUNCTION_ARGS)
+{
+	NumberBlock block = DrawNumbers(PG_GETARG_INT32(0), PG_GETARG_TEXT_PP(1),
+									PG_GETARG_DATEADT(2), PG_GETARG_INT32(3));
+	TupleDesc	desc;
+	Datum		values[3];
+	bool		nulls[3] = {false, false, false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "o2c_number_draw must return a row");
+	values[0] = Int64GetDatum(block.first);
+	values[1] = DateADTGetDatum(block.period);
+	values[2] = TimestampTzGetDatum(block.issued_at);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* One token of a pattern: what it is and how many digits {n} has at least. */
+typedef enum
+{
+	TOKEN_TEXT, TOKEN_SERIES, TOKEN_YYYY, TOKEN_YY, TOKEN_MM, TOKEN_N, TOKEN_BAD
+} TokenKind;
+
+/* Read the token at *s (s < end) and step behind it. */
+static TokenKind
+NextToken(const char **s, const char *end, int *digits)
+{
+	static const struct
+	{
+		const char *name;
+		TokenKind	kind;
+	}			tokens[] = {
+		{"{series}", TOKEN_SERIES}, {"{yyyy}", TOKEN_YYYY}, {"{yy}", TOKEN_YY},
+		{"{mm}", TOKEN_MM}, {"{n}", TOKEN_N}
+	};
+
+	*digits = 1;
+	if (**s != '{')
+	{
+		(*s)++;
+		return (*s)[-1] == '}' ? TOKEN_BAD : TOKEN_TEXT;
+	}
+	for (int i = 0; i < lengthof(tokens); i++)
+	{
+		int			len = strlen(tokens[i].name);
+
+		if (end - *s >= len && memcmp(*s, tokens[i].name, len) == 0)
+		{
+			*s += len;
+			return tokens[i].kind;
+		}
+	}
+	/* {n:6}, one or two digits */
+	if (end - *s >= 5 && memcmp(*s, "{n:", 3) == 0)
+	{
+		const char *p = *s + 3;
+		int			n = 0;
+
+		while (p < end && p < *s + 5 && *p >= '0' && *p <= '9')
+			n = n * 10 + (*p++ - '0');
+		if (p < end && *p == '}' && n >= 1 && n <= 18)
+		{
+			*s = p + 1;
+			*digits = n;
+			return TOKEN_N;
+		}
+	}
+	return TOKEN_BAD;
+}
+
+/*
+ * _is_number_pattern(pattern, reset): well formed, {n} once, and the tokens
+ * without which numbers of two periods would be the same.
+ */
+Datum
+o2c_number_pattern_is_valid(PG_FUNCTION_ARGS)
+{
+	text	   *pattern = PG_GETARG_TEXT_PP(0);
+	text	   *reset = PG_GETARG_TEXT_PP(1);
+	const char *s = VARDATA_ANY(pattern);
+	const char *end = s + VARSIZE_ANY_EXHDR(pattern);
+	char		period = VARSIZE_ANY_EXHDR(reset) > 0 ? *VARDATA_ANY(reset) : 'n';
+	int			count[TOKEN_BAD + 1] = {0};
+
+	if (end - s > 60)
+		PG_RETURN_BOOL(false);
+	while (s < end)
+	{
+		int			digits;
+		char		c = *s;
+		TokenKind	kind = NextToken(&s, end, &digits);
+
+		if (kind == TOKEN_BAD)
+			PG_RETURN_BOOL(false);
+		/* printable ASCII: numbers go into references, files and XML */
+		if (kind == TOKEN_TEXT && (c <= ' ' || c > '~'))
+			PG_RETURN_BOOL(false);
+		count[kind]++;
+	}
+	PG_RETURN_BOOL(count[TOKEN_N] == 1 &&
+				   (period == 'n' || count[TOKEN_YYYY] + count[TOKEN_YY] > 0) &&
+				   (period != 'm' || count[TOKEN_MM] > 0));
+}
+
+/* _format_number(pattern, series, on_date, n): the number as printed. */
+Datum
+o2c_number_format(PG_FUNCTION_ARGS)
+{
+	text	   *pattern = PG_GETARG_TEXT_PP(0);
+	text	   *series = PG_GETARG_TEXT_PP(1);
+	DateADT		date = PG_GETARG_DATEADT(2);
+	int64		n = PG_GETARG_INT64(3);
+	const char *s = VARDATA_ANY(pattern);
+	const char *end = s + VARSIZE_ANY_EXHDR(pattern);
+	StringInfoData out;
+	int			year;
+	int			month;
+	int			day;
+
+	if (DATE_NOT_FINITE(date))
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_INVALID_DATE),
+				 errmsg("the date of a document must be finite")));
+	j2date(date + POSTGRES_EPOCH_JDATE, &year, &month, &day);
+	initStringInfo(&out);
+	while (s < end)
+	{
+		int			digits;
+		char		c = *s;
+
+		switch (NextToken(&s, end, &digits))
+		{
+			case TOKEN_SERIES:
+				appendBinaryStringInfo(&out, VARDATA_ANY(series), VARSIZE_ANY_EXHDR(series));
+				break;
+			case TOKEN_YYYY:
+				appendStringInfo(&out, "%04d", year);
+				break;
+			case TOKEN_YY:
+				appendStringInfo(&out, "%02d", year % 100);
+				break;
+			case TOKEN_MM:
+				appendStringInfo(&out, "%02d", month);
+				break;
+			case TOKEN_N:
+				appendStringInfo(&out, "%0*lld", digits, (long long) n);
+				break;
+			case TOKEN_TEXT:
+			case TOKEN_BAD:
+				appendStringInfoChar(&out, c);
+				break;
+		}
+	}
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));
+}
+
+/* _number_series_counter(): AFTER INSERT ON number_series, for each statement. */
+Datum
+o2c_number_series_counter(PG_FUNCTION_ARGS)
+{
+	static KeptPlan add = {
+		.sql = "INSERT INTO o2c.number_counter (company_id, series, last_number)"
+		" SELECT n.company_id, n.code, n.first_number - 1 FROM new_rows n ON CONFLICT DO NOTHING"
+	};
+	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_number_series_counter");
+	TriggerFrame frame;
+
+	TriggerFrameBegin(&frame, trigdata);
+	KeptPlanExecute(&add, NULL, NULL, SPI_OK_INSERT);
+	TriggerFrameEnd(&frame);
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * _number_series_guard(): BEFORE UPDATE ON number_series.  What the proof of
+ * gaplessness rests on stays as it is; pattern and prefix may change.
+ */
+Datum
+o2c_number_series_guard(PG_FUNCTION_ARGS)
+{
+	static const char *const fixed[] = {"company_id", "code", "reset", "gapless", "first_number"};
+	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_number_series_guard");
+	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
+
+	for (int i = 0; i < lengthof(fixed); i++)
+	{
+		int			att = SPI_fnumber(desc, fixed[i]);
+		char	   *before = SPI_getvalue(trigdata->tg_trigtuple, desc, att);
+		char	   *after = SPI_getvalue(trigdata->tg_newtuple, desc, att);
+
+		if (after == NULL || strcmp(before, after) != 0)
+		{
+			static KeptPlan used = {
+				.sql = "SELECT 1 FROM o2c.number_counter c WHERE c.company_id = $1::integer"
+				" AND c.series = $2 AND c.last_issued_at > '2000-01-01 00:00:00+00'",
+				.nargs = 2,
+				.argtypes = {TEXTOID, TEXTOID}
+			};
+			TriggerFrame frame;
+			Datum		args[2];
+			int			n;
+
+			args[0] = CStringGetTextDatum(SPI_getvalue(trigdata->tg_trigtuple, desc, 1));
+			args[1] = CStringGetTextDatum(SPI_getvalue(trigdata->tg_trigtuple, desc, 2));
+			TriggerFrameBegin(&frame, trigdata);
+			n = KeptPlanExecute(&used, args, NULL, SPI_OK_SELECT);
+			TriggerFrameEnd(&frame);
+			if (n > 0 || i < 2)
+				ereport(ERROR,
+						(errcode(ERRCODE_O2C_NUMBERING),
+						 errmsg("column \"%s\" of number series \"%s\" cannot change",
+								fixed[i], SPI_getvalue(trigdata->tg_trigtuple, desc, 2)),
+						 errdetail("Numbers have been drawn from the series."),
+						 errhint("Start a new series and name it in company settings or on the document.")));
+			if (strcmp(fixed[i], "first_number") == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_O2C_NUMBERING),
+						 errmsg("first_number is set when a series is created"),
+						 errhint("Delete the unused series and insert it again.")));
+		}
+	}
+	return PointerGetDatum(trigdata->tg_newtuple);
+}
+
+/* _number_counter_guard(): BEFORE UPDATE OR DELETE ON number_counter, each row. */
+Datum
+o2c_number_counter_guard(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_number_counter_guard");
+	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
+	bool		isnull;
+
+	if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event) &&
+		DatumGetDateADT(SPI_getbinval(trigdata->tg_trigtuple, desc,
+									  Anum_counter_last_date, &isnull)) == PeriodOf('n', 0))
+		return PointerGetDatum(trigdata->tg_trigtuple); /* never drawn from */
+	ereport(ERROR,
+			(errcode(ERRCODE_O2C_IMMUTABLE),
+			 errmsg("counter of number series \"%s\" cannot be changed",
+					SPI_getvalue(trigdata->tg_trigtuple, desc, Anum_counter_series)),
+			 errdetail("It counts the documents of the series.")));
+	PG_RETURN_NULL();
+}

@@ -1,0 +1,28 @@
+/*
+ * numbering.h
+ *		Drawing document numbers, and what a commit does with their lock.
+ */
+#ifndef O2C_NUMBERING_H
+#define O2C_NUMBERING_H
+
+#include "datatype/timestamp.h"
+#include "utils/date.h"
+
+/* A block of numbers, all of one series and one period. */
+typedef struct NumberBlock
+{
+	int64		first;
+	DateADT		period;
+	TimestampTz issued_at;
+} NumberBlock;
+
+extern NumberBlock DrawNumbers(int32 company, text *series, DateADT on_date,
+							   int32 count);
+
+/* Let this transaction's locks go before its commit record is flushed. */
+extern void RequestEarlyRelease(void);
+
+/* True while the module's own code gives issued documents their numbers. */
+extern bool o2c_numbering;
+
+#endif							/* O2C_NUMBERING_H */
