@@ -73,7 +73,8 @@ BEGIN
     CROSS JOIN LATERAL (
       SELECT pg_catalog.count(*) AS n, coalesce(pg_catalog.sum(pg_catalog.abs(x.net_amount)), 0) AS credited
       FROM o2c.invoice_line x JOIN o2c.invoice c ON c.company_id = x.company_id AND c.id = x.invoice_id
-      WHERE x.company_id = l.company_id AND x.original_line_id = l.id AND c.state <> 'void') u;
+      WHERE x.company_id = l.company_id AND x.original_line_id = l.id AND c.state <> 'void') u
+    WHERE e.value ?| '{quantity,amount}' OR u.n = 0 OR l.net_amount <> u.credited;
 END $$;
 COMMENT ON FUNCTION o2c._credit_lines(integer, bigint, jsonb) IS
   'What to credit of which line: net amount, and the quantity where it is one. Errors: O2004.';
