@@ -9,7 +9,7 @@ CREATE TABLE o2c.invoice (
   state o2c.invoice_state NOT NULL DEFAULT 'draft',
   number text,
   series text COLLATE "C",
-  sequence_period date,
+  sequence_period date CHECK (pg_catalog.isfinite(sequence_period)),
   sequence_no bigint CHECK (sequence_no > 0),
   issue_date date CHECK (pg_catalog.isfinite(issue_date)),
   issued_at timestamptz,
@@ -68,7 +68,7 @@ CREATE TRIGGER invoice_lifecycle BEFORE INSERT OR UPDATE ON o2c.invoice
 CREATE TRIGGER invoice_guard BEFORE INSERT OR UPDATE OR DELETE ON o2c.invoice
   FOR EACH ROW EXECUTE FUNCTION o2c._invoice_guard();
 CREATE TRIGGER invoice_no_truncate BEFORE TRUNCATE ON o2c.invoice
-  FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
+  FOR EACH STATEMENT EXECUTE FUNCTION o2c._no_truncate();
 CREATE TRIGGER invoice_log_update AFTER UPDATE ON o2c.invoice
   REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.lifecycle_log('invoice');
@@ -151,7 +151,7 @@ CREATE TRIGGER invoice_line_update AFTER UPDATE ON o2c.invoice_line
 CREATE TRIGGER invoice_line_delete AFTER DELETE ON o2c.invoice_line
   REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c._invoice_part_guard('line');
 CREATE TRIGGER invoice_line_no_truncate BEFORE TRUNCATE ON o2c.invoice_line
-  FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
+  FOR EACH STATEMENT EXECUTE FUNCTION o2c._no_truncate();
 COMMENT ON TABLE o2c.invoice_line IS 'One line of an invoice, net of tax.';
 COMMENT ON COLUMN o2c.invoice_line.net_amount IS
   'Computed: quantity x unit_price less discount_percent, less allowance_amount, plus charge_amount, rounded once.';
@@ -193,7 +193,7 @@ CREATE TRIGGER invoice_allowance_update AFTER UPDATE ON o2c.invoice_allowance
 CREATE TRIGGER invoice_allowance_delete AFTER DELETE ON o2c.invoice_allowance
   REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c._invoice_part_guard('allowance');
 CREATE TRIGGER invoice_allowance_no_truncate BEFORE TRUNCATE ON o2c.invoice_allowance
-  FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
+  FOR EACH STATEMENT EXECUTE FUNCTION o2c._no_truncate();
 COMMENT ON TABLE o2c.invoice_allowance IS 'Allowances and charges of a whole document (EN 16931 BG-20 and BG-21).';
 COMMENT ON COLUMN o2c.invoice_allowance.reason_code IS 'UNCL 5189 for allowances, UNCL 7161 for charges.';
 COMMENT ON COLUMN o2c.invoice_allowance.cash_discount IS 'Made from a payment term whose discount is upfront.';
@@ -222,5 +222,5 @@ CREATE TRIGGER invoice_tax_update AFTER UPDATE ON o2c.invoice_tax
 CREATE TRIGGER invoice_tax_delete AFTER DELETE ON o2c.invoice_tax
   REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c._invoice_part_guard('tax');
 CREATE TRIGGER invoice_tax_no_truncate BEFORE TRUNCATE ON o2c.invoice_tax
-  FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
+  FOR EACH STATEMENT EXECUTE FUNCTION o2c._no_truncate();
 COMMENT ON TABLE o2c.invoice_tax IS 'Tax of an invoice per category and rate (EN 16931 BG-23).';

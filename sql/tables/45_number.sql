@@ -34,9 +34,9 @@ COMMENT ON COLUMN o2c.number_series.early_release IS
 CREATE TABLE o2c.number_counter (
   company_id integer NOT NULL,
   series text COLLATE "C" NOT NULL,
-  period date NOT NULL DEFAULT '0001-01-01',
+  period date NOT NULL DEFAULT '0001-01-01' CHECK (pg_catalog.isfinite(period)),
   last_number bigint NOT NULL DEFAULT 0 CHECK (last_number >= 0),
-  last_date date NOT NULL DEFAULT '0001-01-01',
+  last_date date NOT NULL DEFAULT '0001-01-01' CHECK (pg_catalog.isfinite(last_date)),
   last_issued_at timestamptz NOT NULL DEFAULT '2000-01-01 00:00:00+00',
   PRIMARY KEY (company_id, series),
   FOREIGN KEY (company_id, series) REFERENCES o2c.number_series (company_id, code) ON DELETE CASCADE
@@ -46,6 +46,7 @@ COMMENT ON TABLE o2c.number_counter IS
 COMMENT ON COLUMN o2c.number_counter.period IS 'First day of the year or month that last_number counts.';
 
 CREATE SEQUENCE o2c.number_loose_seq;
+ALTER SEQUENCE o2c.number_loose_seq OWNED BY o2c.number_series.first_number;
 COMMENT ON SEQUENCE o2c.number_loose_seq IS 'Numbers of every series that is not gapless.';
 
 CREATE TRIGGER number_series_counter AFTER INSERT ON o2c.number_series
@@ -55,4 +56,4 @@ CREATE TRIGGER number_series_guard BEFORE UPDATE ON o2c.number_series
 CREATE TRIGGER number_counter_guard BEFORE UPDATE OR DELETE ON o2c.number_counter
   FOR EACH ROW EXECUTE FUNCTION o2c._number_counter_guard();
 CREATE TRIGGER number_counter_no_truncate BEFORE TRUNCATE ON o2c.number_counter
-  FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
+  FOR EACH STATEMENT EXECUTE FUNCTION o2c._no_truncate();

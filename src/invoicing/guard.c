@@ -27,6 +27,7 @@
 PG_FUNCTION_INFO_V1(o2c_invoice_guard);
 PG_FUNCTION_INFO_V1(o2c_invoice_part_guard);
 PG_FUNCTION_INFO_V1(o2c_invoice_line_compute);
+PG_FUNCTION_INFO_V1(o2c_no_truncate);
 
 bool		o2c_numbering = false;
 
@@ -189,6 +190,20 @@ o2c_invoice_part_guard(PG_FUNCTION_ARGS)
 					   SPI_OK_UPDATE);
 	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);
+}
+
+/* o2c_no_truncate(): BEFORE TRUNCATE, for each statement. */
+Datum
+o2c_no_truncate(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_no_truncate");
+
+	ereport(ERROR,
+			(errcode(ERRCODE_O2C_IMMUTABLE),
+			 errmsg("cannot truncate \"%s\"", RelationGetRelationName(trigdata->tg_relation)),
+			 errdetail("It holds issued documents, which are never changed."),
+			 errhint("Drop drafts with o2c.drop_draft().")));
+	PG_RETURN_NULL();
 }
 
 /* Value of a numeric column, zero when it is null. */
