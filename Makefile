@@ -42,6 +42,7 @@ FUNCTION_FILES = \
 	sql/functions/51_aging.sql \
 	\
 	sql/functions/54_statement.sql \
+	sql/functions/54_camt.sql \
 	\
 	sql/functions/55_payment.sql \
 	\
@@ -165,7 +166,8 @@ OBJS_receivables = src/receivables/append_only.o src/receivables/posting.o src/r
 
 OBJS_collection = src/receivables/collection.o
 
-OBJS_cash =
+OBJS_cash = src/cash/statement.o src/cash/statement_text.o src/cash/mt940.o src/cash/mt940_details.o \
+	src/cash/bai2.o src/cash/coda.o src/cash/ofx.o src/cash/csv.o src/cash/camt_split.o
 
 OBJS_dispatch = src/dispatch/outbox.o src/dispatch/address.o src/dispatch/hosts.o \
 	src/dispatch/control.o src/dispatch/launcher.o

@@ -1,5 +1,625 @@
--- Bank statements: reading files of banks into o2c.bank_statement and
--- o2c.bank_line.
+-- Bank statements: files of banks into o2c.bank_statement and o2c.bank_line.
+--
+-- Bytes become text, text one row for each statement and line (line formats by
+-- readers in C, camt by 54_camt.sql), and those rows are checked and stored in
+-- sets: account, currency, sums, identity.  Everything of a file is imported
+-- or nothing.
 
 COMMENT ON TYPE o2c.bank_line_state IS 'open: to be matched; matched: a payment was posted from it; ignored: no receivable is concerned.';
 
+CREATE TYPE o2c._bank_file_row AS (
+  statement_no integer,
+  line_no integer,
+  account text,
+  statement_ref text,
+  sequence_no text,
+  interim boolean,
+  from_date date,
+  to_date date,
+  opening_balance numeric,
+  closing_balance numeric,
+  currency text,
+  booking_date date,
+  value_date date,
+  amount numeric,
+  payer_name text,
+  payer_iban text,
+  payer_account text,
+  payer_bic text,
+  remittance_text text,
+  structured_ref text,
+  end_to_end_id text,
+  mandate_id text,
+  bank_ref text,
+  entry_ref text,
+  transaction_code text,
+  return_reason text,
+  charges numeric,
+  original_amount numeric,
+  original_currency text,
+  details jsonb
+);
+COMMENT ON TYPE o2c._bank_file_row IS
+  'What readers of bank files produce: a statement (line_no 0) or one of its lines (line_no 1, 2, ...).';
+
+CREATE FUNCTION o2c._statement_text(content bytea) RETURNS text
+  AS 'MODULE_PATHNAME', 'o2c_statement_text' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION o2c._statement_text(bytea) IS
+  'The text of a bank file by its byte order mark, XML declaration, or as UTF-8, else Windows-1252; control characters become blanks. Errors: O2050.';
+
+CREATE FUNCTION o2c._statement_format(content text) RETURNS text
+  AS 'MODULE_PATHNAME', 'o2c_statement_format' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION o2c._statement_format(text) IS
+  'Format of a bank file by its content: xml, mt940, mt942, bai2, coda, ofx, or NULL.';
+
+CREATE FUNCTION o2c._statement_rows(content text, format text, settings text)
+RETURNS SETOF o2c._bank_file_row
+  AS 'MODULE_PATHNAME', 'o2c_statement_rows' LANGUAGE C STABLE PARALLEL SAFE ROWS 1000;
+COMMENT ON FUNCTION o2c._statement_rows(text, text, text) IS
+  'Statements and lines of a file in one of the line formats (mt940, bai2, coda, ofx, csv with its settings as key=value lines). Errors: O2050, O2051, O2052.';
+
+CREATE FUNCTION o2c._csv_settings(settings jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT pg_catalog.string_agg(pg_catalog.translate(k, E'\n=', '') || '=' || pg_catalog.translate(v, E'\n', ''), E'\n')
+  FROM (
+    SELECT e.key AS k, e.value #>> '{}' AS v FROM pg_catalog.jsonb_each(settings) e
+    WHERE e.key IN ('delimiter', 'quote', 'skip', 'header', 'decimal', 'thousands', 'date_format')
+    UNION ALL
+    SELECT 'debit_mark', m FROM pg_catalog.jsonb_array_elements_text(
+      CASE WHEN pg_catalog.jsonb_typeof(settings -> 'debit_marks') = 'array' THEN settings -> 'debit_marks' ELSE '[]' END) m
+    UNION ALL
+    SELECT 'column.' || c.key, s.name
+    FROM pg_catalog.jsonb_each(CASE WHEN pg_catalog.jsonb_typeof(settings -> 'columns') = 'object' THEN settings -> 'columns' ELSE '{}' END) c,
+      LATERAL pg_catalog.jsonb_array_elements_text(
+        CASE pg_catalog.jsonb_typeof(c.value) WHEN 'array' THEN c.value ELSE pg_catalog.jsonb_build_array(c.value) END) s(name)
+  ) x WHERE v IS NOT NULL
+$$;
+COMMENT ON FUNCTION o2c._csv_settings(jsonb) IS
+  'Settings of a CSV format as the lines key=value that its reader takes.';
+
+CREATE FUNCTION o2c._csv_format_of(company integer, content text) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT CASE WHEN pg_catalog.count(*) = 1 THEN pg_catalog.min(f.code) END
+  FROM o2c.statement_format f
+  WHERE f.company_id = company
+    AND coalesce(f.settings ->> 'header', 'true') <> 'false'
+    AND pg_catalog.jsonb_typeof(f.settings -> 'columns') = 'object'
+    AND NOT EXISTS (
+      SELECT FROM pg_catalog.jsonb_each(f.settings -> 'columns') c,
+        LATERAL pg_catalog.jsonb_array_elements_text(
+          CASE pg_catalog.jsonb_typeof(c.value) WHEN 'array' THEN c.value ELSE pg_catalog.jsonb_build_array(c.value) END) s(name)
+      WHERE pg_catalog.strpos(pg_catalog.lower(pg_catalog.split_part(pg_catalog.left(content, 65536), E'\n',
+              1 + coalesce(o2c._to_numeric(f.settings ->> 'skip'), 0)::integer)), pg_catalog.lower(s.name)) = 0)
+$$;
+COMMENT ON FUNCTION o2c._csv_format_of(integer, text) IS
+  'The only CSV format of the company whose headings all stand in the file''s first line, or NULL.';
+
+CREATE FUNCTION o2c._same_account(stated text, iban text, account_number text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  -- the number as a whole and each part between slashes, with and without a
+  -- currency at its end; a bank code and a number also as they stand in a BBAN
+  WITH part AS (
+    SELECT pg_catalog.upper(pg_catalog.regexp_replace(p, '[^A-Za-z0-9]', '', 'g')) AS p
+    FROM (SELECT stated AS p
+          UNION ALL SELECT s FROM pg_catalog.unnest(pg_catalog.string_to_array(stated, '/')) s
+          UNION ALL SELECT m[1] || pg_catalog.lpad(m[2], 10, '0')
+            FROM pg_catalog.regexp_match(stated, '^\s*(\d{8})/(\d{1,10})') m) x
+  ), candidate AS (
+    SELECT p FROM part
+    UNION SELECT pg_catalog.regexp_replace(p, '[A-Z]{3}$', '') FROM part WHERE p ~ '\d[A-Z]{3}$'
+  ), own AS (
+    SELECT pg_catalog.upper(pg_catalog.regexp_replace(coalesce(iban, ''), '\s', '', 'g')) AS iban,
+           pg_catalog.upper(pg_catalog.regexp_replace(coalesce(account_number, ''), '[^A-Za-z0-9]', '', 'g')) AS number
+  )
+  SELECT EXISTS (
+    SELECT FROM candidate c, own o
+    WHERE c.p <> ''
+      AND (c.p = o.iban OR c.p = o.number
+        OR (o.number <> '' AND pg_catalog.ltrim(c.p, '0') = pg_catalog.ltrim(o.number, '0'))
+        OR (o.iban <> '' AND (c.p = pg_catalog.substr(o.iban, 5)
+          OR (pg_catalog.length(pg_catalog.ltrim(c.p, '0')) >= 6
+              AND pg_catalog.right(pg_catalog.substr(o.iban, 5), pg_catalog.length(pg_catalog.ltrim(c.p, '0'))) = pg_catalog.ltrim(c.p, '0'))))))
+$$;
+COMMENT ON FUNCTION o2c._same_account(text, text, text) IS
+  'Whether the account that a statement names is the one with this IBAN or number: bank code, currency, blanks and leading zeros may differ.';
+
+CREATE FUNCTION o2c._open_statement_file(company integer, content text, wanted text)
+RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+SET client_min_messages = warning
+AS $$
+DECLARE
+  kind text := o2c._statement_format(content);
+  csv_settings text;
+BEGIN
+  DROP TABLE IF EXISTS pg_temp.o2c_statement_row;
+  IF wanted = 'auto' THEN
+    IF kind IS NULL THEN
+      wanted := o2c._csv_format_of(company, content);
+    END IF;
+  ELSIF wanted IN ('camt', 'camt.052', 'camt.053', 'camt.054') THEN
+    IF kind IS DISTINCT FROM 'xml' THEN
+      RAISE EXCEPTION USING ERRCODE = 'O2051', MESSAGE = pg_catalog.format('the file is not %s', wanted),
+        DETAIL = coalesce(pg_catalog.format('By its content it is %s.', kind), 'It is not XML.'),
+        HINT = 'Pass format => ''auto'' to go by the content.';
+    END IF;
+  ELSIF wanted IN ('mt940', 'mt942', 'bai2', 'coda', 'ofx') THEN
+    IF kind IS NOT NULL AND kind <> wanted AND NOT (kind IN ('mt940', 'mt942') AND wanted IN ('mt940', 'mt942')) THEN
+      RAISE EXCEPTION USING ERRCODE = 'O2051', MESSAGE = pg_catalog.format('the file is not %s', wanted),
+        DETAIL = pg_catalog.format('By its content it is %s.', kind),
+        HINT = 'Pass format => ''auto'' to go by the content.';
+    END IF;
+    kind := coalesce(kind, wanted);
+  ELSE
+    kind := NULL;
+  END IF;
+
+  IF kind IS NULL AND wanted IS DISTINCT FROM 'auto' AND wanted IS NOT NULL THEN
+    SELECT coalesce(o2c._csv_settings(f.settings), '') INTO csv_settings
+    FROM o2c.statement_format f WHERE f.company_id = company AND f.code = wanted;
+    IF csv_settings IS NULL THEN
+      RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('there is no statement format "%s"', wanted),
+        HINT = 'Formats are auto, camt, mt940, bai2, coda, ofx and the codes in o2c.statement_format.';
+    END IF;
+    CREATE TEMPORARY TABLE o2c_statement_row ON COMMIT DROP AS
+      SELECT r.* FROM o2c._statement_rows(content, 'csv', csv_settings) r;
+    RETURN wanted;
+  END IF;
+  IF kind IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2050', MESSAGE = 'cannot tell the format of the file',
+      DETAIL = 'It is not XML, MT940, BAI2, CODA or OFX, and no CSV format of the company fits its first line.',
+      HINT = 'Describe a CSV file in o2c.statement_format and pass its code as format.';
+  END IF;
+
+  IF kind = 'xml' THEN
+    CREATE TEMPORARY TABLE o2c_camt_part ON COMMIT DROP AS
+      SELECT p.* FROM o2c._camt_parts(content) p;
+    SELECT p.message INTO kind FROM pg_temp.o2c_camt_part p LIMIT 1;
+    IF wanted LIKE 'camt.%' AND kind <> wanted THEN
+      RAISE EXCEPTION USING ERRCODE = 'O2051', MESSAGE = pg_catalog.format('the file is not %s', wanted),
+        DETAIL = pg_catalog.format('By its content it is %s.', kind),
+        HINT = 'Pass format => ''auto'' to go by the content.';
+    END IF;
+    CREATE TEMPORARY TABLE o2c_statement_row ON COMMIT DROP AS
+      SELECT r.* FROM o2c._camt_rows() r;
+    DROP TABLE pg_temp.o2c_camt_part;
+  ELSE
+    CREATE TEMPORARY TABLE o2c_statement_row ON COMMIT DROP AS
+      SELECT r.* FROM o2c._statement_rows(content, kind, NULL) r;
+  END IF;
+  RETURN kind;
+END $$;
+COMMENT ON FUNCTION o2c._open_statement_file(integer, text, text) IS
+  'Reads a bank file into pg_temp.o2c_statement_row; returns its format. Errors: O2004, O2050, O2051, O2052.';
+
+CREATE FUNCTION o2c._check_statement_file(company integer, account_code text, account_id bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  bad record;
+BEGIN
+  -- the account that each statement names
+  SELECT s.account, s.account_id, a.code, a.iban, a.account_number INTO bad
+  FROM pg_temp.o2c_statement s LEFT JOIN o2c.bank_account a ON a.company_id = company AND a.id = $3
+  WHERE s.account_id IS NULL OR (s.account IS NOT NULL AND (a.iban IS NOT NULL OR a.account_number IS NOT NULL)
+    AND NOT o2c._same_account(s.account, a.iban, a.account_number))
+  ORDER BY s.statement_no LIMIT 1;
+  IF FOUND THEN
+    IF account_code IS NULL THEN
+      RAISE EXCEPTION USING ERRCODE = 'O2053',
+        MESSAGE = pg_catalog.format('the statement is for account "%s", which is not exactly one of the company''s', bad.account),
+        HINT = 'Nothing was imported. Give the bank account its IBAN or account number, or name the account to import to.';
+    END IF;
+    RAISE EXCEPTION USING ERRCODE = 'O2053',
+      MESSAGE = pg_catalog.format('the statement is for account "%s", not for bank account "%s"', bad.account, account_code),
+      DETAIL = pg_catalog.format('Bank account "%s" has %s.', account_code, coalesce('IBAN ' || bad.iban, 'number ' || bad.account_number)),
+      HINT = 'Nothing was imported. For a file with several accounts pass NULL as bank_account: each statement goes to the account that it names.';
+  END IF;
+
+  -- the currency
+  SELECT s.*, a.code INTO bad
+  FROM pg_temp.o2c_statement s JOIN o2c.bank_account a ON a.company_id = company AND a.id = s.account_id
+  WHERE s.currency IS NULL OR s.currency <> a.currency ORDER BY s.statement_no LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2053',
+      MESSAGE = CASE WHEN bad.currency IS NULL THEN pg_catalog.format('the statement names no currency, and bank account "%s" has none', bad.code)
+        ELSE pg_catalog.format('the statement is in %s, bank account "%s" is not', bad.currency, bad.code) END,
+      HINT = 'Nothing was imported. A bank account without currency takes statements of any.';
+  END IF;
+  SELECT r.*, s.currency AS statement_currency INTO bad
+  FROM pg_temp.o2c_statement_row r JOIN pg_temp.o2c_statement s USING (statement_no)
+  WHERE r.line_no > 0 AND r.currency <> s.currency::text ORDER BY r.statement_no, r.line_no LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2053',
+      MESSAGE = pg_catalog.format('line %s of statement "%s" is in %s, the statement in %s',
+        bad.line_no, bad.statement_no, bad.currency, bad.statement_currency),
+      HINT = 'Nothing was imported. Ask the bank for the statement again.';
+  END IF;
+
+  SELECT s.* INTO bad FROM pg_temp.o2c_statement s
+  WHERE s.details ->> 'opening_currency' <> s.currency::text OR s.details ->> 'closing_currency' <> s.currency::text
+  ORDER BY s.statement_no LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2053',
+      MESSAGE = pg_catalog.format('statement %s in %s has an opening balance in %s and a closing balance in %s',
+        coalesce('"' || bad.statement_ref || '"', bad.statement_no::text), bad.currency,
+        bad.details ->> 'opening_currency', bad.details ->> 'closing_currency'),
+      HINT = 'Nothing was imported. Ask the bank for the statement again.';
+  END IF;
+
+  -- the sums
+  SELECT s.* INTO bad FROM pg_temp.o2c_statement s
+  WHERE NOT s.interim AND (s.opening_balance IS NULL OR s.closing_balance IS NULL)
+  ORDER BY s.statement_no LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2052',
+      MESSAGE = pg_catalog.format('statement %s has no %s balance', coalesce('"' || bad.statement_ref || '"', bad.statement_no::text),
+        CASE WHEN bad.opening_balance IS NULL THEN 'opening' ELSE 'closing' END),
+      DETAIL = pg_catalog.format('Its %s lines sum to %s %s.', bad.line_count, bad.line_sum, bad.currency),
+      HINT = 'Nothing was imported. Ask the bank for the statement again.';
+  END IF;
+  SELECT s.* INTO bad FROM pg_temp.o2c_statement s
+  WHERE NOT s.interim AND s.opening_balance + s.line_sum <> s.closing_balance
+  ORDER BY s.statement_no LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2052',
+      MESSAGE = pg_catalog.format('statement %s does not add up: opening balance and lines give %s %s, the closing balance is %s %s',
+        coalesce('"' || bad.statement_ref || '"', bad.statement_no::text),
+        bad.opening_balance + bad.line_sum, bad.currency, bad.closing_balance, bad.currency),
+      DETAIL = pg_catalog.format('Opening balance %s, %s lines with a sum of %s.', bad.opening_balance, bad.line_count, bad.line_sum),
+      HINT = 'Nothing was imported. A line may be missing; ask the bank for the statement again.';
+  END IF;
+  SELECT s.*, t.* INTO bad FROM pg_temp.o2c_statement s,
+    LATERAL (SELECT 'debits' AS what, s.debits AS found, o2c._to_numeric(s.details ->> 'debit_sum') AS stated
+             UNION ALL SELECT 'credits', s.credits, o2c._to_numeric(s.details ->> 'credit_sum')) t
+  WHERE t.found <> t.stated ORDER BY s.statement_no LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2052',
+      MESSAGE = pg_catalog.format('statement %s does not add up: its %s sum to %s %s, it states %s %s',
+        coalesce('"' || bad.statement_ref || '"', bad.statement_no::text), bad.what, bad.found, bad.currency, bad.stated, bad.currency),
+      HINT = 'Nothing was imported. A line may be missing; ask the bank for the report again.';
+  END IF;
+
+  -- amounts of the currency, dates of this era
+  SELECT r.* INTO bad FROM pg_temp.o2c_statement_row r JOIN pg_temp.o2c_statement s USING (statement_no)
+  WHERE r.line_no > 0 AND (r.amount IS NULL OR r.booking_date IS NULL OR NOT o2c.is_amount(r.amount, s.currency))
+  ORDER BY r.statement_no, r.line_no LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = CASE WHEN bad.amount IS NULL OR bad.booking_date IS NULL THEN 'O2050' ELSE 'O2043' END,
+      MESSAGE = CASE WHEN bad.amount IS NULL THEN pg_catalog.format('line %s of statement %s has no amount', bad.line_no, bad.statement_no)
+        WHEN bad.booking_date IS NULL THEN pg_catalog.format('line %s of statement %s has no date', bad.line_no, bad.statement_no)
+        ELSE pg_catalog.format('%s is not an amount in %s', bad.amount, bad.currency) END,
+      DETAIL = pg_catalog.format('Line %s of statement %s.', bad.line_no, bad.statement_no),
+      HINT = 'Nothing was imported. Ask the bank for the file again.';
+  END IF;
+END $$;
+COMMENT ON FUNCTION o2c._check_statement_file(integer, text, bigint) IS
+  'Refuses what was read if account, currency or sums do not fit. Errors: O2043, O2050, O2052, O2053.';
+
+CREATE FUNCTION o2c._import_statement(company integer, account_code text, content bytea, wanted text)
+RETURNS TABLE (statement_id bigint, format text, lines bigint, duplicates bigint)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+SET client_min_messages = warning
+AS $$
+#variable_conflict use_column
+DECLARE
+  account record;
+  file_hash bytea;
+  file_format text;
+  today date;
+BEGIN
+  PERFORM o2c._require_company(company);
+  IF account_code IS NOT NULL THEN
+    -- the lock keeps a second import of the same file waiting
+    SELECT a.id, a.currency INTO account FROM o2c.bank_account a
+    WHERE a.company_id = company AND a.code = account_code FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+      RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no bank account "%s"', account_code),
+        HINT = 'Insert it into o2c.bank_account.';
+    END IF;
+  ELSE
+    SELECT NULL::bigint AS id, NULL::o2c.currency AS currency INTO account;
+    PERFORM FROM o2c.bank_account a WHERE a.company_id = company ORDER BY a.id FOR NO KEY UPDATE;
+  END IF;
+  IF content IS NULL OR pg_catalog.length(content) = 0 THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2050', MESSAGE = 'the file is empty';
+  END IF;
+
+  -- the same file again: nothing to do
+  file_hash := pg_catalog.sha256(content);
+  RETURN QUERY
+    SELECT s.id, s.format, 0::bigint, s.line_count FROM o2c.bank_statement s
+    WHERE s.company_id = company AND s.content_hash = file_hash
+      AND (account_code IS NULL OR s.bank_account_id = account.id)
+    ORDER BY s.file_position;
+  IF FOUND THEN
+    RETURN;
+  END IF;
+
+  wanted := pg_catalog.regexp_replace(pg_catalog.lower(coalesce(wanted, 'auto')), '^camt[._]?(05\d).*$', 'camt.\1');
+  file_format := o2c._open_statement_file(company, o2c._statement_text(content), wanted);
+  today := o2c.today(company);
+
+  DROP TABLE IF EXISTS pg_temp.o2c_statement, pg_temp.o2c_line;
+  CREATE TEMPORARY TABLE o2c_statement ON COMMIT DROP AS
+  SELECT h.statement_no, h.account, h.statement_ref, h.sequence_no, coalesce(h.interim, false) AS interim,
+         h.from_date, h.to_date, h.opening_balance,
+         -- a statement without lines may leave out the balance that did not change
+         coalesce(h.closing_balance, CASE WHEN l.line_count IS NULL AND NOT coalesce(h.interim, false) THEN h.opening_balance END) AS closing_balance,
+         coalesce(h.currency, l.currency, ac.currency::text)::o2c.currency AS currency,
+         h.details, coalesce(l.line_count, 0) AS line_count, coalesce(l.line_sum, 0) AS line_sum,
+         coalesce(l.debits, 0) AS debits, coalesce(l.credits, 0) AS credits,
+         coalesce(account.id, (SELECT CASE WHEN pg_catalog.count(*) = 1 THEN pg_catalog.min(a.id) END FROM o2c.bank_account a
+            WHERE a.company_id = company AND o2c._same_account(h.account, a.iban, a.account_number))) AS account_id,
+         NULL::bigint AS statement_id
+  FROM pg_temp.o2c_statement_row h
+  LEFT JOIN (SELECT r.statement_no, pg_catalog.count(*) AS line_count, pg_catalog.sum(r.amount) AS line_sum,
+                    pg_catalog.sum(-r.amount) FILTER (WHERE r.amount < 0) AS debits,
+                    pg_catalog.sum(r.amount) FILTER (WHERE r.amount > 0) AS credits, pg_catalog.min(r.currency) AS currency
+             FROM pg_temp.o2c_statement_row r WHERE r.line_no > 0 GROUP BY 1) l USING (statement_no)
+  LEFT JOIN o2c.bank_account ac ON ac.company_id = company AND ac.id = account.id
+  WHERE h.line_no = 0;
+  IF NOT EXISTS (SELECT FROM pg_temp.o2c_statement) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2050', MESSAGE = 'the file holds no statement';
+  END IF;
+  UPDATE pg_temp.o2c_statement s SET opening_balance = s.closing_balance
+  WHERE s.opening_balance IS NULL AND s.line_count = 0 AND NOT s.interim;
+  PERFORM o2c._check_statement_file(company, account_code, account.id);
+
+  WITH made AS (
+    INSERT INTO o2c.bank_statement (company_id, bank_account_id, format, statement_ref, sequence_no, interim, from_date, to_date,
+      currency, opening_balance, closing_balance, line_count, line_sum, content_hash, file_position)
+    SELECT company, s.account_id, file_format, s.statement_ref, s.sequence_no, s.interim, s.from_date, s.to_date,
+      s.currency, s.opening_balance, s.closing_balance, s.line_count, s.line_sum, file_hash, s.statement_no
+    FROM pg_temp.o2c_statement s ORDER BY s.statement_no
+    RETURNING id, file_position)
+  UPDATE pg_temp.o2c_statement s SET statement_id = m.id FROM made m WHERE m.file_position = s.statement_no;
+
+  PERFORM o2c._identify_lines(company);
+  PERFORM o2c._settle_batches(company);
+
+  RETURN QUERY
+  WITH made AS (
+    INSERT INTO o2c.bank_line (company_id, bank_account_id, statement_id, line_id, booking_date, value_date, amount, currency,
+      payer_name, payer_iban, payer_account, payer_bic, remittance_text, structured_ref, end_to_end_id, mandate_id,
+      bank_ref, entry_ref, transaction_code, return_reason, charges, original_amount, original_currency, details, state)
+    SELECT company, l.account_id, l.statement_id, l.line_id, l.booking_date, l.value_date, l.amount, l.currency,
+      l.payer_name, l.payer_iban, l.payer_account, l.payer_bic, l.remittance_text, l.structured_ref, l.end_to_end_id, l.mandate_id,
+      l.bank_ref, l.entry_ref, l.transaction_code, l.return_reason, l.charges, l.original_amount,
+      l.original_currency, l.details,
+      CASE WHEN l.amount = 0 THEN 'ignored' ELSE 'open' END::o2c.bank_line_state
+    FROM pg_temp.o2c_line l WHERE NOT l.known ORDER BY l.statement_no, l.line_no
+    ON CONFLICT (company_id, bank_account_id, line_id) DO NOTHING
+    RETURNING statement_id)
+  SELECT s.statement_id, file_format, coalesce(m.n, 0), s.line_count - coalesce(m.n, 0)
+  FROM pg_temp.o2c_statement s
+  LEFT JOIN (SELECT made.statement_id, pg_catalog.count(*) AS n FROM made GROUP BY 1) m ON m.statement_id = s.statement_id
+  ORDER BY s.statement_no;
+
+  UPDATE o2c.bank_account a
+  SET last_statement_id = x.statement_id, last_statement_date = x.to_date, last_balance = x.closing_balance
+  FROM (SELECT DISTINCT ON (s.account_id) s.account_id, s.statement_id, coalesce(s.to_date, today) AS to_date, s.closing_balance
+        FROM pg_temp.o2c_statement s WHERE NOT s.interim
+        ORDER BY s.account_id, coalesce(s.to_date, today) DESC, s.statement_no DESC) x
+  WHERE a.company_id = company AND a.id = x.account_id
+    AND (a.last_statement_date IS NULL OR a.last_statement_date <= x.to_date);
+  INSERT INTO o2c.event (company_id, entity, entity_id, event, data)
+  SELECT company, 'bank_statement', s.statement_id, 'import',
+    pg_catalog.jsonb_build_object('format', file_format, 'lines', s.line_count)
+  FROM pg_temp.o2c_statement s ORDER BY s.statement_no;
+  DROP TABLE pg_temp.o2c_statement_row, pg_temp.o2c_statement, pg_temp.o2c_line;
+END $$;
+COMMENT ON FUNCTION o2c._import_statement(integer, text, bytea, text) IS
+  'What import_statement() does, under parameter names that do not clash with its result.';
+
+CREATE FUNCTION o2c._identify_lines(company integer) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+SET datestyle = 'ISO, YMD'
+AS $$
+BEGIN
+  -- The bank's reference with day and amount (banks reuse references), else
+  -- the whole content; then the occurrence.  Equal lines of different
+  -- statements in one file are different movements, unless the file repeats
+  -- the statement; and so are those of a statement that provably follows an
+  -- earlier one, because it opens with the balance that the other closed with.
+  CREATE TEMPORARY TABLE o2c_line ON COMMIT DROP AS
+  WITH keyed AS (
+    SELECT r.*, s.account_id, s.statement_id,
+      pg_catalog.row_number() OVER (PARTITION BY s.account_id, s.statement_ref, s.sequence_no, s.from_date, s.to_date,
+        s.opening_balance, s.closing_balance, s.line_sum, s.line_count, r.line_no ORDER BY s.statement_no) AS copy_no,
+      NOT s.interim AS proven, s.opening_balance AS statement_opening, s.from_date AS statement_from,
+      CASE WHEN r.bank_ref IS NOT NULL
+        THEN r.bank_ref || '|' || r.booking_date || '|' || pg_catalog.trim_scale(r.amount)
+        ELSE pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.jsonb_build_array(
+          r.booking_date, r.value_date, pg_catalog.trim_scale(r.amount), s.currency::text, r.payer_name, r.payer_iban, r.payer_account,
+          r.remittance_text, r.structured_ref, r.end_to_end_id, r.mandate_id, r.entry_ref, r.transaction_code,
+          r.return_reason, pg_catalog.trim_scale(r.original_amount))::text, 'UTF8')), 'hex') END AS line_key
+    FROM pg_temp.o2c_statement_row r JOIN pg_temp.o2c_statement s USING (statement_no)
+    WHERE r.line_no > 0
+  ), counted AS (
+    SELECT k.*, pg_catalog.row_number() OVER (PARTITION BY k.account_id, k.copy_no, k.line_key ORDER BY k.statement_no, k.line_no) AS occurrence
+    FROM keyed k
+  )
+  SELECT c.*, NULL::text AS line_id, false AS known FROM counted c;
+
+  -- equal lines without reference in the statement before on the same day
+  UPDATE pg_temp.o2c_line l SET occurrence = l.occurrence + x.n
+  FROM (SELECT k.statement_no, k.line_key, pg_catalog.count(DISTINCT b.id) AS n
+        FROM pg_temp.o2c_line k
+        JOIN o2c.bank_line b ON b.company_id = company AND b.bank_account_id = k.account_id
+          AND b.line_id IN (k.line_key, k.line_key || '#2', k.line_key || '#3')
+        JOIN o2c.bank_statement p ON p.company_id = company AND p.id = b.statement_id
+          AND NOT p.interim AND p.closing_balance = k.statement_opening AND p.to_date <= k.statement_from
+          AND p.opening_balance <> p.closing_balance
+        WHERE k.bank_ref IS NULL AND k.proven AND k.booking_date <= k.statement_from
+        GROUP BY 1, 2) x
+  WHERE x.statement_no = l.statement_no AND x.line_key = l.line_key;
+
+  UPDATE pg_temp.o2c_line l SET line_id = CASE WHEN l.occurrence = 1 THEN l.line_key ELSE l.line_key || '#' || l.occurrence END;
+END $$;
+COMMENT ON FUNCTION o2c._identify_lines(integer) IS
+  'Makes pg_temp.o2c_line of what was read: each line with its identity within the account.';
+
+CREATE FUNCTION o2c._settle_batches(company integer) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  UPDATE pg_temp.o2c_line l SET known = true
+  FROM o2c.bank_line b
+  WHERE b.company_id = company AND b.bank_account_id = l.account_id AND b.line_id = l.line_id;
+
+  -- a whole entry whose details came before (as a notification, say)
+  UPDATE pg_temp.o2c_line l SET known = true
+  FROM (SELECT n.statement_no, n.entry_ref, pg_catalog.min(n.line_no) AS line_no
+        FROM pg_temp.o2c_line n WHERE n.entry_ref IS NOT NULL GROUP BY 1, 2
+        HAVING pg_catalog.count(*) = 1 AND NOT pg_catalog.bool_or(n.known)) one
+  WHERE l.statement_no = one.statement_no AND l.line_no = one.line_no
+    AND (SELECT pg_catalog.count(*) > 1 AND pg_catalog.sum(b.amount) = l.amount FROM o2c.bank_line b
+         WHERE b.company_id = company AND b.bank_account_id = l.account_id AND b.entry_ref = l.entry_ref
+           AND b.booking_date = l.booking_date AND b.state <> 'ignored');
+
+  -- details of an entry that came before as a whole: they take its place while
+  -- nothing was posted from it, and are known otherwise
+  CREATE TEMPORARY TABLE o2c_batch ON COMMIT DROP AS
+  SELECT d.statement_no, d.entry_ref, b.id, b.state
+  FROM (SELECT n.statement_no, n.account_id, n.entry_ref, n.booking_date, pg_catalog.sum(n.amount) AS total
+        FROM pg_temp.o2c_line n WHERE n.entry_ref IS NOT NULL GROUP BY 1, 2, 3, 4
+        HAVING pg_catalog.count(*) > 1 AND NOT pg_catalog.bool_or(n.known)) d
+  JOIN o2c.bank_line b ON b.company_id = company AND b.bank_account_id = d.account_id AND b.entry_ref = d.entry_ref
+    AND b.booking_date = d.booking_date AND b.amount = d.total AND b.state <> 'ignored';
+  UPDATE pg_temp.o2c_line l SET known = true
+  FROM pg_temp.o2c_batch x WHERE x.statement_no = l.statement_no AND x.entry_ref = l.entry_ref AND x.state <> 'open';
+  UPDATE o2c.bank_line b SET state = 'ignored', details = coalesce(b.details, '{}') || '{"replaced_by": "details"}'
+  FROM pg_temp.o2c_batch x WHERE b.company_id = company AND b.id = x.id AND x.state = 'open';
+  DROP TABLE pg_temp.o2c_batch;
+END $$;
+COMMENT ON FUNCTION o2c._settle_batches(integer) IS
+  'Marks lines that are known, and keeps a batched entry and its details from counting twice.';
+
+CREATE FUNCTION o2c.import_statement(company_id integer, bank_account text, content bytea, format text DEFAULT 'auto')
+RETURNS TABLE (statement_id bigint, format text, lines bigint, duplicates bigint)
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$ SELECT r.statement_id, r.format, r.lines, r.duplicates FROM o2c._import_statement($1, $2, $3, $4) r $$;
+COMMENT ON FUNCTION o2c.import_statement(integer, text, bytea, text) IS
+  'Import a bank''s file: camt.052/053/054, MT940/942, BAI2, CODA, OFX, or CSV by o2c.statement_format. One row a statement: lines added, lines known before. bank_account NULL = the account that each statement names. All or nothing. Errors: O2002, O2003, O2004, O2042, O2043, O2050 to O2053.';
+
+CREATE FUNCTION o2c.import_bank_lines(company_id integer, bank_account text, source regclass,
+  OUT imported bigint, OUT unchanged bigint, OUT rejected bigint)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+SET client_min_messages = warning
+SET datestyle = 'ISO, YMD'
+AS $$
+#variable_conflict use_column
+DECLARE
+  columns constant text[] := '{line_id,booking_date,value_date,amount,currency,payer_name,payer_iban,payer_account,remittance_text,structured_ref,end_to_end_id,mandate_id,bank_ref}';
+  account record;
+  total bigint;
+BEGIN
+  PERFORM o2c._require_company($1);
+  SELECT a.id, coalesce(a.currency, c.currency) AS currency, a.currency AS fixed INTO account
+  FROM o2c.bank_account a JOIN o2c.company c ON c.company_id = a.company_id
+  WHERE a.company_id = $1 AND a.code = $2;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no bank account "%s"', $2),
+      HINT = 'Insert it into o2c.bank_account.';
+  END IF;
+  DROP TABLE IF EXISTS pg_temp.o2c_import;
+  EXECUTE 'CREATE TEMPORARY TABLE o2c_import ON COMMIT DROP AS SELECT q.*,
+      CASE WHEN pg_catalog.length(q.amount) <= 60 AND q.amount ~ ''^[+-]?(\d+\.?\d*|\.\d+)$'' THEN q.amount::numeric END AS n_amount,
+      CASE WHEN q.booking_date ~ ''^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])$'' AND q.booking_date >= ''0001'' THEN q.booking_date::date
+        ELSE o2c._to_date(q.booking_date) END AS d_booking,
+      CASE WHEN q.value_date ~ ''^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])$'' AND q.value_date >= ''0001'' THEN q.value_date::date
+        ELSE o2c._to_date(q.value_date) END AS d_value,
+      NULL::text AS reason
+    FROM (' || o2c._import_query(source, columns, '{line_id,booking_date,amount}') || ') q';
+  GET DIAGNOSTICS total = ROW_COUNT;
+
+  UPDATE pg_temp.o2c_import i SET reason = CASE
+      WHEN i.line_id IS NULL THEN 'line id is missing'
+      WHEN pg_catalog.length(i.line_id) > 500 THEN 'line id is longer than 500 characters'
+      WHEN i.amount IS NULL THEN 'amount is missing'
+      WHEN i.n_amount IS NULL THEN pg_catalog.format('amount "%s" is not a number', pg_catalog.left(i.amount, 60))
+      WHEN i.booking_date IS NULL THEN 'booking date is missing'
+      WHEN i.d_booking IS NULL THEN pg_catalog.format('booking date "%s" is not a date', pg_catalog.left(i.booking_date, 60))
+      WHEN i.value_date IS NOT NULL AND i.d_value IS NULL THEN pg_catalog.format('value date "%s" is not a date', pg_catalog.left(i.value_date, 60))
+      WHEN i.currency IS NOT NULL AND NOT o2c.is_currency(i.currency) THEN pg_catalog.format('"%s" is not a currency', pg_catalog.left(i.currency, 20))
+      WHEN pg_catalog.upper(i.currency) <> account.fixed::text THEN pg_catalog.format('currency %s is not that of bank account "%s"', i.currency, $2)
+      WHEN NOT o2c.is_amount(i.n_amount, coalesce(i.currency, account.currency::text)::o2c.currency)
+        THEN pg_catalog.format('%s is not an amount in %s', i.amount, coalesce(i.currency, account.currency::text))
+      ELSE 'text is longer than 65536 bytes' END
+  WHERE i.line_id IS NULL OR pg_catalog.length(i.line_id) > 500 OR i.n_amount IS NULL OR i.d_booking IS NULL
+    OR (i.value_date IS NOT NULL AND i.d_value IS NULL)
+    OR CASE WHEN i.currency IS NULL THEN NOT o2c.is_amount(i.n_amount, account.currency)
+            WHEN NOT o2c.is_currency(i.currency) THEN true
+            WHEN pg_catalog.upper(i.currency) <> account.fixed::text THEN true
+            ELSE NOT o2c.is_amount(i.n_amount, i.currency::o2c.currency) END
+    OR pg_catalog.octet_length(i.remittance_text) > 65536 OR pg_catalog.octet_length(i.payer_name) > 65536;
+
+  -- a line id stands for one movement: its first good row decides
+  UPDATE pg_temp.o2c_import i SET reason = pg_catalog.format('line "%s" stands in an earlier row with other content', i.line_id)
+  FROM (SELECT s.row_no, pg_catalog.first_value(s.row_no) OVER w AS first_row,
+          pg_catalog.first_value(s.n_amount) OVER w AS first_amount, pg_catalog.first_value(s.d_booking) OVER w AS first_booking
+        FROM pg_temp.o2c_import s WHERE s.reason IS NULL WINDOW w AS (PARTITION BY s.line_id ORDER BY s.row_no)) f
+  WHERE f.row_no = i.row_no AND f.first_row < i.row_no
+    AND (i.n_amount, i.d_booking) IS DISTINCT FROM (f.first_amount, f.first_booking)
+    AND i.reason IS NULL;
+
+  INSERT INTO o2c.bank_line (company_id, bank_account_id, line_id, booking_date, value_date, amount, currency, payer_name, payer_iban,
+    payer_account, remittance_text, structured_ref, end_to_end_id, mandate_id, bank_ref, state)
+  SELECT $1, account.id, i.line_id, i.d_booking, i.d_value, i.n_amount, coalesce(i.currency::o2c.currency, account.currency),
+    i.payer_name, pg_catalog.replace(i.payer_iban, ' ', ''), i.payer_account, i.remittance_text, pg_catalog.replace(i.structured_ref, ' ', ''),
+    i.end_to_end_id, i.mandate_id, i.bank_ref, CASE WHEN i.n_amount = 0 THEN 'ignored' ELSE 'open' END::o2c.bank_line_state
+  FROM pg_temp.o2c_import i WHERE i.reason IS NULL ORDER BY i.row_no
+  ON CONFLICT (company_id, bank_account_id, line_id) DO NOTHING;
+  GET DIAGNOSTICS imported = ROW_COUNT;
+
+  UPDATE pg_temp.o2c_import i SET reason = pg_catalog.format('line "%s" exists with another date or amount', i.line_id)
+  FROM o2c.bank_line b
+  WHERE imported < total AND i.reason IS NULL AND b.company_id = $1 AND b.bank_account_id = account.id AND b.line_id = i.line_id
+    AND (b.booking_date <> i.d_booking OR b.amount <> i.n_amount);
+  INSERT INTO o2c.import_reject (company_id, import, source_row, reason)
+  SELECT $1, 'import_bank_lines', i.source_row, i.reason
+  FROM pg_temp.o2c_import i WHERE i.reason IS NOT NULL ORDER BY i.row_no;
+  GET DIAGNOSTICS rejected = ROW_COUNT;
+  unchanged := total - imported - rejected;
+  DROP TABLE pg_temp.o2c_import;
+END $$;
+COMMENT ON FUNCTION o2c.import_bank_lines(integer, text, regclass) IS
+  'Import bank lines from a table or view (columns line_id, booking_date, value_date, amount, currency, payer_name, payer_iban, payer_account, remittance_text, structured_ref, end_to_end_id, mandate_id, bank_ref; the first, second and fourth are required), idempotent by line_id. Errors: O2002, O2003, O2006; bad rows go to o2c.import_reject.';
+
+CREATE FUNCTION o2c._check_statement(company_id integer)
+RETURNS TABLE (invariant text, company_id integer, entity text, entity_id bigint, detail text)
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT 'a statement adds up', s.company_id, 'bank_statement', s.id,
+    pg_catalog.format('%s + %s is not %s', s.opening_balance, s.line_sum, s.closing_balance)
+  FROM o2c.bank_statement s
+  WHERE ($1 IS NULL OR s.company_id = $1) AND NOT s.interim
+    AND (s.opening_balance + s.line_sum <> s.closing_balance) IS NOT FALSE
+  UNION ALL
+  SELECT 'a statement brings at most its own lines', s.company_id, 'bank_statement', s.id,
+    pg_catalog.format('%s lines point at it, it has %s', l.n, s.line_count)
+  FROM o2c.bank_statement s
+  JOIN (SELECT b.company_id, b.statement_id, pg_catalog.count(*) AS n FROM o2c.bank_line b
+        WHERE b.statement_id IS NOT NULL GROUP BY 1, 2) l ON l.company_id = s.company_id AND l.statement_id = s.id
+  WHERE ($1 IS NULL OR s.company_id = $1) AND l.n > s.line_count
+  UNION ALL
+  SELECT 'a line is in its account''s currency', b.company_id, 'bank_line', b.id, pg_catalog.format('%s, the account is in %s', b.currency, a.currency)
+  FROM o2c.bank_line b JOIN o2c.bank_account a ON a.company_id = b.company_id AND a.id = b.bank_account_id
+  WHERE ($1 IS NULL OR b.company_id = $1) AND b.currency <> a.currency
+$$;
+COMMENT ON FUNCTION o2c._check_statement(integer) IS 'Invariants of statements and their lines, for o2c.check().';

@@ -35,7 +35,7 @@ COMMENT ON COLUMN o2c.bank_account.last_balance IS 'Closing balance of that stat
 
 CREATE TABLE o2c.statement_format (
   company_id integer NOT NULL REFERENCES o2c.company,
-  code text NOT NULL CHECK (code ~ '^[a-z0-9_.-]+$' AND code NOT IN ('auto', 'camt', 'mt940', 'bai2', 'coda', 'ofx')),
+  code text NOT NULL CHECK (code ~ '^[a-z0-9_.-]+$' AND code NOT IN ('auto', 'mt940', 'mt942', 'bai2', 'coda', 'ofx') AND code NOT LIKE 'camt%'),
   kind text NOT NULL DEFAULT 'csv' CHECK (kind = 'csv'),
   settings jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(settings) = 'object'),
   description text,
@@ -43,7 +43,7 @@ CREATE TABLE o2c.statement_format (
 );
 COMMENT ON TABLE o2c.statement_format IS 'CSV dialects of banks: which column means what, as data.';
 COMMENT ON COLUMN o2c.statement_format.settings IS
-  'delimiter, quote, skip, header, encoding, decimal, thousands, date_format, columns {field: heading or position}; see docs/reference/statement.md.';
+  'delimiter, quote, skip, header, decimal, debit_marks, thousands, date_format, columns {field: heading or position}; see docs/reference/statement.md.';
 
 CREATE SEQUENCE o2c.bank_statement_id_seq;
 CREATE TABLE o2c.bank_statement (
@@ -62,10 +62,11 @@ CREATE TABLE o2c.bank_statement (
   line_count bigint NOT NULL DEFAULT 0 CHECK (line_count >= 0),
   line_sum numeric NOT NULL DEFAULT 0,
   content_hash bytea NOT NULL,
+  file_position integer NOT NULL DEFAULT 1 CHECK (file_position > 0),
   imported_at timestamptz NOT NULL DEFAULT now(),
   imported_by text NOT NULL DEFAULT session_user,
   PRIMARY KEY (company_id, id),
-  UNIQUE (company_id, bank_account_id, content_hash),
+  UNIQUE (company_id, content_hash, bank_account_id, file_position),
   FOREIGN KEY (company_id, bank_account_id) REFERENCES o2c.bank_account (company_id, id),
   CHECK (interim OR opening_balance + line_sum = closing_balance)
 );
@@ -75,7 +76,8 @@ COMMENT ON TABLE o2c.bank_statement IS 'A statement as the bank gave it; its lin
 COMMENT ON COLUMN o2c.bank_statement.interim IS 'True for notifications and intraday reports, which prove no balance.';
 COMMENT ON COLUMN o2c.bank_statement.line_count IS 'Lines in the statement, those already known included.';
 COMMENT ON COLUMN o2c.bank_statement.line_sum IS 'Sum of all its lines; opening balance + line_sum = closing balance.';
-COMMENT ON COLUMN o2c.bank_statement.content_hash IS 'SHA-256 over the file and the statement''s place in it.';
+COMMENT ON COLUMN o2c.bank_statement.content_hash IS 'SHA-256 of the file that brought it.';
+COMMENT ON COLUMN o2c.bank_statement.file_position IS 'Place of the statement in that file, from 1.';
 
 CREATE SEQUENCE o2c.bank_line_id_seq;
 CREATE TABLE o2c.bank_line (
