@@ -39,6 +39,7 @@ typedef struct Mt940
 	char		statement_account[BLOCK_FIELD_MAX];
 	char	   *page_balance;	/* the last :62M:, in head_cxt */
 	bool		line_pending;	/* a :61: that waits for its :86: */
+	char	   *supplement;		/* its second line: the text if no :86: comes */
 } Mt940;
 
 static const char *const known_tags[] = {
@@ -50,11 +51,13 @@ static const char *const known_tags[] = {
 static void
 FlushLine(Mt940 *m)
 {
-	if (m->line_pending)
-	{
-		m->line_pending = false;
-		LinePut(m->r);
-	}
+	if (!m->line_pending)
+		return;
+	m->line_pending = false;
+	if (m->supplement && m->r->row[COL_REMITTANCE_TEXT] == NULL)
+		LineSet(m->r, COL_REMITTANCE_TEXT, m->supplement);
+	m->supplement = NULL;
+	LinePut(m->r);
 }
 
 /* The statement that is open is over. */
@@ -304,22 +307,6 @@ EntryDate(StatementReader *r, const char *mmdd, const char *value_date)
 	return FormatDate(r, year, month, day, pnstrdup(mmdd, 4));
 }
 
-/* A reference that says there is none. */
-static bool
-NoReference(const char *ref)
-{
-	static const char *const none[] = {
-		"NONREF", "NOREF", "NONE", "NOTPROVIDED", "KREF+", "KREF", "EREF+",
-		"EREF", "PREF", "MARF", "NOTAPPLICABLE", "N"
-	};
-	int			i;
-
-	for (i = 0; i < (int) lengthof(none); i++)
-		if (pg_strcasecmp(ref, none[i]) == 0)
-			return true;
-	return strspn(ref, "0 .-") == strlen(ref);
-}
-
 /*
  * :61: one movement: value date, [entry date], mark, [funds code], amount,
  * [type], [reference] [// bank's reference] [newline, supplement].
@@ -439,6 +426,7 @@ ReadMovement(Mt940 *m, const char *value, int len)
 		int			n = strcspn(more, " \r\n");
 
 		LineDetail(r, "supplement", more);
+		m->supplement = more;
 		if (ocmt && strlen(ocmt) > 9 && isalpha((unsigned char) ocmt[6]))
 		{
 			LineSet(r, COL_ORIGINAL_CURRENCY, pnstrdup(ocmt + 6, 3));

@@ -21,8 +21,9 @@ IsLineEnd(char c)
 }
 
 /*
- * Physical lines joined: a full line of 65 characters runs on, a shorter one
- * ended where a blank is due.  In sub-field texts lines always run on.
+ * Physical lines joined: a full line of 65 characters (a few banks count 64)
+ * runs on, a shorter one ended where a blank is due unless a code word begins
+ * the next.  In sub-field texts lines always run on.
  */
 static char *
 JoinedLines(const char *text, int len, bool run_on)
@@ -46,7 +47,8 @@ JoinedLines(const char *text, int len, bool run_on)
 		start = end;
 		while (start < len && IsLineEnd(text[start]))
 			start++;
-		if (start < len && !run_on && chars != 65 && chars != 0)
+		if (start < len && !run_on && chars < 64 && text[start] != '/' &&
+			buf.len > 0 && buf.data[buf.len - 1] != ' ')
 			appendStringInfoChar(&buf, ' ');
 	}
 	return buf.data;
@@ -67,6 +69,28 @@ SetAccount(StatementReader *r, const char *s, int len)
 		LineSet(r, COL_PAYER_IBAN, copy);
 	else if (n > 0)
 		LineSet(r, COL_PAYER_ACCOUNT, copy);
+}
+
+/* A BIC that a line end has cut is joined again. */
+static void
+SetBic(StatementReader *r, const char *s)
+{
+	char	   *copy = pstrdup(s);
+	int			n = 0;
+
+	for (int i = 0; copy[i] != '\0'; i++)
+		if (!isspace((unsigned char) copy[i]))
+			copy[n++] = copy[i];
+	copy[n] = '\0';
+	LineSet(r, COL_PAYER_BIC, copy);
+}
+
+/* The payer's own reference, unless it says that there is none. */
+static void
+SetEndToEnd(StatementReader *r, const char *s)
+{
+	if (!NoReference(s))
+		LineSet(r, COL_END_TO_END_ID, s);
 }
 
 /* ---- key words in the purpose: EREF+..., SVWZ+... ---- */
@@ -142,10 +166,9 @@ ReadPurpose(StatementReader *r, const char *purpose)
 				if (key == NULL || key->column == COL_REMITTANCE_TEXT)
 					LineAppend(r, COL_REMITTANCE_TEXT, " ", value, strlen(value));
 				else if (key->column == COL_END_TO_END_ID)
-				{
-					if (strcmp(value, "NOTPROVIDED") != 0)
-						LineSet(r, COL_END_TO_END_ID, value);
-				}
+					SetEndToEnd(r, value);
+				else if (key->column == COL_PAYER_BIC)
+					SetBic(r, value);
 				else if (key->column == COL_CHARGES || key->column == COL_ORIGINAL_AMOUNT)
 				{
 					/* some banks give the currency, some do not: keep as said */
@@ -245,7 +268,7 @@ ReadSubfields(StatementReader *r, const char *text)
 				LineDetail(r, "journal_no", value);
 			else if (code == 30)
 			{
-				LineSet(r, COL_PAYER_BIC, value);
+				SetBic(r, value);
 				LineDetail(r, "payer_bank", value);
 			}
 			else if (code == 31)
@@ -422,10 +445,9 @@ ReadSlashes(StatementReader *r, const char *text)
 		else if (value[0] == '\0')
 			;
 		else if (key->column == COL_END_TO_END_ID)
-		{
-			if (strcmp(value, "NOTPROVIDED") != 0)
-				LineSet(r, COL_END_TO_END_ID, value);
-		}
+			SetEndToEnd(r, value);
+		else if (key->column == COL_PAYER_BIC)
+			SetBic(r, value);
 		else if (key->column == COL_REMITTANCE_TEXT)
 			ReadRemittance(r, value, strlen(value));
 		else if (key->column == COL_PAYER_IBAN || key->column == COL_PAYER_ACCOUNT)

@@ -279,6 +279,21 @@ LooksLikeIban(const char *s, int len)
 	return true;
 }
 
+/* A reference that says that there is none, or too short to mean one. */
+bool
+NoReference(const char *ref)
+{
+	static const char *const none[] = {
+		"NONREF", "NOREF", "NONE", "NOTPROVIDED", "NOT PROVIDED", "KREF+",
+		"KREF", "EREF+", "EREF", "PREF", "MARF", "NOTAPPLICABLE"
+	};
+
+	for (int i = 0; i < (int) lengthof(none); i++)
+		if (pg_strcasecmp(ref, none[i]) == 0)
+			return true;
+	return strlen(ref) < 2 || strspn(ref, "0 .-") == strlen(ref);
+}
+
 /*
  * An amount as numeric_in reads it, without leading zeros.  decimal is the
  * mark of decimals (either '.' or ',' if it is 0), thousands a mark to leave

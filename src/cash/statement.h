@@ -93,6 +93,7 @@ extern char *FormatDate(StatementReader *r, int y, int m, int d, const char *sho
 extern char *TrimmedCopy(const char *s, int len);
 extern bool AllDigits(const char *s, int len);
 extern bool LooksLikeIban(const char *s, int len);
+extern bool NoReference(const char *ref);
 extern char *NegatedAmount(const char *amount);
 extern void StatementSyntaxError(StatementReader *r, const char *fmt,...)
 			pg_attribute_printf(2, 3) pg_attribute_noreturn();
