@@ -122,6 +122,7 @@ sub judge_tap
 		if ($line =~ /^not ok \d+(?!.*#\s*(TODO|SKIP))/i) { $bad++; push @complaints, $line; }
 		elsif ($line =~ /^(?:not )?ok \d/) { $good++; }
 		elsif ($line =~ /^1\.\.(\d+)(?:\s*#\s*SKIP\s*(.*))?/i) { $plan = $1; $why = "skipped: $2" if defined $2; }
+		elsif ($line =~ /^\S+ \.+ skipped: (.*)/) { $plan = 0; $why = "skipped: $1"; }
 		elsif ($line =~ /^# = (.*)/) { push @counts, $1; }
 		elsif ($line =~ /^psql:|ERROR:|FATAL:/ || ($line =~ /^\s*#/ && @complaints)) { push @complaints, $line if @complaints < 80; }
 	}
