@@ -11,7 +11,7 @@
 
 CREATE SEQUENCE o2c.open_item_id_seq;
 CREATE TABLE o2c.open_item (
-  company_id integer NOT NULL REFERENCES o2c.company,
+  company_id integer NOT NULL,
   id bigint NOT NULL DEFAULT pg_catalog.nextval('o2c.open_item_id_seq'),
   customer_id bigint,
   kind o2c.item_kind NOT NULL,

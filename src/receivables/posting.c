@@ -16,13 +16,16 @@
  * o2c_guard_item refuses a client's own change of what these derive, and more
  * being applied to an item than is open on it.
  *
- * Concurrency.  Items are updated in the order of their ids and then invoices
- * in the order of theirs, because every plan here is a nested loop whose outer
- * side is sorted: PostingFrameBegin leaves the planner no other way.  That
- * also keeps plans right for one row and for a million, whatever the size of
- * the batch or of the tables was when the plan was made.  All changes are
- * relative (open_amount + delta), so what a waiting transaction finds after
- * the lock is added to, never overwritten.
+ * Concurrency.  Items are locked in the order of their ids before they are
+ * updated, by a statement whose shape (a lateral sub-select per sorted row)
+ * leaves the planner no other order.  All changes are relative (open_amount +
+ * delta), so what a waiting transaction finds after the lock is added to, never
+ * overwritten.
+ *
+ * Plans.  Statements here look rows up by primary key, whether they post one
+ * row or a million: PostingFrameBegin takes away what the planner could prefer
+ * over stale statistics, and no join carries a filter that it could
+ * underestimate.
  */
 #include "o2c.h"
 
@@ -37,6 +40,7 @@
 #include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(o2c_post_items);
 PG_FUNCTION_INFO_V1(o2c_post_entries);
@@ -71,12 +75,12 @@ static int	entries_counted_at = 0;
 	" SELECT (SELECT pg_catalog.count(*) FROM d), (SELECT pg_catalog.count(*) FROM u)," \
 	"        (SELECT pg_catalog.count(*) FROM s), (SELECT pg_catalog.count(*) FROM v)"
 
-/* Open the frame with a planner that only nests loops over index scans. */
+/* Open the frame with a planner that nests loops over index scans. */
 static void
 PostingFrameBegin(TriggerFrame *frame, TriggerData *trigdata)
 {
 	static const char *const off[] = {
-		"enable_hashjoin", "enable_mergejoin", "enable_seqscan"
+		"enable_hashjoin", "enable_mergejoin", "enable_seqscan", "jit"
 	};
 
 	TriggerFrameBegin(frame, trigdata);
@@ -220,6 +224,11 @@ EntryFault(void)
 Datum
 o2c_post_entries(PG_FUNCTION_ARGS)
 {
+	static KeptPlan lock_items = {
+		.sql = "SELECT 1 FROM (SELECT DISTINCT n.company_id, n.item_id FROM new_rows n ORDER BY 1, 2) d"
+		" CROSS JOIN LATERAL (SELECT 1 FROM o2c.open_item i"
+		"  WHERE i.company_id = d.company_id AND i.id = d.item_id FOR NO KEY UPDATE) l"
+	};
 	static KeptPlan post = {
 		.sql = "WITH d AS MATERIALIZED (SELECT n.company_id, n.item_id, n.customer_id, n.currency, n.due_date, n.credit,"
 		"   pg_catalog.sum(n.amount) AS amount, pg_catalog.min(n.effective_on) AS first_on,"
@@ -240,6 +249,8 @@ o2c_post_entries(PG_FUNCTION_ARGS)
 	if (entries_counted_at == 0 ||
 		entries_counted_at != DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)))
 	{
+		if (tuplestore_tuple_count(trigdata->tg_newtable) > 1)
+			(void) KeptPlanExecute(&lock_items, NULL, NULL, SPI_OK_SELECT);
 		(void) ExecutePosting(&post, SPI_OK_SELECT, false);
 		if (ResultCount(1) != ResultCount(2))
 			ereport(ERROR,
@@ -274,10 +285,10 @@ o2c_post_allocations(PG_FUNCTION_ARGS)
 		"  CASE s.side WHEN 1 THEN - n.amount ELSE n.amount END, n.amount < 0,"
 		"  GREATEST(n.effective_on, b.document_date, c.document_date), n.recorded_at, n.id"
 		" FROM new_rows n"
-		" JOIN o2c.open_item b ON b.company_id = n.company_id AND b.id = n.debit_item_id"
-		"  AND b.currency::text = n.currency::text AND b.amount > 0"
-		" JOIN o2c.open_item c ON c.company_id = n.company_id AND c.id = n.credit_item_id"
-		"  AND c.currency::text = n.currency::text AND c.amount < 0"
+		" CROSS JOIN LATERAL (SELECT i.id, i.customer_id, i.due_date, i.document_date, i.kind FROM o2c.open_item i"
+		"  WHERE i.company_id = n.company_id AND i.id = n.debit_item_id OFFSET 0) b"
+		" CROSS JOIN LATERAL (SELECT i.id, i.customer_id, i.due_date, i.document_date, i.kind FROM o2c.open_item i"
+		"  WHERE i.company_id = n.company_id AND i.id = n.credit_item_id OFFSET 0) c"
 		" CROSS JOIN LATERAL (VALUES (1, b.id, b.customer_id, b.due_date), (2, c.id, c.customer_id, c.due_date))"
 		"  s (side, item_id, customer_id, due_date)"
 	};
@@ -301,7 +312,7 @@ o2c_post_allocations(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_O2C_UNKNOWN_OBJECT),
 				 errmsg("allocation does not fit its open items"),
-				 errdetail("Its debit item must be a debit and its credit item a credit of the same company, both in its currency.")));
+				 errdetail("Its debit item and its credit item must exist in the company.")));
 	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);
 }
