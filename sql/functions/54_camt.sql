@@ -157,7 +157,7 @@ WITH head AS (
       WHEN NOT dir.debtor AND l.creditor IS NULL AND l.creditor_iban IS NULL AND l.creditor_account IS NULL AND l.ultimate_creditor IS NULL THEN true
       ELSE dir.debtor END AS from_debtor
   FROM line l,
-    LATERAL (SELECT (l.amount >= 0) <> (coalesce(l.return_reason, '') <> '' OR l.reversal IN ('true', '1')) AS debtor) dir,
+    LATERAL (SELECT (l.amount >= 0) <> (coalesce(l.return_reason, '') <> '' OR coalesce(l.reversal IN ('true', '1'), false)) AS debtor) dir,
     LATERAL (SELECT coalesce(l.account IN (l.debtor_iban, l.debtor_account) AND l.account NOT IN (coalesce(l.creditor_iban, ''), coalesce(l.creditor_account, '')), false) AS debtor,
                     coalesce(l.account IN (l.creditor_iban, l.creditor_account) AND l.account NOT IN (coalesce(l.debtor_iban, ''), coalesce(l.debtor_account, '')), false) AS creditor) own
 )

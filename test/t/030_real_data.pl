@@ -152,6 +152,7 @@ SELECT sum(lines), count(*) FROM o2c.import_statement(3, 'A$account', pg_read_bi
 	$statements += $count;
 	$lines += $imported;
 }
+cmp_ok($node->safe_psql($db, q{SELECT count(payer_name) FROM o2c.bank_line WHERE company_id = 3}), '>', 10, 'payers are named') if $lines;
 report('camt.053: statements, lines, files refused', "$statements, $lines, $refused");
 
 is($node->safe_psql($db, 'SELECT * FROM o2c.check()'), '', 'check() is empty');
