@@ -184,7 +184,7 @@ OpenTag(CamtSplit *s, const char *name, int len, const char *currency, int curre
 		{
 			if (s->message[0] && strcmp(s->message, message) != 0)
 				StatementSyntaxError(r, "the file holds messages of several types");
-			strcpy(s->message, message);
+			strlcpy(s->message, message, NAME_LIMIT);
 			s->message_depth = s->depth;
 		}
 	}

@@ -119,7 +119,7 @@ KeepField(Mt940 *m, char *field, const char *value, int len)
 
 	if (strlen(copy) >= BLOCK_FIELD_MAX)
 		StatementSyntaxError(m->r, "a field is longer than %d bytes", BLOCK_FIELD_MAX - 1);
-	strcpy(field, copy);
+	strlcpy(field, copy, BLOCK_FIELD_MAX);
 }
 
 /*

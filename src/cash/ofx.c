@@ -212,7 +212,7 @@ CloseElement(Ofx *o)
 {
 	char		tag[TAG_MAX];
 
-	strcpy(tag, o->path[--o->depth]);
+	strlcpy(tag, o->path[--o->depth], TAG_MAX);
 	if (strcmp(tag, "STMTTRN") == 0 && (Inside(o, "STMTRS") || Inside(o, "CCSTMTRS")))
 		PutTransaction(o);
 	else if (strcmp(tag, "STMTRS") == 0 || strcmp(tag, "CCSTMTRS") == 0)
@@ -247,7 +247,7 @@ EndText(Ofx *o, bool leaf)
 		char		tag[TAG_MAX];
 
 		/* the element has text: it ends here, with or without end tag */
-		strcpy(tag, o->path[o->depth - 1]);
+		strlcpy(tag, o->path[o->depth - 1], TAG_MAX);
 		o->depth--;
 		ReadValue(o, tag, value);
 		o->depth++;
