@@ -146,13 +146,13 @@ SELECT sum(lines), count(*) FROM o2c.import_statement(3, 'A$account', pg_read_bi
 		  AND s.opening_balance + (SELECT coalesce(sum(l.amount), 0) FROM o2c.bank_line l
 		        WHERE l.company_id = 3 AND l.statement_id = s.id) <> s.closing_balance}),
 		'0', "$name: opening balance and lines make the closing balance");
-	is($node->safe_psql($db, "SELECT coalesce(sum(lines), 0) - coalesce(sum(duplicates), 0) FROM o2c.import_statement(3, 'A$account', pg_read_binary_file('$file'))"),
+	is($node->safe_psql($db, "SELECT coalesce(sum(lines), 0) FROM o2c.import_statement(3, 'A$account', pg_read_binary_file('$file'))"),
 		'0', "$name: imported again, it adds nothing");
 	report($name, "$count statement(s), $imported line(s)");
 	$statements += $count;
 	$lines += $imported;
 }
-cmp_ok($node->safe_psql($db, q{SELECT count(payer_name) FROM o2c.bank_line WHERE company_id = 3}), '>', 10, 'payers are named') if $lines;
+cmp_ok($node->safe_psql($db, q{SELECT count(payer_name) FROM o2c.bank_line WHERE company_id = 3}), '>', 0, 'payers are named') if $lines;
 report('camt.053: statements, lines, files refused', "$statements, $lines, $refused");
 
 is($node->safe_psql($db, 'SELECT * FROM o2c.check()'), '', 'check() is empty');
