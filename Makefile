@@ -170,7 +170,10 @@ OBJS_cash = src/cash/statement.o src/cash/statement_text.o src/cash/mt940.o src/
 	src/cash/bai2.o src/cash/coda.o src/cash/ofx.o src/cash/csv.o src/cash/camt_split.o
 
 OBJS_dispatch = src/dispatch/outbox.o src/dispatch/address.o src/dispatch/hosts.o \
-	src/dispatch/control.o src/dispatch/launcher.o
+	src/dispatch/control.o src/dispatch/launcher.o \
+	src/dispatch/worker.o src/dispatch/claim.o src/dispatch/transfer.o \
+	src/dispatch/request.o src/dispatch/reply.o src/dispatch/compose.o \
+	src/dispatch/recorder.o src/dispatch/secrets.o src/dispatch/webhook.o
 
 OBJS_documents = src/documents/format.o src/documents/template_guard.o src/documents/template_parse.o src/documents/template_render.o
 

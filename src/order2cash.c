@@ -21,6 +21,7 @@ int			o2c_dispatch_lease = 60;
 char	   *o2c_dispatch_allowed_hosts = NULL;
 int			o2c_message_max_size = 10240;
 char	   *o2c_secrets_file = NULL;
+char	   *o2c_dispatch_ca_file = NULL;
 
 /* Define settings and, when preloaded, register the launcher. */
 void
@@ -78,6 +79,15 @@ _PG_init(void)
 							   "",
 							   PGC_SIGHUP,
 							   0,
+							   NULL, NULL, NULL);
+
+	DefineCustomStringVariable("order2cash.dispatch_ca_file",
+							   "File of certificate authorities that peers are verified with; empty uses the system's.",
+							   NULL,
+							   &o2c_dispatch_ca_file,
+							   "",
+							   PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY,
 							   NULL, NULL, NULL);
 
 	DefineCustomIntVariable("order2cash.message_max_size",

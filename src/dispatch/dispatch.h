@@ -35,6 +35,7 @@ extern int	o2c_dispatch_lease;
 extern char *o2c_dispatch_allowed_hosts;
 extern int	o2c_message_max_size;	/* kB */
 extern char *o2c_secrets_file;
+extern char *o2c_dispatch_ca_file;
 
 /* Why no dispatcher runs for a database. */
 typedef enum DispatchIdle

@@ -1,0 +1,622 @@
+/*
+ * transfer.c
+ *		One message on its way: libcurl's multi interface on an epoll set.
+ *
+ * The dispatcher waits for sockets and its latch at once: libcurl's sockets
+ * are members of one epoll set, which is a single descriptor to PostgreSQL's
+ * wait.  All signals are blocked while libcurl runs, so that its resolver
+ * threads inherit that and no handler ever runs in one.
+ *
+ * What is known about a message when something breaks decides its state.
+ * connected: the connection stood, so that a 5xx is an answer to this message.
+ * handed: the last byte was given to the connection, so that without an
+ * answer nobody knows, and it is uncertain.
+ */
+#include "o2c.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base64.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+
+#include "dispatch/worker.h"
+
+#if LIBCURL_VERSION_NUM < 0x075500
+#error "order2cash needs libcurl 7.85 or later"
+#endif
+
+#define MAX_EVENTS 256
+#define POOL_MAX 1024
+
+static CURLM *multi = NULL;
+static int	epoll_fd = -1;
+static TimestampTz timer_at = 0;	/* when libcurl wants to be called; 0: never */
+static CURL *pool[POOL_MAX];
+static int	npool = 0;
+static sigset_t all_signals;
+
+/* libcurl runs with signals blocked; see above. */
+static void
+EnterCurl(sigset_t *save)
+{
+	pthread_sigmask(SIG_BLOCK, &all_signals, save);
+}
+
+static void
+LeaveCurl(sigset_t *save)
+{
+	pthread_sigmask(SIG_SETMASK, save, NULL);
+}
+
+/* CURLMOPT_SOCKETFUNCTION: keep the epoll set as libcurl wants it. */
+static int
+OnSocket(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp)
+{
+	struct epoll_event event = {0};
+
+	if (what == CURL_POLL_REMOVE)
+	{
+		(void) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+		return 0;
+	}
+	event.data.fd = fd;
+	event.events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
+	if (epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event) != 0)
+		(void) epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
+	return 0;
+}
+
+/* CURLMOPT_TIMERFUNCTION */
+static int
+OnTimer(CURLM *m, long timeout_ms, void *userp)
+{
+	timer_at = timeout_ms < 0 ? 0 :
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+	return 0;
+}
+
+/* CURLOPT_OPENSOCKETFUNCTION: the address that the name turned out to be. */
+static curl_socket_t
+OnOpenSocket(void *clientp, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	Transfer   *t = clientp;
+
+	if (!SockaddrAllowed(&address->addr, t->channel->host, t->channel->port))
+	{
+		strlcpy(t->last_line, "address of the host is not allowed", sizeof(t->last_line));
+		return CURL_SOCKET_BAD;
+	}
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* CURLOPT_PREREQFUNCTION: the connection stands, the request comes now. */
+static int
+OnConnected(void *clientp, char *ip, char *local_ip, int port, int local_port)
+{
+	Transfer   *t = clientp;
+
+	/* libcurl would send again what a reused connection swallowed: never */
+	if (t->handed)
+		return CURL_PREREQFUNC_ABORT;
+	t->connected = true;
+	if (!t->channel->smtp)
+	{
+		t->handed = true;
+		RecorderMark(t->slot, PHASE_HANDED);
+	}
+	return CURL_PREREQFUNC_OK;
+}
+
+/* CURLOPT_READFUNCTION: the mail; noted before its last byte leaves. */
+static size_t
+OnRead(char *buffer, size_t size, size_t nitems, void *userdata)
+{
+	Transfer   *t = userdata;
+	size_t		n = Min(size * nitems, t->payload_len - t->payload_pos);
+
+	memcpy(buffer, t->payload + t->payload_pos, n);
+	t->payload_pos += n;
+	if (t->payload_pos == t->payload_len && !t->handed)
+	{
+		t->handed = true;
+		RecorderMark(t->slot, PHASE_HANDED);
+	}
+	return n;
+}
+
+/* CURLOPT_SEEKFUNCTION: nothing is ever sent a second time. */
+static int
+OnSeek(void *userp, curl_off_t offset, int origin)
+{
+	Transfer   *t = userp;
+
+	if (t->handed || offset != 0 || origin != SEEK_SET)
+		return CURL_SEEKFUNC_FAIL;
+	t->payload_pos = 0;
+	return CURL_SEEKFUNC_OK;
+}
+
+/* CURLOPT_WRITEFUNCTION: a bounded part of the reply. */
+static size_t
+OnWrite(char *data, size_t size, size_t nmemb, void *userdata)
+{
+	Transfer   *t = userdata;
+	size_t		n = size * nmemb;
+	size_t		room = REPLY_MAX - t->reply_len;
+
+	if (t->reply == NULL && (t->reply = malloc(REPLY_MAX)) == NULL)
+		room = 0;
+	memcpy(t->reply + t->reply_len, data, Min(n, room));
+	t->reply_len += Min(n, room);
+	if (n > room)
+	{
+		t->overflow = true;
+		return 0;
+	}
+	return n;
+}
+
+/* CURLOPT_HEADERFUNCTION: Retry-After, the id header, SMTP's last line. */
+static size_t
+OnHeader(char *data, size_t size, size_t nitems, void *userdata)
+{
+	Transfer   *t = userdata;
+	size_t		n = size * nitems;
+	size_t		len = n;
+
+	while (len > 0 && (data[len - 1] == '\r' || data[len - 1] == '\n'))
+		len--;
+	if (t->channel->smtp)
+	{
+		len = Min(len, sizeof(t->last_line) - 1);
+		memcpy(t->last_line, data, len);
+		t->last_line[len] = '\0';
+		return n;
+	}
+	if (len > 12 && pg_strncasecmp(data, "retry-after:", 12) == 0)
+	{
+		char		value[64];
+
+		len = Min(len - 12, sizeof(value) - 1);
+		memcpy(value, data + 12, len);
+		value[len] = '\0';
+		if (strspn(value, " 0123456789") == len)
+			t->retry_after = Min(Max(0, atoi(value)), 86400);
+		else
+		{
+			time_t		when = curl_getdate(value, NULL);
+
+			if (when > 0)
+				t->retry_after = Min(Max(0, (long) (when - time(NULL))), 86400);
+		}
+	}
+	else if (t->id_header != NULL)
+	{
+		size_t		name = strlen(t->id_header);
+
+		if (len > name && data[name] == ':' && pg_strncasecmp(data, t->id_header, name) == 0)
+		{
+			const char *value = data + name + 1;
+
+			len -= name + 1;
+			while (len > 0 && *value == ' ')
+				value++, len--;
+			len = Min(len, sizeof(t->header_value) - 1);
+			memcpy(t->header_value, value, len);
+			t->header_value[len] = '\0';
+		}
+	}
+	return n;
+}
+
+/* Once in the life of the dispatcher. */
+void
+TransferInit(void)
+{
+	sigset_t	save;
+
+	sigfillset(&all_signals);
+	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (epoll_fd < 0)
+		ereport(ERROR, (errmsg("could not create an epoll set: %m")));
+	EnterCurl(&save);
+	curl_global_init(CURL_GLOBAL_ALL);
+	multi = curl_multi_init();
+	if (multi != NULL)
+	{
+		curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, OnSocket);
+		curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, OnTimer);
+		/* closing an idle SMTP connection would wait for the reply to QUIT */
+		curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, 8192L);
+		curl_multi_setopt(multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+	}
+	LeaveCurl(&save);
+	if (multi == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+}
+
+/* What both protocols need. */
+static void
+SetCommonOptions(Transfer *t)
+{
+	CURL	   *e = t->easy;
+	Channel    *channel = t->channel;
+	char	   *user = SettingText(channel->settings, "username");
+	char	   *secret = SettingText(channel->settings, "password_secret");
+
+	curl_easy_setopt(e, CURLOPT_PRIVATE, t);
+	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->curl_error);
+	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+#ifdef CURLOPT_QUICK_EXIT
+	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
+#elif LIBCURL_VERSION_NUM >= 0x075700
+	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
+#endif
+	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, channel->smtp ? "smtp,smtps" : "http,https");
+	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(e, CURLOPT_PROXY, "");
+	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long) (channel->connect_timeout * 1000));
+	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long) (channel->timeout * 1000));
+	curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, 30L);
+	curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, OnOpenSocket);
+	curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
+	curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, OnConnected);
+	curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
+	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, OnWrite);
+	curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
+	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, OnHeader);
+	curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+	if (o2c_dispatch_ca_file != NULL && o2c_dispatch_ca_file[0] != '\0')
+		curl_easy_setopt(e, CURLOPT_CAINFO, o2c_dispatch_ca_file);
+
+	if (user != NULL)
+		curl_easy_setopt(e, CURLOPT_USERNAME, user);
+	if (secret != NULL)
+	{
+		const char *value = SecretValue(t->company_id, secret, channel->host);
+
+		if (value == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_O2C_CHANNEL),
+					 errmsg("secret \"%s\" is not known", secret)));
+		curl_easy_setopt(e, CURLOPT_PASSWORD, value);
+	}
+}
+
+/* A mail: composed, its envelope, its way through TLS. */
+static void
+SetMailOptions(Transfer *t)
+{
+	CURL	   *e = t->easy;
+	Jsonb	   *settings = t->channel->settings;
+	char	   *tls = SettingText(settings, "tls");
+	char	   *from;
+	char	   *to;
+	bool		loopback = strncmp(t->channel->host, "127.", 4) == 0 ||
+		strcmp(t->channel->host, "localhost") == 0 || strcmp(t->channel->host, "[::1]") == 0;
+	long		use_ssl;
+
+	ComposeMail(t, &from, &to);
+	t->rcpt = curl_slist_append(NULL, to);
+	if (t->rcpt == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+
+	/* a password never leaves this machine in the clear unless told */
+	if (tls == NULL)
+		use_ssl = SettingText(settings, "password_secret") != NULL && !loopback ?
+			CURLUSESSL_ALL : CURLUSESSL_TRY;
+	else
+		use_ssl = strcmp(tls, "none") == 0 ? CURLUSESSL_NONE :
+			strcmp(tls, "try") == 0 ? CURLUSESSL_TRY : CURLUSESSL_ALL;
+	curl_easy_setopt(e, CURLOPT_URL, t->channel->url);
+	curl_easy_setopt(e, CURLOPT_USE_SSL, use_ssl);
+	curl_easy_setopt(e, CURLOPT_MAIL_FROM, from);
+	curl_easy_setopt(e, CURLOPT_MAIL_RCPT, t->rcpt);
+	curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
+	curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t) t->payload_len);
+	curl_easy_setopt(e, CURLOPT_READFUNCTION, OnRead);
+	curl_easy_setopt(e, CURLOPT_READDATA, t);
+	curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, OnSeek);
+	curl_easy_setopt(e, CURLOPT_SEEKDATA, t);
+}
+
+/* An HTTP request. */
+static void
+SetHttpOptions(Transfer *t)
+{
+	CURL	   *e = t->easy;
+	char	   *url;
+	char	   *method;
+
+	BuildHttpRequest(t, &url, &method);
+	curl_easy_setopt(e, CURLOPT_URL, url);
+	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(e, CURLOPT_USERAGENT, "order2cash/" O2C_VERSION);
+	if (strcmp(method, "GET") == 0)
+		curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
+	else
+	{
+		curl_easy_setopt(e, CURLOPT_POST, 1L);
+		curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) t->payload_len);
+		curl_easy_setopt(e, CURLOPT_POSTFIELDS, t->payload);
+		if (strcmp(method, "POST") != 0)
+			curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, method);
+	}
+	curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
+}
+
+/*
+ * Give the message to libcurl.  False when its request cannot be built: then
+ * t->error says why and nothing was sent.
+ */
+bool
+TransferStart(Transfer *t)
+{
+	MemoryContext old = MemoryContextSwitchTo(t->context);
+	sigset_t	save;
+	volatile bool built = false;
+	CURLMcode	rc;
+
+	t->retry_after = -1;
+	if (npool > 0)
+		t->easy = pool[--npool];
+	else
+		t->easy = curl_easy_init();
+	if (t->easy == NULL)
+	{
+		strlcpy(t->error, "out of memory", ERROR_MAX);
+		MemoryContextSwitchTo(old);
+		return false;
+	}
+	PG_TRY();
+	{
+		if (t->channel->broken != NULL)
+			ereport(ERROR, (errcode(ERRCODE_O2C_CHANNEL), errmsg("%s", t->channel->broken)));
+		if (!HostAllowed(t->channel->host, t->channel->port))
+			ereport(ERROR,
+					(errcode(ERRCODE_O2C_CHANNEL),
+					 errmsg("order2cash.dispatch_allowed_hosts does not allow host \"%s\"",
+							t->channel->host)));
+		SetCommonOptions(t);
+		if (t->channel->smtp)
+			SetMailOptions(t);
+		else
+			SetHttpOptions(t);
+		built = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(t->context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		strlcpy(t->error, edata->message ? edata->message : "cannot build the request", ERROR_MAX);
+		FreeErrorData(edata);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	if (!built)
+		return false;
+
+	EnterCurl(&save);
+	rc = curl_multi_add_handle(multi, t->easy);
+	LeaveCurl(&save);
+	if (rc != CURLM_OK)
+	{
+		strlcpy(t->error, curl_multi_strerror(rc), ERROR_MAX);
+		return false;
+	}
+	t->state = TRANSFER_FLYING;
+	return true;
+}
+
+/* Everything libcurl holds for it goes back. */
+static void
+Release(Transfer *t)
+{
+	if (t->easy != NULL)
+	{
+		curl_easy_reset(t->easy);
+		if (npool < POOL_MAX)
+			pool[npool++] = t->easy;
+		else
+			curl_easy_cleanup(t->easy);
+		t->easy = NULL;
+	}
+	curl_slist_free_all(t->headers);
+	curl_slist_free_all(t->rcpt);
+	t->headers = t->rcpt = NULL;
+	free(t->reply);
+	t->reply = NULL;
+	t->reply_len = 0;
+}
+
+/* Free a transfer whose result was recorded, or that never started. */
+void
+TransferFree(Transfer *t)
+{
+	Release(t);
+	MemoryContextDelete(t->context);
+}
+
+/* Printable text for last_error, without anything that looks like a control. */
+static void
+SetError(Transfer *t, const char *fmt,...) pg_attribute_printf(2, 3);
+
+static void
+SetError(Transfer *t, const char *fmt,...)
+{
+	va_list		args;
+	int			len;
+
+	va_start(args, fmt);
+	vsnprintf(t->error, ERROR_MAX, fmt, args);
+	va_end(args);
+	RedactSecrets(t->error);
+	len = strlen(t->error);
+	for (int i = 0; i < len; i++)
+		if ((unsigned char) t->error[i] < 0x20 || (unsigned char) t->error[i] >= 0x7f)
+			t->error[i] = '?';
+}
+
+/* What an SMTP peer's words mean. */
+static ResultKind
+JudgeMail(Transfer *t, CURLcode rc, long code)
+{
+	if (rc == CURLE_OK)
+		return RESULT_SENT;
+	if (code >= 400 && t->last_line[0] != '\0')
+		SetError(t, "%s", t->last_line);
+	else
+		SetError(t, "%s", t->curl_error[0] ? t->curl_error : curl_easy_strerror(rc));
+	if (t->handed)
+	{
+		/* 354 asked for the mail; what came after it is the answer to it */
+		if (code >= 500)
+			return RESULT_DEAD;
+		return code >= 400 ? RESULT_RETRY : RESULT_UNCERTAIN;
+	}
+	return t->connected && code >= 500 && code < 600 ? RESULT_DEAD : RESULT_RETRY;
+}
+
+/* What an HTTP peer's status means. */
+static ResultKind
+JudgeHttp(Transfer *t, CURLcode rc, long code)
+{
+	if (code >= 200 && code < 300)
+		return ReplyAccepted(t) ? RESULT_SENT : RESULT_DEAD;
+	if (code >= 300)
+	{
+		SetError(t, "HTTP status %ld: %.*s", code, (int) Min(t->reply_len, 300),
+				 t->reply ? t->reply : "");
+		if (code == 408 || code == 425 || code == 429 || code >= 500)
+			return RESULT_RETRY;
+		return RESULT_DEAD;
+	}
+	SetError(t, "%s", t->curl_error[0] ? t->curl_error : curl_easy_strerror(rc));
+	return t->handed ? RESULT_UNCERTAIN : RESULT_RETRY;
+}
+
+/* libcurl is through with it. */
+static void
+Completed(Transfer *t, CURLcode rc)
+{
+	long		code = 0;
+	volatile ResultKind result = RESULT_UNCERTAIN;
+	sigset_t	save;
+
+	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &code);
+	PG_TRY();
+	{
+		MemoryContext old = MemoryContextSwitchTo(t->context);
+
+		if (rc == CURLE_COULDNT_CONNECT && strncmp(t->last_line, "address of", 10) == 0)
+		{
+			SetError(t, "%s", t->last_line);
+			result = RESULT_DEAD;
+		}
+		else
+			result = t->channel->smtp ? JudgeMail(t, rc, code) : JudgeHttp(t, rc, code);
+		MemoryContextSwitchTo(old);
+	}
+	PG_CATCH();
+	{
+		FlushErrorState();
+	}
+	PG_END_TRY();
+
+	EnterCurl(&save);
+	(void) curl_multi_remove_handle(multi, t->easy);
+	Release(t);
+	LeaveCurl(&save);
+	FinishTransfer(t, result);
+}
+
+/* Stop a transfer now; what it may have done decides the result. */
+void
+TransferAbort(Transfer *t)
+{
+	sigset_t	save;
+
+	EnterCurl(&save);
+	(void) curl_multi_remove_handle(multi, t->easy);
+	Release(t);
+	LeaveCurl(&save);
+	if (t->handed)
+		strlcpy(t->error, "the dispatcher stopped before the peer answered", ERROR_MAX);
+	FinishTransfer(t, t->handed ? RESULT_UNCERTAIN : RESULT_RELEASE);
+}
+
+/* Let libcurl work on what is ready; true when anything was. */
+static bool
+Work(void)
+{
+	struct epoll_event events[MAX_EVENTS];
+	int			n = epoll_wait(epoll_fd, events, MAX_EVENTS, 0);
+	int			running;
+	bool		worked = n > 0;
+	CURLMsg    *msg;
+	int			left;
+	sigset_t	save;
+
+	EnterCurl(&save);
+	for (int i = 0; i < n; i++)
+		(void) curl_multi_socket_action(multi, events[i].data.fd,
+										(events[i].events & EPOLLIN ? CURL_CSELECT_IN : 0) |
+										(events[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+										(events[i].events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0),
+										&running);
+	if (timer_at != 0 && timer_at <= GetCurrentTimestamp())
+	{
+		timer_at = 0;
+		(void) curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
+		worked = true;
+	}
+	LeaveCurl(&save);
+
+	while ((msg = curl_multi_info_read(multi, &left)) != NULL)
+	{
+		if (msg->msg == CURLMSG_DONE)
+		{
+			char	   *private = NULL;
+			CURLcode	rc = msg->data.result;
+
+			curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &private);
+			Completed((Transfer *) private, rc);
+			worked = true;
+		}
+	}
+	return worked;
+}
+
+/*
+ * Work on what is ready, or wait for sockets, the latch or the timeout.
+ */
+void
+TransferPump(long timeout_ms)
+{
+	if (Work())
+		return;
+	if (timeout_ms <= 0)
+		return;
+	if (timer_at != 0)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+
+		timeout_ms = Min(timeout_ms, timer_at <= now ? 0 :
+						 TimestampDifferenceMilliseconds(now, timer_at) + 1);
+	}
+	(void) WaitLatchOrSocket(MyLatch,
+							 WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+							 epoll_fd, timeout_ms, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	(void) Work();
+}

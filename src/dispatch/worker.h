@@ -1,0 +1,242 @@
+/*
+ * worker.h
+ *		What the files of the dispatcher process share: channels, transfers,
+ *		results.
+ *
+ * A Transfer is one claimed message.  It waits in its channel, flies when
+ * libcurl has it, and is a result when it is known what became of it; it ends
+ * when that is recorded.  libcurl's callbacks run while it flies: they touch
+ * only what was allocated before, and never ereport.
+ */
+#ifndef O2C_WORKER_H
+#define O2C_WORKER_H
+
+#include <curl/curl.h>
+
+#include "lib/ilist.h"
+#include "lib/stringinfo.h"
+#include "utils/jsonb.h"
+#include "utils/uuid.h"
+
+#include "dispatch/dispatch.h"
+
+/* How much of a reply is kept; more of it ends the transfer. */
+#define REPLY_MAX 65536
+#define ERROR_MAX 500
+
+typedef enum ChannelKind
+{
+	CHANNEL_EMAIL,
+	CHANNEL_SMS,
+	CHANNEL_POST,
+	CHANNEL_WEBHOOK
+} ChannelKind;
+
+/* A channel and what the dispatcher knows of its peer. */
+typedef struct Channel
+{
+	dlist_node	node;			/* in the list of all channels */
+	int32		company_id;
+	char		code[64];
+	TransactionId xmin;			/* version of the row */
+	MemoryContext context;		/* of what follows up to runtime */
+	ChannelKind kind;
+	char	   *url;
+	char	   *host;
+	int			port;
+	bool		smtp;
+	Jsonb	   *settings;
+	double		rate;			/* a second; 0 is unlimited */
+	int			max_concurrency;
+	int			max_attempts;
+	double		timeout;		/* seconds */
+	double		connect_timeout;
+	double		backoff;		/* seconds before the second attempt */
+	double		window;			/* seconds in which the peer knows a key again */
+	char	   *from;			/* sender of mail */
+	char	   *broken;			/* why no message of it can be sent, or NULL */
+
+	/* runtime: survives a new version of the row */
+	dlist_head	waiting;		/* claimed, not started */
+	int			nwaiting;
+	int			nflying;
+	int			ceiling;		/* most messages to have claimed at once */
+	double		tokens;			/* of the rate limit */
+	TimestampTz tokens_at;
+	TimestampTz blocked_until;	/* Retry-After, or the peer is down */
+	int			failures;		/* of the connection, in a row */
+} Channel;
+
+typedef struct Attachment
+{
+	char	   *name;
+	char	   *content_type;
+	char	   *content;
+	size_t		size;
+} Attachment;
+
+typedef enum TransferState
+{
+	TRANSFER_WAITING,
+	TRANSFER_FLYING,
+	TRANSFER_DONE
+} TransferState;
+
+/* What became of a message; the order is that of result_state[] in claim.c. */
+typedef enum ResultKind
+{
+	RESULT_RELEASE,				/* never started: back to the queue */
+	RESULT_SENT,
+	RESULT_RETRY,
+	RESULT_UNCERTAIN,
+	RESULT_DEAD
+} ResultKind;
+
+typedef struct Transfer
+{
+	dlist_node	node;			/* channel's waiting, flying or results */
+	MemoryContext context;		/* of everything the message holds */
+	TransferState state;
+	Channel    *channel;
+
+	/* the message */
+	int32		company_id;
+	int64		id;
+	int			attempts;
+	TimestampTz first_attempt_at;
+	bool		lazy;			/* texts and attachments are not loaded yet */
+	bool		loaded;			/* they were: the size counts */
+	size_t		size;
+	char	   *key;			/* idempotency_key */
+	char	   *recipient;
+	char	   *kind;
+	char	   *language;
+	char	   *subject;
+	char	   *body_text;
+	char	   *body_html;
+	Jsonb	   *message_context;
+	Attachment *attachments;
+	int			nattachments;
+
+	/* the request, while it flies */
+	CURL	   *easy;
+	struct curl_slist *headers;
+	struct curl_slist *rcpt;
+	char	   *payload;
+	size_t		payload_len;
+	size_t		payload_pos;
+	int			slot;			/* of the recorder */
+	bool		connected;		/* the connection stood */
+	bool		handed;			/* the peer may have the whole message */
+	bool		overflow;		/* the reply was longer than we read */
+	char	   *reply;
+	size_t		reply_len;
+	char		last_line[256]; /* of an SMTP peer */
+	int			retry_after;	/* seconds, -1 when not given */
+	char		curl_error[CURL_ERROR_SIZE];
+	char	   *id_header;		/* header that holds the provider's id */
+	char		header_value[256];
+
+	/* the result */
+	ResultKind	result;
+	TimestampTz next_attempt_at;
+	char		provider_id[256];
+	char		error[ERROR_MAX];
+} Transfer;
+
+/* The state of this dispatcher. */
+typedef struct Dispatcher
+{
+	MemoryContext context;
+	pg_uuid_t	owner;			/* of this run: lease_owner */
+	dlist_head	channels;
+	int			nchannels;
+	dlist_head	flying;
+	dlist_head	results;
+	int			nclaimed;		/* waiting + flying + results */
+	int			nflying;
+	int			nresults;
+	size_t		bytes;			/* that loaded messages hold */
+	TimestampTz first_result_at;
+	TimestampTz next_due;		/* when the next message of any lane is due */
+	uint64		sent;
+	uint64		failed;
+} Dispatcher;
+
+extern Dispatcher dispatcher;
+
+/* worker.c */
+extern void FinishTransfer(Transfer *t, ResultKind result);
+
+/* claim.c */
+extern bool DispatchSetup(DispatchIdle *idle);
+extern void RescueMessages(bool start);
+extern int	ClaimMessages(bool list);
+extern bool ClaimWanted(void);
+extern void LoadMessages(Transfer **transfers, int n);
+extern void RecordResults(void);
+extern void RenewLeases(void);
+
+/* transfer.c */
+extern void TransferInit(void);
+extern bool TransferStart(Transfer *t);
+extern void TransferAbort(Transfer *t);
+extern void TransferPump(long timeout_ms);
+extern void TransferFree(Transfer *t);
+
+/* request.c */
+typedef enum Escape
+{
+	ESCAPE_NONE,
+	ESCAPE_HEADER,
+	ESCAPE_URL,
+	ESCAPE_JSON
+} Escape;
+
+extern void BuildHttpRequest(Transfer *t, char **url, char **method);
+extern char *ExpandText(Transfer *t, const char *source, Escape escape);
+extern bool ReplyAccepted(Transfer *t);
+extern char *ToUtf8(const char *s, int len);
+extern char *SettingText(Jsonb *settings, const char *key);
+extern double SettingNumber(Jsonb *settings, const char *key, double otherwise);
+extern bool JsonReplyText(const char *json, size_t len, const char *path,
+						  char *out, size_t outlen);
+
+/* compose.c */
+extern void ComposeMail(Transfer *t, char **from, char **to);
+
+/* recorder.c */
+typedef enum RecorderPhase
+{
+	PHASE_FREE = 0,
+	PHASE_CLAIMED,
+	PHASE_HANDED,				/* the peer may have it */
+	PHASE_SENT,					/* the peer said yes */
+	PHASE_REFUSED				/* the peer said no, or never had it */
+} RecorderPhase;
+
+typedef struct RecorderEntry
+{
+	int64		id;
+	int32		company_id;
+	int32		phase;
+} RecorderEntry;
+
+#define RECORDER_SLOTS 65536
+
+extern bool RecorderRead(Oid dboid, pg_uuid_t *owner, RecorderEntry **entries, int *n);
+extern void RecorderBegin(Oid dboid, const pg_uuid_t *owner);
+extern int	RecorderTake(int32 company_id, int64 id);
+extern void RecorderMark(int slot, RecorderPhase phase);
+extern void RecorderFree(int slot);
+
+/* secrets.c */
+extern void SecretsForget(void);
+extern const char *SecretValue(int32 company_id, const char *name, const char *host);
+extern void RedactSecrets(char *text);
+
+/* webhook.c */
+extern char *WebhookSignature(const char *secret, const char *id, int64 timestamp,
+							  const char *body, size_t len);
+
+#endif							/* O2C_WORKER_H */
