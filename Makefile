@@ -54,6 +54,7 @@ FUNCTION_FILES = \
 	\
 	sql/functions/65_dispatch.sql \
 	sql/functions/66_worker.sql \
+	sql/functions/67_event_message.sql \
 	\
 	sql/functions/70_dispute.sql \
 	\
@@ -171,7 +172,7 @@ OBJS_cash = src/cash/statement.o src/cash/statement_text.o src/cash/mt940.o src/
 
 OBJS_dispatch = src/dispatch/outbox.o src/dispatch/address.o src/dispatch/hosts.o \
 	src/dispatch/control.o src/dispatch/launcher.o \
-	src/dispatch/worker.o src/dispatch/claim.o src/dispatch/transfer.o \
+	src/dispatch/worker.o src/dispatch/work.o src/dispatch/claim.o src/dispatch/record.o src/dispatch/transfer.o \
 	src/dispatch/request.o src/dispatch/reply.o src/dispatch/compose.o \
 	src/dispatch/recorder.o src/dispatch/secrets.o src/dispatch/webhook.o
 

@@ -21,14 +21,14 @@ client()
 
 # The mail server on loopback: it keeps each message as a file.
 as_user PATH=/usr/bin:/bin mkdir "$ROOM/mail"
-client sh -c 'exec python3 test/peers/smtp_peer.py --port-file "$1/smtp.port" --spool "$1/mail" >"$1/smtp.log" 2>&1 & echo $! > "$1/smtp.pid"' sh "$ROOM"
+client sh -c 'exec perl test/peers/smtp_peer.pl "$1/mail" >"$1/smtp.log" 2>&1 & echo $! > "$1/smtp.pid"' sh "$ROOM"
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20
 do
-	[ ! -s "$ROOM/smtp.port" ] || break
+	[ ! -s "$ROOM/mail/port" ] || break
 	sleep 0.2
 done
-[ -s "$ROOM/smtp.port" ] || { cat "$ROOM/smtp.log"; die "the loopback mail server did not start"; }
-smtp_port=$(cat "$ROOM/smtp.port")
+[ -s "$ROOM/mail/port" ] || { cat "$ROOM/smtp.log"; die "the loopback mail server did not start"; }
+smtp_port=$(cat "$ROOM/mail/port")
 
 start_server "order2cash.databases = 'demo'"
 say "# a private server runs in $ROOM"
@@ -52,7 +52,7 @@ client psql -X -f test/demo/20_after.sql
 
 say ""
 say "== 13. One of the reminders, as the mail server received it"
-mail=$(ls "$ROOM/mail"/* 2>/dev/null | head -n 1)
+mail=$(ls "$ROOM/mail"/mail.* 2>/dev/null | head -n 1)
 [ -n "$mail" ] || die "the mail server has received nothing"
 sed 's/^/  | /' "$mail"
 

@@ -476,3 +476,27 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION o2c.purge_messages(integer, interval, integer) IS
   'Delete finished messages (sent, delivered, dead, cancelled) older than that, and all but the newest keep_last of a company when given; returns how many. What waits or is uncertain always stays.';
+
+CREATE FUNCTION o2c._check_dispatch(company_id integer)
+RETURNS TABLE (invariant text, company_id integer, entity text, entity_id bigint, detail text)
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT 'sent_has_time', m.company_id, 'message', m.id, pg_catalog.format('state %s without sent_at', m.state)
+  FROM o2c.message m
+  WHERE ($1 IS NULL OR m.company_id = $1) AND m.state IN ('sent', 'delivered') AND m.sent_at IS NULL
+  UNION ALL
+  SELECT 'lease_ends', m.company_id, 'message', m.id, pg_catalog.format('its lease ended at %s', m.lease_until)
+  FROM o2c.message m
+  WHERE ($1 IS NULL OR m.company_id = $1) AND m.state = 'sending'
+    AND (m.lease_until IS NULL OR m.lease_until < pg_catalog.now() - interval '1 day')
+    AND o2c._dispatch_armed()
+  UNION ALL
+  SELECT 'failover_of_dead', m.company_id, 'message', m.id, pg_catalog.format('message %s is %s', f.id, f.state)
+  FROM o2c.message m JOIN o2c.message f ON f.company_id = m.company_id AND f.id = m.failover_of
+  WHERE ($1 IS NULL OR m.company_id = $1) AND f.state <> 'dead'
+    AND NOT EXISTS (SELECT FROM o2c.event e WHERE e.company_id = f.company_id AND e.entity = 'message'
+                    AND e.entity_id = f.id AND e.event = 'resolve')
+$$;
+COMMENT ON FUNCTION o2c._check_dispatch(integer) IS
+  'Violated invariants of the outbox: sent without a time, leases that nobody ends, failover of a living message.';

@@ -14,8 +14,13 @@ BEGIN
   SELECT c.quiet_from, c.quiet_to, c.quiet_days, k.time_zone INTO way
   FROM o2c.channel c JOIN o2c.company k ON k.company_id = c.company_id
   WHERE c.company_id = $1 AND c.code = $2;
-  zone := coalesce((SELECT z.name FROM pg_catalog.pg_timezone_names z WHERE z.name = $3), way.time_zone);
-  local := $4 AT TIME ZONE zone;
+  zone := coalesce($3, way.time_zone);
+  BEGIN
+    local := $4 AT TIME ZONE zone;
+  EXCEPTION WHEN invalid_parameter_value THEN
+    zone := way.time_zone;
+    local := $4 AT TIME ZONE zone;
+  END;
   -- at most a week of quiet days, and one quiet night at each end
   FOR i IN 1..9 LOOP
     IF pg_catalog.date_part('isodow', local)::integer = ANY (way.quiet_days) THEN

@@ -143,7 +143,7 @@ CREATE TABLE o2c.event_subscription (
   channel text NOT NULL,
   template text,
   recipient text NOT NULL DEFAULT 'customer' CHECK (recipient <> ''),
-  attach text[] NOT NULL DEFAULT '{}' CHECK (attach <@ '{ubl,html,statement}'),
+  attach text[] NOT NULL DEFAULT '{}' CHECK (attach <@ '{ubl,html}'),
   priority smallint NOT NULL DEFAULT 5 CHECK (priority BETWEEN 0 AND 9),
   enabled boolean NOT NULL DEFAULT true,
   PRIMARY KEY (company_id, id),
@@ -155,9 +155,9 @@ CREATE INDEX event_subscription_channel_idx ON o2c.event_subscription (company_i
 CREATE TRIGGER event_subscriptions AFTER INSERT ON o2c.event
   REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c._event_subscriptions();
 COMMENT ON TABLE o2c.event_subscription IS 'An event of this kind becomes a message, once for each event.';
-COMMENT ON COLUMN o2c.event_subscription.template IS 'Kind of the template; NULL is entity_event, for a webhook the event itself as JSON.';
+COMMENT ON COLUMN o2c.event_subscription.template IS 'Kind of the template; NULL is the built-in kind of the event, or entity_event; a webhook without one carries the event as JSON.';
 COMMENT ON COLUMN o2c.event_subscription.recipient IS '"customer" is the event''s customer by the channel''s kind; anything else is the address itself.';
-COMMENT ON COLUMN o2c.event_subscription.attach IS 'ubl: the invoice as UBL; html: the text as a file; statement: the statement of account.';
+COMMENT ON COLUMN o2c.event_subscription.attach IS 'ubl: the invoice as UBL; html: the HTML text as a file.';
 
 -- Delivery reports as they came in, so that each counts once.
 CREATE SEQUENCE o2c.delivery_report_id_seq;

@@ -8,9 +8,12 @@
  * control.c	arming, pausing, status: the SQL side of the worker
  * launcher.c	shared memory, the launcher
  * worker.c		one dispatcher per database: its loop
- * claim.c		its transactions: claim, record, rescue
+ * work.c		the frame of its transactions
+ * claim.c		lanes, channels, claiming
+ * record.c		loading, recording, renewing, rescuing
  * transfer.c	libcurl: one message on its way
  * request.c	HTTP requests out of channel and message
+ * reply.c		values out of a JSON reply
  * compose.c	mail messages: headers and MIME
  * recorder.c	what of a claimed message survives a crash of the worker
  * secrets.c	the file of order2cash.secrets_file

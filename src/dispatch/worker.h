@@ -168,11 +168,34 @@ extern Dispatcher dispatcher;
 /* worker.c */
 extern void FinishTransfer(Transfer *t, ResultKind result);
 
-/* claim.c */
+/* work.c: the frame of the dispatcher's transactions */
+
+/* A kept plan with more arguments than a trigger needs. */
+typedef struct Statement
+{
+	const char *sql;
+	int			nargs;
+	Oid			argtypes[12];
+	int			expected;
+	SPIPlanPtr	plan;
+} Statement;
+
+extern void BeginWork(const char *activity);
+extern void EndWork(void);
+extern uint64 Execute(Statement *st, Datum *args, const char *nulls);
+extern Datum ArrayOf(Datum *values, bool *nulls, int n, Oid type);
+extern Datum Value(uint64 row, int column, bool *isnull);
+extern int64 IntValue(uint64 row, int column);
+extern char *TextValue(uint64 row, int column, MemoryContext context);
+extern Jsonb *JsonbValueOf(uint64 row, int column, MemoryContext context);
 extern bool DispatchSetup(DispatchIdle *idle);
-extern void RescueMessages(bool start);
+
+/* claim.c */
 extern int	ClaimMessages(bool list);
 extern bool ClaimWanted(void);
+
+/* record.c */
+extern void RescueMessages(bool start);
 extern void LoadMessages(Transfer **transfers, int n);
 extern void RecordResults(void);
 extern void RenewLeases(void);

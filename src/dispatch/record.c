@@ -1,0 +1,292 @@
+/*
+ * record.c
+ *		What became of claimed messages: load, record, renew, rescue.
+ */
+#include "o2c.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "dispatch/worker.h"
+
+/* Load texts and attachments of messages that were claimed without them. */
+void
+LoadMessages(Transfer **transfers, int n)
+{
+	static Statement texts = {
+		.sql = "SELECT m.company_id, m.id, m.body_text, m.body_html FROM unnest($1, $2) r(company_id, id)"
+		" JOIN o2c.message m ON m.company_id = r.company_id AND m.id = r.id",
+		.nargs = 2,
+		.argtypes = {INT4ARRAYOID, INT8ARRAYOID},
+		.expected = SPI_OK_SELECT
+	};
+	static Statement files = {
+		.sql = "SELECT a.company_id, a.message_id, a.name, a.content_type, a.content"
+		" FROM unnest($1, $2) r(company_id, id)"
+		" JOIN o2c.message_attachment a ON a.company_id = r.company_id AND a.message_id = r.id"
+		" ORDER BY a.company_id, a.message_id, a.id",
+		.nargs = 2,
+		.argtypes = {INT4ARRAYOID, INT8ARRAYOID},
+		.expected = SPI_OK_SELECT
+	};
+	Datum	   *companies;
+	Datum	   *ids;
+	Datum		args[2];
+	uint64		nrows;
+
+	BeginWork("loading messages");
+	companies = palloc(sizeof(Datum) * n);
+	ids = palloc(sizeof(Datum) * n);
+	for (int i = 0; i < n; i++)
+	{
+		companies[i] = Int32GetDatum(transfers[i]->company_id);
+		ids[i] = Int64GetDatum(transfers[i]->id);
+	}
+	args[0] = ArrayOf(companies, NULL, n, INT4OID);
+	args[1] = ArrayOf(ids, NULL, n, INT8OID);
+	nrows = Execute(&texts, args, NULL);
+	for (uint64 r = 0; r < nrows; r++)
+		for (int i = 0; i < n; i++)
+			if (transfers[i]->id == IntValue(r, 2) && transfers[i]->company_id == IntValue(r, 1))
+			{
+				transfers[i]->body_text = TextValue(r, 3, transfers[i]->context);
+				transfers[i]->body_html = TextValue(r, 4, transfers[i]->context);
+			}
+	nrows = Execute(&files, args, NULL);
+	for (uint64 r = 0; r < nrows; r++)
+		for (int i = 0; i < n; i++)
+			if (transfers[i]->id == IntValue(r, 2) && transfers[i]->company_id == IntValue(r, 1))
+			{
+				Transfer   *t = transfers[i];
+				bool		isnull;
+				bytea	   *content = DatumGetByteaPP(Value(r, 5, &isnull));
+				MemoryContext old = MemoryContextSwitchTo(t->context);
+				Attachment *a;
+
+				t->attachments = t->attachments == NULL ? palloc(sizeof(Attachment)) :
+					repalloc(t->attachments, sizeof(Attachment) * (t->nattachments + 1));
+				a = &t->attachments[t->nattachments++];
+				a->name = TextValue(r, 3, t->context);
+				a->content_type = TextValue(r, 4, t->context);
+				a->size = VARSIZE_ANY_EXHDR(content);
+				a->content = palloc(a->size + 1);
+				memcpy(a->content, VARDATA_ANY(content), a->size);
+				t->size += a->size;
+				MemoryContextSwitchTo(old);
+			}
+	EndWork();
+	for (int i = 0; i < n; i++)
+	{
+		transfers[i]->lazy = false;
+		dispatcher.bytes += transfers[i]->size;
+		transfers[i]->loaded = true;
+	}
+}
+
+static const char *const result_state[] = {"queued", "sent", "retry", "uncertain", "dead"};
+
+/* Tell the event log and the failover channel what will not arrive. */
+static void
+ReportFailures(Datum companies, Datum ids, Datum states, Datum errors, bool dead)
+{
+	static Statement report = {
+		.sql = "INSERT INTO o2c.event (company_id, entity, entity_id, event, from_state, to_state, reason)"
+		" SELECT r.company_id, 'message', r.id, CASE r.state WHEN 'dead' THEN 'fail' ELSE 'lose' END,"
+		"  'sending', r.state, r.error"
+		" FROM unnest($1, $2, $3, $4) r(company_id, id, state, error) WHERE r.state IN ('dead', 'uncertain')",
+		.nargs = 4,
+		.argtypes = {INT4ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
+		.expected = SPI_OK_INSERT
+	};
+	static Statement failover = {
+		.sql = "SELECT o2c._failover(array_agg(r.company_id), array_agg(r.id))"
+		" FROM unnest($1, $2, $3) r(company_id, id, state) WHERE r.state = 'dead'",
+		.nargs = 3,
+		.argtypes = {INT4ARRAYOID, INT8ARRAYOID, TEXTARRAYOID},
+		.expected = SPI_OK_SELECT
+	};
+	Datum		args[4];
+
+	args[0] = companies;
+	args[1] = ids;
+	args[2] = states;
+	args[3] = errors;
+	(void) Execute(&report, args, NULL);
+	if (dead)
+		(void) Execute(&failover, args, NULL);
+}
+
+/* Record the results there are, at most a batch; one transaction. */
+void
+RecordResults(void)
+{
+	static Statement record = {
+		.sql = "UPDATE o2c.message m SET state = r.state::o2c.message_state,"
+		"  next_attempt_at = coalesce(r.next_attempt_at, m.next_attempt_at),"
+		"  attempts = m.attempts - (r.state = 'queued')::int,"
+		"  lease_owner = NULL, lease_until = NULL,"
+		"  sent_at = CASE WHEN r.state = 'sent' THEN now() END,"
+		"  provider_id = coalesce(r.provider_id, m.provider_id), last_error = r.error,"
+		"  body_text = CASE WHEN m.erase AND r.state = 'sent' THEN NULL ELSE m.body_text END,"
+		"  body_html = CASE WHEN m.erase AND r.state = 'sent' THEN NULL ELSE m.body_html END,"
+		"  context = CASE WHEN m.erase AND r.state = 'sent' THEN NULL ELSE m.context END"
+		" FROM unnest($2, $3, $4, $5, $6, $7) r(company_id, id, state, next_attempt_at, provider_id, error)"
+		" WHERE m.company_id = r.company_id AND m.id = r.id AND m.state = 'sending' AND m.lease_owner = $1",
+		.nargs = 7,
+		.argtypes = {UUIDOID, INT4ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
+		TEXTARRAYOID, TEXTARRAYOID},
+		.expected = SPI_OK_UPDATE
+	};
+	int			n = Min(dispatcher.nresults, o2c_dispatch_batch);
+	Datum	   *columns[6];
+	bool	   *nulls[6];
+	Datum		args[7];
+	dlist_iter	iter;
+	int			i = 0;
+	bool		report = false;
+	bool		dead = false;
+
+	if (n == 0)
+		return;
+	BeginWork("recording results");
+	for (int c = 0; c < 6; c++)
+	{
+		columns[c] = palloc0(sizeof(Datum) * n);
+		nulls[c] = palloc0(sizeof(bool) * n);
+	}
+	dlist_foreach(iter, &dispatcher.results)
+	{
+		Transfer   *t = dlist_container(Transfer, node, iter.cur);
+
+		if (i == n)
+			break;
+		columns[0][i] = Int32GetDatum(t->company_id);
+		columns[1][i] = Int64GetDatum(t->id);
+		columns[2][i] = CStringGetTextDatum(result_state[t->result]);
+		nulls[3][i] = t->next_attempt_at == 0;
+		columns[3][i] = TimestampTzGetDatum(t->next_attempt_at);
+		nulls[4][i] = t->provider_id[0] == '\0';
+		if (!nulls[4][i])
+			columns[4][i] = CStringGetTextDatum(t->provider_id);
+		nulls[5][i] = t->error[0] == '\0';
+		if (!nulls[5][i])
+			columns[5][i] = CStringGetTextDatum(t->error);
+		dead |= t->result == RESULT_DEAD;
+		report |= t->result == RESULT_DEAD || t->result == RESULT_UNCERTAIN;
+		i++;
+	}
+	args[0] = UUIDPGetDatum(&dispatcher.owner);
+	args[1] = ArrayOf(columns[0], NULL, n, INT4OID);
+	args[2] = ArrayOf(columns[1], NULL, n, INT8OID);
+	args[3] = ArrayOf(columns[2], NULL, n, TEXTOID);
+	args[4] = ArrayOf(columns[3], nulls[3], n, TIMESTAMPTZOID);
+	args[5] = ArrayOf(columns[4], nulls[4], n, TEXTOID);
+	args[6] = ArrayOf(columns[5], nulls[5], n, TEXTOID);
+	(void) Execute(&record, args, NULL);
+	if (report)
+		ReportFailures(args[1], args[2], args[3], args[6], dead);
+	EndWork();
+
+	for (i = 0; i < n; i++)
+	{
+		Transfer   *t = dlist_container(Transfer, node, dlist_pop_head_node(&dispatcher.results));
+
+		if (t->result == RESULT_SENT)
+			dispatcher.sent++;
+		else if (t->result != RESULT_RELEASE)
+			dispatcher.failed++;
+		dispatcher.nresults--;
+		dispatcher.nclaimed--;
+		if (t->loaded)
+			dispatcher.bytes -= t->size;
+		if (t->slot >= 0)
+			RecorderFree(t->slot);
+		TransferFree(t);
+	}
+	dispatcher.first_result_at = dispatcher.nresults > 0 ? GetCurrentTimestamp() : 0;
+}
+
+/* Put off the end of the leases of everything that is claimed. */
+void
+RenewLeases(void)
+{
+	static Statement renew = {
+		.sql = "UPDATE o2c.message m SET lease_until = now() + make_interval(secs => $2)"
+		" WHERE m.state = 'sending' AND m.lease_owner = $1",
+		.nargs = 2,
+		.argtypes = {UUIDOID, FLOAT8OID},
+		.expected = SPI_OK_UPDATE
+	};
+	Datum		args[2];
+
+	BeginWork("renewing leases");
+	args[0] = UUIDPGetDatum(&dispatcher.owner);
+	args[1] = Float8GetDatum(o2c_dispatch_lease);
+	(void) Execute(&renew, args, NULL);
+	EndWork();
+}
+
+/*
+ * Messages that an earlier dispatcher left behind.  At the start its recorder
+ * tells what it had done with each; later, and for one of another machine,
+ * only that its lease ran out: then nobody knows.
+ */
+void
+RescueMessages(bool start)
+{
+	static Statement rescue = {
+		.sql = "WITH left_behind AS ("
+		" SELECT m.company_id, m.id, CASE"
+		"   WHEN m.lease_owner = $1 AND e.phase IS NULL OR e.phase = 1 THEN 'queued'"
+		"   WHEN e.phase = 3 THEN 'sent'"
+		"   WHEN e.phase = 4 THEN 'retry'"
+		"   WHEN jsonb_typeof(c.settings->'idempotency_window') = 'number'"
+		"    AND m.first_attempt_at + make_interval(secs => least((c.settings->>'idempotency_window')::float8, 1e8)) > now()"
+		"    THEN 'retry' ELSE 'uncertain' END AS becomes"
+		" FROM o2c.message m JOIN o2c.channel c ON c.company_id = m.company_id AND c.code = m.channel"
+		" LEFT JOIN unnest($2, $3, $4) e(company_id, id, phase)"
+		"  ON m.lease_owner = $1 AND e.company_id = m.company_id AND e.id = m.id"
+		" WHERE m.state = 'sending' AND m.lease_owner <> $5 AND (m.lease_owner = $1 OR m.lease_until < now())),"
+		" moved AS ("
+		" UPDATE o2c.message m SET state = b.becomes::o2c.message_state, lease_owner = NULL, lease_until = NULL,"
+		"  attempts = m.attempts - (b.becomes = 'queued')::int,"
+		"  sent_at = CASE WHEN b.becomes = 'sent' THEN now() END,"
+		"  last_error = CASE WHEN b.becomes = 'uncertain' THEN 'the dispatcher stopped before the peer answered' END"
+		" FROM left_behind b WHERE m.company_id = b.company_id AND m.id = b.id AND m.state = 'sending'"
+		" RETURNING m.company_id, m.id, b.becomes)"
+		" INSERT INTO o2c.event (company_id, entity, entity_id, event, from_state, to_state, reason)"
+		" SELECT company_id, 'message', id, 'lose', 'sending', 'uncertain', 'the dispatcher stopped before the peer answered'"
+		" FROM moved WHERE becomes = 'uncertain'",
+		.nargs = 5,
+		.argtypes = {UUIDOID, INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, UUIDOID},
+		.expected = SPI_OK_INSERT
+	};
+	pg_uuid_t	previous;
+	RecorderEntry *entries = NULL;
+	int			n = 0;
+	bool		valid = false;
+	Datum	   *columns[3];
+	Datum		args[5];
+	char		nulls[] = "     ";
+
+	BeginWork("rescuing messages");
+	if (start)
+		valid = RecorderRead(MyDatabaseId, &previous, &entries, &n);
+	for (int c = 0; c < 3; c++)
+		columns[c] = palloc(sizeof(Datum) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		columns[0][i] = Int32GetDatum(entries[i].company_id);
+		columns[1][i] = Int64GetDatum(entries[i].id);
+		columns[2][i] = Int32GetDatum(entries[i].phase);
+	}
+	args[0] = valid ? UUIDPGetDatum(&previous) : (Datum) 0;
+	nulls[0] = valid ? ' ' : 'n';
+	args[1] = ArrayOf(columns[0], NULL, n, INT4OID);
+	args[2] = ArrayOf(columns[1], NULL, n, INT8OID);
+	args[3] = ArrayOf(columns[2], NULL, n, INT4OID);
+	args[4] = UUIDPGetDatum(&dispatcher.owner);
+	(void) Execute(&rescue, args, nulls);
+	EndWork();
+}

@@ -1,0 +1,149 @@
+# What the tests of the dispatcher share: a server with the extension in a
+# database, loopback peers that misbehave on demand, and waiting with patience.
+package Peers;
+use strict;
+use warnings;
+use Exporter 'import';
+use FindBin;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+our @EXPORT = qw(new_server install_o2c start_peer stop_peer set_mode mails requests port_of
+  wait_for states unused_port);
+
+my $root = $ENV{O2C_ROOT} || "$FindBin::Bin/../..";
+my %pid;
+
+# A server that preloads order2cash and serves database "o2c".
+sub new_server
+{
+	my ($name, @settings) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	$node->init;
+	$node->append_conf('postgresql.conf', join "\n",
+		"shared_preload_libraries = 'order2cash'", "order2cash.databases = 'o2c'",
+		'fsync = off', 'max_connections = 30', 'autovacuum_naptime = 10s', @settings, '');
+	$node->start;
+	return $node;
+}
+
+# A database with the extension, one company and, unless told, armed.
+sub install_o2c
+{
+	my ($node, %option) = @_;
+	my $db = $option{database} // 'o2c';
+	$node->safe_psql('postgres', "CREATE DATABASE $db");
+	$node->safe_psql($db, "CREATE EXTENSION order2cash");
+	$node->safe_psql($db, "SELECT o2c.install()");
+	$node->safe_psql($db, "SELECT o2c.create_company('Test AG', 'DE', 'EUR')");
+	$node->safe_psql($db, "SELECT o2c.arm_dispatch()") unless $option{unarmed};
+	return;
+}
+
+# Start test/peers/NAME_peer.pl; returns its folder.
+sub start_peer
+{
+	my ($kind, $port) = @_;
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+	my $pid = fork();
+	die "cannot fork: $!" unless defined $pid;
+	if ($pid == 0)
+	{
+		open STDOUT, '>>', "$dir/log";
+		open STDERR, '>>', "$dir/log";
+		exec $^X, "$root/test/peers/${kind}_peer.pl", $dir, $port // 0 or die "cannot exec: $!";
+	}
+	$pid{$dir} = $pid;
+	wait_for(sub { -s "$dir/port" }, "the $kind peer listens") or BAIL_OUT('no peer');
+	return $dir;
+}
+
+sub stop_peer
+{
+	my ($dir) = @_;
+	my $pid = delete $pid{$dir} or return;
+	kill 'TERM', $pid;
+	waitpid $pid, 0;
+	return;
+}
+
+END { my $status = $?; kill 'KILL', values %pid if %pid; $? = $status; }
+
+sub port_of
+{
+	my ($dir) = @_;
+	open my $f, '<', "$dir/port" or die "$dir/port: $!";
+	my $port = <$f>;
+	chomp $port;
+	return $port;
+}
+
+# How the SMTP peer behaves from its next command on.
+sub set_mode
+{
+	my ($dir, $mode) = @_;
+	open my $f, '>', "$dir/mode.tmp" or die $!;
+	print $f "$mode\n";
+	close $f;
+	rename "$dir/mode.tmp", "$dir/mode" or die $!;
+	return;
+}
+
+# The accepted mails, whole.
+sub mails
+{
+	my ($dir) = @_;
+	return map { slurp_file($_) } grep { !/\.tmp$/ } sort glob "$dir/mail.*";
+}
+
+# The requests that the HTTP peer has read whole: [key, path, body].
+sub requests
+{
+	my ($dir) = @_;
+	open my $f, '<', "$dir/requests" or return ();
+	my @all;
+	while (my $line = <$f>)
+	{
+		chomp $line;
+		push @all, [ split /\t/, $line, -1 ];
+	}
+	return @all;
+}
+
+# True once the code is, within some minutes; slow machines are slow.
+sub wait_for
+{
+	my ($code, $what, $limit) = @_;
+	my $end = time() + ($limit // 180);
+	until ($code->())
+	{
+		if (time() > $end) { diag "timed out: $what"; return 0; }
+		sleep 0.05;
+	}
+	return 1;
+}
+
+# Wait until every message has left the queue; the states with their counts.
+sub states
+{
+	my ($node, %option) = @_;
+	my $db = $option{database} // 'o2c';
+	$node->poll_query_until($db,
+		"SELECT NOT EXISTS (SELECT FROM o2c.message WHERE state IN ('queued', 'sending', 'retry'))")
+	  or diag $node->safe_psql($db, "SELECT id, channel, state, attempts, next_attempt_at, last_error FROM o2c.message WHERE state IN ('queued', 'sending', 'retry') LIMIT 5")
+	  unless $option{now};
+	return $node->safe_psql($db, "SELECT string_agg(state || ' ' || n, ', ' ORDER BY state::text) FROM (SELECT state, count(*) AS n FROM o2c.message GROUP BY 1) s");
+}
+
+# A port that nobody listens on.
+sub unused_port
+{
+	my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1) or die $!;
+	my $port = $s->sockport;
+	close $s;
+	return $port;
+}
+
+1;
