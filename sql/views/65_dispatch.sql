@@ -14,6 +14,25 @@ FROM o2c.message m
 JOIN o2c.channel c ON c.company_id = m.company_id AND c.code = m.channel
 LEFT JOIN o2c.customer k ON k.company_id = m.company_id AND k.id = m.customer_id;
 COMMENT ON VIEW o2c_bi.messages IS 'The outbox: every message, where it stands and why.';
+COMMENT ON COLUMN o2c_bi.messages.company_id IS 'Company.';
+COMMENT ON COLUMN o2c_bi.messages.id IS 'Id of the message.';
+COMMENT ON COLUMN o2c_bi.messages.channel IS 'Code of the channel.';
+COMMENT ON COLUMN o2c_bi.messages.channel_kind IS 'email, sms, post or webhook.';
+COMMENT ON COLUMN o2c_bi.messages.state IS 'queued, sending, sent, delivered, retry, uncertain, dead or cancelled.';
+COMMENT ON COLUMN o2c_bi.messages.kind IS 'What it is about.';
+COMMENT ON COLUMN o2c_bi.messages.customer_code IS 'Customer it goes to, if any.';
+COMMENT ON COLUMN o2c_bi.messages.recipient IS 'Address as the channel uses it.';
+COMMENT ON COLUMN o2c_bi.messages.subject IS 'Subject, if the channel has one.';
+COMMENT ON COLUMN o2c_bi.messages.priority IS '0 first, 9 last.';
+COMMENT ON COLUMN o2c_bi.messages.attempts IS 'How often it was taken up.';
+COMMENT ON COLUMN o2c_bi.messages.created_at IS 'When it was queued.';
+COMMENT ON COLUMN o2c_bi.messages.next_attempt_at IS 'When it is or was due.';
+COMMENT ON COLUMN o2c_bi.messages.sent_at IS 'When the peer accepted it.';
+COMMENT ON COLUMN o2c_bi.messages.delivered_at IS 'When a delivery was reported.';
+COMMENT ON COLUMN o2c_bi.messages.provider_id IS 'What the peer calls it.';
+COMMENT ON COLUMN o2c_bi.messages.idempotency_key IS 'Stable over all attempts.';
+COMMENT ON COLUMN o2c_bi.messages.last_error IS 'What the peer or the connection said last.';
+COMMENT ON COLUMN o2c_bi.messages.explanation IS 'The state in words, with the next step.';
 
 GRANT INSERT ON o2c.message, o2c.message_attachment TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
 GRANT UPDATE ON o2c.message TO o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
