@@ -299,7 +299,7 @@ BEGIN
       CASE WHEN t.template_language IS NULL THEN m.subject ELSE r.subject END,
       CASE WHEN t.template_language IS NULL THEN m.body_text ELSE r.body_text END,
       CASE WHEN t.template_language IS NULL THEN m.body_html ELSE r.body_html END
-    FROM pg_catalog.unnest($1, $2) f(company_id, id)
+    FROM unnest($1, $2) f(company_id, id)
     JOIN o2c.message m ON m.company_id = f.company_id AND m.id = f.id AND m.state = 'dead'
     JOIN o2c.channel w ON w.company_id = m.company_id AND w.code = m.channel
     JOIN o2c.channel c ON c.company_id = m.company_id AND c.code = w.failover_channel AND c.enabled

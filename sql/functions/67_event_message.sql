@@ -143,7 +143,7 @@ BEGIN
       coalesce(s.template, o2c._event_template(e.entity, e.event)) AS template,
       k.id AS customer_id, coalesce(k.language, co.language) AS language, k.time_zone,
       CASE s.recipient WHEN 'customer' THEN o2c._recipient_of(e.company_id, k.id, c.kind) ELSE s.recipient END AS recipient
-    FROM (SELECT DISTINCT x.company_id, x.id FROM pg_catalog.unnest($1, $2) x(company_id, id)) x
+    FROM (SELECT DISTINCT x.company_id, x.id FROM unnest($1, $2) x(company_id, id)) x
     JOIN o2c.event e ON e.company_id = x.company_id AND e.id = x.id
     JOIN o2c.event_subscription s ON s.company_id = e.company_id AND s.entity = e.entity AND s.event = e.event AND s.enabled
     JOIN o2c.channel c ON c.company_id = s.company_id AND c.code = s.channel
@@ -180,7 +180,7 @@ BEGIN
   SELECT pg_catalog.count(*) INTO result FROM queued;
 
   PERFORM o2c._attach_documents(m.company_id, m.id, m.entity, m.entity_id, s.attach)
-  FROM pg_catalog.unnest($1, $2) x(company_id, id)
+  FROM unnest($1, $2) x(company_id, id)
   JOIN o2c.event e ON e.company_id = x.company_id AND e.id = x.id
   JOIN o2c.event_subscription s ON s.company_id = e.company_id AND s.entity = e.entity AND s.event = e.event
     AND s.enabled AND s.attach <> '{}'
