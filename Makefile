@@ -51,6 +51,7 @@ FUNCTION_FILES = \
 	sql/functions/61_dunning_plan.sql \
 	sql/functions/62_charge.sql \
 	sql/functions/63_dunning.sql \
+	sql/functions/64_account_letter.sql \
 	\
 	sql/functions/65_dispatch.sql \
 	sql/functions/66_worker.sql \

@@ -1,0 +1,341 @@
+-- Jobs: one idempotent tick that anything may call, and its entry in pg_cron.
+--
+-- A job is a function o2c._job_<name>(company_id, day) that returns a line for
+-- the log; domains may add their own.  Each does nothing that was done.
+
+CREATE FUNCTION o2c._job_dunning(company_id integer, day date) RETURNS text
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$ SELECT pg_catalog.format('%s notices, %s items, %s messages', r.notices, r.items, r.messages) FROM o2c.run_dunning($1, $2) r $$;
+COMMENT ON FUNCTION o2c._job_dunning(integer, date) IS 'Job: reminders of the day.';
+
+CREATE FUNCTION o2c._job_promises(company_id integer, day date) RETURNS text
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT pg_catalog.format('promises %s kept, %s broken; notices %s accepted, %s failed, %s cancelled',
+                           p.kept, p.broken, d.accepted, d.failed, d.cancelled)
+  FROM o2c.settle_promises($1, $2) p, o2c.settle_dunning($1, $2) d
+$$;
+COMMENT ON FUNCTION o2c._job_promises(integer, date) IS 'Job: outcome of promises and of notices.';
+
+CREATE FUNCTION o2c._job_statements(company_id integer, day date) RETURNS text
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$ SELECT pg_catalog.format('%s statements', o2c.send_statements($1, $2)) $$;
+COMMENT ON FUNCTION o2c._job_statements(integer, date) IS 'Job: statements of account.';
+
+CREATE FUNCTION o2c._call_when_present(signature text, company_id integer, day date) RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  f regprocedure := pg_catalog.to_regprocedure(signature);
+  result text;
+BEGIN
+  IF f IS NULL THEN
+    RETURN pg_catalog.format('%s is not there', signature);
+  END IF;
+  EXECUTE pg_catalog.format('SELECT pg_catalog.to_jsonb(r)::text FROM o2c.%I($1, $2) r',
+                            (SELECT p.proname FROM pg_catalog.pg_proc p WHERE p.oid = f))
+    INTO result USING company_id, day;
+  RETURN result;
+END $$;
+COMMENT ON FUNCTION o2c._call_when_present(text, integer, date) IS
+  'Call a function of schema o2c with (company_id, day) when this version has it; returns its result as JSON.';
+
+CREATE FUNCTION o2c._job_matching(company_id integer, day date) RETURNS text
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$ SELECT o2c._call_when_present('o2c.match_cash(integer, date)', $1, $2) $$;
+COMMENT ON FUNCTION o2c._job_matching(integer, date) IS 'Job: match bank lines to open items.';
+
+CREATE FUNCTION o2c._job_billing(company_id integer, day date) RETURNS text
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$ SELECT o2c._call_when_present('o2c.run_billing(integer, date)', $1, $2) $$;
+COMMENT ON FUNCTION o2c._job_billing(integer, date) IS 'Job: draft invoices for what can be billed.';
+
+CREATE FUNCTION o2c._job_expiry(company_id integer, day date) RETURNS text
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$ SELECT o2c._call_when_present('o2c.run_expiry(integer, date)', $1, $2) $$;
+COMMENT ON FUNCTION o2c._job_expiry(integer, date) IS 'Job: let quotes and contracts expire.';
+
+CREATE FUNCTION o2c._job_kpi(company_id integer, day date) RETURNS text
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$ SELECT o2c._call_when_present('o2c.snapshot_kpi(integer, date)', $1, $2) $$;
+COMMENT ON FUNCTION o2c._job_kpi(integer, date) IS 'Job: key figures of a day.';
+
+CREATE FUNCTION o2c._job_retention(company_id integer, day date) RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  keep interval := coalesce((SELECT c.settings ->> 'message_retention' FROM o2c.company c WHERE c.company_id = $1), '400 days')::interval;
+  messages text;
+  runs bigint;
+BEGIN
+  -- notices must know what became of their messages before these go
+  PERFORM o2c.settle_dunning($1, $2);
+  messages := o2c.purge_messages($1, keep)::text;
+  DELETE FROM o2c.job_run r WHERE r.company_id = $1 AND r.started_at < $2 - 90;
+  GET DIAGNOSTICS runs = ROW_COUNT;
+  RETURN pg_catalog.format('messages %s, runs %s', messages, runs);
+END $$;
+COMMENT ON FUNCTION o2c._job_retention(integer, date) IS
+  'Job: remove old messages (company.settings "message_retention", default 400 days) and runs.';
+
+CREATE FUNCTION o2c._default_jobs()
+RETURNS TABLE (name text, every text, run_at time, each_day boolean, enabled boolean)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  VALUES ('promises', 'hour', '00:00'::time, false, true),
+         ('matching', 'hour', '00:00', false, true),
+         ('expiry', 'day', '00:05', false, true),
+         ('billing', 'day', '02:00', false, true),
+         ('kpi', 'day', '00:30', true, true),
+         ('retention', 'day', '03:00', false, true),
+         ('dunning', 'day', '06:00', false, true),
+         ('statements', 'month', '06:30', false, false)
+$$;
+COMMENT ON FUNCTION o2c._default_jobs() IS
+  'Jobs of a company that has not chosen otherwise; statements wait until they are wanted.';
+
+CREATE FUNCTION o2c._job_day(every text, run_at time, day_of_month integer, local_now timestamp) RETURNS date
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  -- the last day that the job had its turn on
+  SELECT CASE every
+    WHEN 'day' THEN (local_now - run_at::interval)::date
+    WHEN 'month' THEN (pg_catalog.date_trunc('month', local_now - run_at::interval - pg_catalog.make_interval(days => day_of_month - 1))
+                       + pg_catalog.make_interval(days => day_of_month - 1))::date
+    ELSE local_now::date END
+$$;
+COMMENT ON FUNCTION o2c._job_day(text, time, integer, timestamp) IS
+  'The last day, by the company''s clock, that a job was to run for.';
+
+CREATE FUNCTION o2c._run_job(company_id integer, job_name text, at_time timestamptz) RETURNS boolean
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  job record;
+  target date;
+  day date;
+  began timestamptz;
+  outcome text;
+  note text;
+BEGIN
+  -- another tick that has it in work does it; what it has done is not due
+  SELECT j.*, c.time_zone INTO job
+  FROM o2c.job j JOIN o2c.company c ON c.company_id = j.company_id
+  WHERE j.company_id = $1 AND j.name = $2
+  FOR UPDATE OF j SKIP LOCKED;
+  IF NOT FOUND OR NOT o2c._job_due(job.every, job.run_at, job.day_of_month, job.enabled, job.last_for, job.last_started_at,
+                                   job.retry_at, job.time_zone, $3) THEN
+    RETURN NULL;
+  END IF;
+  IF pg_catalog.to_regprocedure(pg_catalog.format('o2c.%I(integer, date)', '_job_' || $2)) IS NULL THEN
+    UPDATE o2c.job j SET last_error = 'there is no function o2c._job_' || $2, retry_at = $3 + '1 day'::interval
+    WHERE j.company_id = $1 AND j.name = $2;
+    RETURN NULL;
+  END IF;
+  target := o2c._job_day(job.every, job.run_at, job.day_of_month, $3 AT TIME ZONE job.time_zone);
+  day := target;
+  IF job.each_day AND job.every = 'day' AND job.last_for < target THEN
+    day := greatest(job.last_for + 1, target - 366);
+  END IF;
+  began := pg_catalog.clock_timestamp();
+  BEGIN
+    SET CONSTRAINTS ALL DEFERRED;
+    LOOP
+      EXECUTE pg_catalog.format('SELECT o2c.%I($1, $2)', '_job_' || $2) INTO note USING $1, day;
+      outcome := pg_catalog.concat_ws('; ', outcome, note);
+      EXIT WHEN day >= target;
+      day := day + 1;
+    END LOOP;
+    -- constraints that wait for the end of the transaction must not take the
+    -- other jobs down with this one
+    SET CONSTRAINTS ALL IMMEDIATE;
+  EXCEPTION WHEN OTHERS THEN
+    -- only this job's work is undone
+    UPDATE o2c.job j SET last_started_at = $3, failures = j.failures + 1, last_error = SQLERRM,
+      retry_at = $3 + least(pg_catalog.power(2, least(j.failures, 6)), 60) * '1 minute'::interval
+    WHERE j.company_id = $1 AND j.name = $2;
+    INSERT INTO o2c.job_run (company_id, name, for_day, ok, result, started_at)
+    VALUES ($1, $2, day, false, SQLSTATE || ': ' || SQLERRM, began);
+    RETURN false;
+  END;
+  UPDATE o2c.job j SET last_for = target, last_started_at = $3, last_ok_at = $3, failures = 0, retry_at = NULL, last_error = NULL
+  WHERE j.company_id = $1 AND j.name = $2;
+  IF job.every IN ('day', 'month') THEN
+    INSERT INTO o2c.job_run (company_id, name, for_day, ok, result, started_at)
+    VALUES ($1, $2, target, true, pg_catalog.left(outcome, 10000), began);
+  END IF;
+  RETURN true;
+END $$;
+COMMENT ON FUNCTION o2c._run_job(integer, text, timestamptz) IS
+  'Run one job when it is due: true when it went well, false when it failed (recorded), NULL when there was nothing to do.';
+
+CREATE FUNCTION o2c._job_due(every text, run_at time, day_of_month integer, enabled boolean, last_for date,
+  last_started_at timestamptz, retry_at timestamptz, time_zone text, at_time timestamptz) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT enabled AND coalesce(retry_at <= at_time, true) AND CASE every
+    WHEN 'tick' THEN true
+    WHEN 'hour' THEN retry_at IS NOT NULL OR last_started_at IS NULL
+      OR pg_catalog.date_trunc('hour', last_started_at) < pg_catalog.date_trunc('hour', at_time)
+    -- a new job waits for its next turn
+    ELSE o2c._job_day(every, run_at, day_of_month, at_time AT TIME ZONE time_zone)
+         > coalesce(last_for, (at_time AT TIME ZONE time_zone)::date - 1) END
+$$;
+COMMENT ON FUNCTION o2c._job_due(text, time, integer, boolean, date, timestamptz, timestamptz, text, timestamptz) IS
+  'Whether a job has something to do at a time.';
+
+CREATE FUNCTION o2c.run_due_jobs(now timestamptz DEFAULT pg_catalog.now())
+RETURNS TABLE (company_id integer, job text, ok boolean)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  ran bigint := 0;
+  failed bigint := 0;
+BEGIN
+  IF $1 IS NULL OR NOT pg_catalog.isfinite($1) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'jobs need a finite time';
+  END IF;
+  -- in the order in which two ticks would meet the same rows
+  INSERT INTO o2c.job (company_id, name, every, run_at, each_day, enabled, last_for)
+  SELECT c.company_id, d.name, d.every, d.run_at, d.each_day, d.enabled,
+         least(o2c._job_day(d.every, d.run_at, 1, $1 AT TIME ZONE c.time_zone), ($1 AT TIME ZONE c.time_zone)::date - 1)
+  FROM o2c.company c CROSS JOIN o2c._default_jobs() d
+  WHERE NOT EXISTS (SELECT FROM o2c.job j WHERE j.company_id = c.company_id AND j.name = d.name)
+  ORDER BY c.company_id, d.name
+  ON CONFLICT DO NOTHING;
+
+  FOR company_id, job IN
+    SELECT j.company_id, j.name FROM o2c.job j JOIN o2c.company c ON c.company_id = j.company_id
+    WHERE o2c._job_due(j.every, j.run_at, j.day_of_month, j.enabled, j.last_for, j.last_started_at, j.retry_at, c.time_zone, $1)
+    ORDER BY j.company_id, j.run_at, j.name
+  LOOP
+    ok := o2c._run_job(company_id, job, $1);
+    IF ok IS NOT NULL THEN
+      ran := ran + 1;
+      failed := failed + (NOT ok)::integer;
+      RETURN NEXT;
+    END IF;
+  END LOOP;
+  INSERT INTO o2c.job_heartbeat AS h (last_tick_at, jobs_run, jobs_failed)
+  VALUES (pg_catalog.clock_timestamp(), ran, failed)
+  ON CONFLICT (singleton) DO UPDATE SET last_tick_at = EXCLUDED.last_tick_at,
+    jobs_run = h.jobs_run + EXCLUDED.jobs_run, jobs_failed = h.jobs_failed + EXCLUDED.jobs_failed;
+END $$;
+COMMENT ON FUNCTION o2c.run_due_jobs(timestamptz) IS
+  'The tick: run every job that is due in some company at the time, each on its own; one row for each that ran. A failure is recorded (o2c.job, o2c.job_run), tried again later and stops no other. Errors: O2044.';
+
+-- pg_cron
+
+CREATE FUNCTION o2c._cron_name(database text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$ SELECT 'order2cash ' || database $$;
+COMMENT ON FUNCTION o2c._cron_name(text) IS 'Name of the entry in cron.job for a database.';
+
+CREATE FUNCTION o2c.schedule_jobs(schedule text DEFAULT '* * * * *', database text DEFAULT NULL, username text DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  target text := coalesce(database, pg_catalog.current_database());
+  home text := pg_catalog.current_setting('cron.database_name', true);
+  result bigint;
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_database d WHERE d.datname = target) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no database "%s"', target);
+  END IF;
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE e.extname = 'pg_cron') THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2001',
+      MESSAGE = 'pg_cron is not installed in this database',
+      DETAIL = CASE WHEN home IS NULL THEN 'The server does not preload pg_cron.'
+                    ELSE pg_catalog.format('pg_cron lives in database "%s".', home) END,
+      HINT = CASE WHEN home IS NULL
+        THEN 'Add pg_cron to shared_preload_libraries, or let any scheduler call SELECT o2c.run_due_jobs() every minute.'
+        ELSE pg_catalog.format('In database "%s" run: SELECT cron.schedule_in_database(%L, %L, %L, %L);',
+               home, o2c._cron_name(target), schedule, 'SELECT o2c.run_due_jobs()', target) END;
+  END IF;
+  -- the same name again replaces the entry
+  IF pg_catalog.to_regprocedure('cron.schedule_in_database(text, text, text, text, text, boolean)') IS NOT NULL THEN
+    EXECUTE 'SELECT cron.schedule_in_database($1, $2, $3, $4, $5, true)' INTO result
+      USING o2c._cron_name(target), schedule, 'SELECT o2c.run_due_jobs()', target, username;
+  ELSIF target = pg_catalog.current_database() AND username IS NULL THEN
+    EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO result
+      USING o2c._cron_name(target), schedule, 'SELECT o2c.run_due_jobs()';
+  ELSE
+    RAISE EXCEPTION USING ERRCODE = 'O2001', MESSAGE = 'this pg_cron cannot run jobs in another database or for another user',
+      HINT = 'Update pg_cron to 1.4 or later.';
+  END IF;
+  IF target = pg_catalog.current_database() THEN
+    INSERT INTO o2c.job_heartbeat (last_tick_at, jobs_run, jobs_failed, scheduled)
+    VALUES (pg_catalog.clock_timestamp(), 0, 0, true)
+    ON CONFLICT (singleton) DO UPDATE SET scheduled = true, last_tick_at = EXCLUDED.last_tick_at;
+  END IF;
+  RETURN result;
+END $$;
+COMMENT ON FUNCTION o2c.schedule_jobs(text, text, text) IS
+  'Let pg_cron call run_due_jobs() in this database or, from pg_cron''s own, in another; again: replaces the entry. Returns pg_cron''s job id. Errors: O2001 where pg_cron is not (the hint says what to run where), O2003.';
+
+CREATE FUNCTION o2c.unschedule_jobs(database text DEFAULT NULL)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  target text := coalesce(database, pg_catalog.current_database());
+  removed bigint := 0;
+BEGIN
+  IF EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE e.extname = 'pg_cron') THEN
+    EXECUTE 'SELECT pg_catalog.count(cron.unschedule(j.jobid)) FROM cron.job j WHERE j.jobname = $1'
+      INTO removed USING o2c._cron_name(target);
+  END IF;
+  IF target = pg_catalog.current_database() THEN
+    UPDATE o2c.job_heartbeat h SET scheduled = false;
+  END IF;
+  RETURN removed > 0;
+END $$;
+COMMENT ON FUNCTION o2c.unschedule_jobs(text) IS
+  'Remove the entry of schedule_jobs() from pg_cron; false when there was none.';
+
+CREATE FUNCTION o2c._warnings_jobs() RETURNS text[]
+LANGUAGE sql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT pg_catalog.array_agg(w.warning ORDER BY w.warning) FROM (
+    SELECT pg_catalog.format('jobs: no tick since %s; is pg_cron running?', h.last_tick_at) AS warning
+    FROM o2c.job_heartbeat h WHERE h.scheduled AND h.last_tick_at < pg_catalog.now() - '10 minutes'::interval
+    UNION ALL
+    SELECT pg_catalog.format('jobs: "%s" of company %s has failed %s times: %s', j.name, j.company_id, j.failures, j.last_error)
+    FROM o2c.job j WHERE j.enabled AND j.failures > 0
+  ) w
+$$;
+COMMENT ON FUNCTION o2c._warnings_jobs() IS 'What version() should say about jobs: a tick that no longer comes, jobs that fail.';
+
+CREATE FUNCTION o2c._check_jobs(company_id integer)
+RETURNS TABLE (invariant text, company_id integer, entity text, entity_id bigint, detail text)
+LANGUAGE sql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT 'a job was not done for a day to come', j.company_id, 'job', NULL::bigint, pg_catalog.format('%s for %s', j.name, j.last_for)
+  FROM o2c.job j JOIN o2c.company c ON c.company_id = j.company_id
+  WHERE ($1 IS NULL OR j.company_id = $1)
+    AND j.last_for > (j.last_started_at AT TIME ZONE c.time_zone)::date
+$$;
+COMMENT ON FUNCTION o2c._check_jobs(integer) IS 'Violated invariants of jobs.';
