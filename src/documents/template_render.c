@@ -121,12 +121,8 @@ EmitJson(Rendering *r, const char *s, int len)
 		Emit(r, s + done, i - done);
 		if (c == '"' || c == '\\')
 			snprintf(seq, sizeof(seq), "\\%c", c);
-		else if (c == '\n')
-			strcpy(seq, "\\n");
-		else if (c == '\r')
-			strcpy(seq, "\\r");
-		else if (c == '\t')
-			strcpy(seq, "\\t");
+		else if (c == '\n' || c == '\r' || c == '\t')
+			snprintf(seq, sizeof(seq), "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
 		else
 			snprintf(seq, sizeof(seq), "\\u%04x", c);
 		Emit(r, seq, strlen(seq));
