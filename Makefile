@@ -37,6 +37,7 @@ FUNCTION_FILES = \
 	sql/functions/45_invoice_recurring.sql \
 	sql/functions/45_invoice_issue.sql \
 	sql/functions/45_invoice_credit.sql \
+	sql/functions/45_invoice_ubl.sql \
 	\
 	sql/functions/50_receivable.sql \
 	sql/functions/51_aging.sql \
@@ -109,6 +110,7 @@ TABLE_FILES = \
 
 SEED_FILES = \
 	sql/seed/10_company.sql \
+	sql/seed/45_invoice.sql \
 	\
 	sql/seed/58_template_kind.sql \
 	sql/seed/58_template_dunning.sql \
@@ -177,7 +179,7 @@ OBJS_dispatch = src/dispatch/outbox.o src/dispatch/address.o src/dispatch/hosts.
 	src/dispatch/request.o src/dispatch/reply.o src/dispatch/compose.o \
 	src/dispatch/recorder.o src/dispatch/secrets.o src/dispatch/webhook.o
 
-OBJS_documents = src/documents/format.o src/documents/template_guard.o src/documents/template_parse.o src/documents/template_render.o
+OBJS_documents = src/documents/invoice_xml.o src/documents/format.o src/documents/template_guard.o src/documents/template_parse.o src/documents/template_render.o
 
 OBJS = $(OBJS_base) $(OBJS_types) $(OBJS_lifecycle) $(OBJS_credit) \
 	$(OBJS_invoicing) $(OBJS_receivables) $(OBJS_collection) $(OBJS_cash) $(OBJS_dispatch) \

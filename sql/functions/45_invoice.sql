@@ -85,7 +85,7 @@ BEGIN
                                        reason_code, reason, tax_category, tax_rate, exemption_reason, cash_discount)
     SELECT company, x.invoice_id, s.charge, x.currency, x.discount,
            CASE WHEN NOT s.charge THEN x.discount_percent END, CASE WHEN NOT s.charge THEN x.base_amount END,
-           CASE WHEN s.charge THEN 'ABL' ELSE '95' END, 'Cash discount',
+           CASE WHEN s.charge THEN 'ZZZ' ELSE '95' END, 'Cash discount',
            CASE WHEN s.charge THEN 'E' ELSE x.tax_category END, CASE WHEN s.charge THEN 0 ELSE x.tax_rate END,
            CASE WHEN s.charge THEN 'Cash discount not yet earned' END, true
     FROM (SELECT e.*, t.discount_percent,

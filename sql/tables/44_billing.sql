@@ -1,4 +1,12 @@
--- What decides when and how customers are billed.
+-- What decides when and how customers are billed, and the code lists that
+-- documents are checked by.
+
+CREATE TABLE o2c.code_list (
+  list text NOT NULL,
+  code text NOT NULL,
+  PRIMARY KEY (list, code)
+);
+COMMENT ON TABLE o2c.code_list IS 'Code lists of the world: unit, country, exemption, allowance_reason, charge_reason, as EN 16931 accepts them.';
 
 CREATE TABLE o2c.billing_policy (
   company_id integer NOT NULL,

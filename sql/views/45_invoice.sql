@@ -36,6 +36,7 @@ COMMENT ON COLUMN o2c_bi.invoices.customer_reference IS 'The customer''s order n
 COMMENT ON COLUMN o2c_bi.invoices.supply_date IS 'Date of delivery or service.';
 COMMENT ON COLUMN o2c_bi.invoices.issued_at IS 'When the number was drawn.';
 
+GRANT SELECT ON o2c.code_list TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
 GRANT INSERT, UPDATE, DELETE ON o2c.number_series, o2c.billing_policy, o2c.subscription TO o2c_admin;
 GRANT INSERT, UPDATE, DELETE ON o2c.invoice, o2c.invoice_line, o2c.invoice_allowance, o2c.invoice_tax,
   o2c.billing_milestone TO o2c_clerk;
@@ -47,5 +48,5 @@ GRANT EXECUTE ON FUNCTION o2c._draw_block, o2c._draw_numbers, o2c._next_number, 
   o2c.credit_invoice, o2c._settle_credit
   TO o2c_clerk;
 GRANT EXECUTE ON FUNCTION o2c._cash_step, o2c._expected_taxes, o2c._seller, o2c._payment_means, o2c._invoice_faults,
-  o2c.invoice_faults, o2c._billable_lines, o2c._default_term, o2c._require_open_period, o2c._credit_left, o2c._credit_lines
+  o2c.invoice_faults, o2c._ubl_unit, o2c._payment_terms_text, o2c._ubl_lines, o2c._invoice_ubl, o2c._ubl_faults, o2c.invoice_ubl, o2c._billable_lines, o2c._default_term, o2c._require_open_period, o2c._credit_left, o2c._credit_lines
   TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
