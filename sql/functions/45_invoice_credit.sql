@@ -88,7 +88,7 @@ AS $$
 DECLARE
   original record;
   over record;
-  note bigint;
+  note_id bigint;
   on_date constant date := coalesce($5, o2c.today($1));
 BEGIN
   SELECT i.* INTO original FROM o2c.invoice i
@@ -114,14 +114,14 @@ BEGIN
                            buyer_reference, supply_date, prices_include_tax, reason, delivery)
   VALUES ($1, 'credit_note', original.customer_id, original.order_id, $2, original.currency, original.payment_term,
           original.customer_reference, original.buyer_reference, original.supply_date, false, $4, original.delivery)
-  RETURNING id INTO note;
+  RETURNING id INTO note_id;
 
   -- a line is credited by quantity at its own price where that makes the
   -- amount, otherwise as one piece of the amount
   INSERT INTO o2c.invoice_line (company_id, invoice_id, line_no, product_id, order_line_id, shipment_line_id, original_line_id,
                                 description, quantity, unit, unit_price, discount_percent, allowance_amount, charge_amount,
                                 currency, tax_category, tax_rate, exemption_code, exemption_reason, period_start, period_end)
-  SELECT $1, note, pg_catalog.row_number() OVER (ORDER BY l.line_no), l.product_id, l.order_line_id, l.shipment_line_id, l.id,
+  SELECT $1, note_id, pg_catalog.row_number() OVER (ORDER BY l.line_no), l.product_id, l.order_line_id, l.shipment_line_id, l.id,
          l.description,
          CASE WHEN x.whole THEN l.quantity WHEN x.exact THEN w.quantity WHEN w.amount < 0 THEN -1 ELSE 1 END,
          CASE WHEN x.whole OR x.exact THEN l.unit ELSE 'C62' END,
@@ -153,7 +153,7 @@ BEGIN
   IF $3 IS NULL THEN
     INSERT INTO o2c.invoice_allowance (company_id, invoice_id, charge, currency, amount, percent, base_amount, reason_code, reason,
                                        tax_category, tax_rate, exemption_code, exemption_reason, cash_discount, original_allowance_id)
-    SELECT $1, note, a.charge, a.currency, a.amount - u.credited, CASE WHEN u.credited = 0 THEN a.percent END,
+    SELECT $1, note_id, a.charge, a.currency, a.amount - u.credited, CASE WHEN u.credited = 0 THEN a.percent END,
            CASE WHEN u.credited = 0 THEN a.base_amount END, a.reason_code, a.reason,
            a.tax_category, a.tax_rate, a.exemption_code, a.exemption_reason, a.cash_discount, a.id
     FROM o2c.invoice_allowance a
@@ -162,7 +162,7 @@ BEGIN
       FROM o2c.invoice_allowance x WHERE x.company_id = $1 AND x.original_allowance_id = a.id) u
     WHERE a.company_id = $1 AND a.invoice_id = $2 AND a.amount > u.credited;
   END IF;
-  IF NOT EXISTS (SELECT FROM o2c.invoice_line l WHERE l.company_id = $1 AND l.invoice_id = note) THEN
+  IF NOT EXISTS (SELECT FROM o2c.invoice_line l WHERE l.company_id = $1 AND l.invoice_id = note_id) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2033',
       MESSAGE = pg_catalog.format('nothing is left to credit of invoice %s', coalesce(original.number, $2::text));
   END IF;
@@ -171,18 +171,18 @@ BEGIN
   -- category and never more than the rest
   INSERT INTO o2c.invoice_tax (company_id, invoice_id, tax_category, tax_rate, currency, base_amount, tax_amount,
                                exemption_code, exemption_reason)
-  SELECT $1, note, e.tax_category, e.tax_rate, e.currency, e.base_amount,
+  SELECT $1, note_id, e.tax_category, e.tax_rate, e.currency, e.base_amount,
          CASE WHEN e.base_amount = r.base_left THEN r.tax_left
               WHEN e.base_amount >= 0 AND r.tax_left >= 0 THEN least(e.tax_amount, r.tax_left)
               ELSE e.tax_amount END,
          e.exemption_code, e.exemption_reason
-  FROM o2c._expected_taxes($1, ARRAY[note]) e
+  FROM o2c._expected_taxes($1, ARRAY[note_id]) e
   LEFT JOIN o2c._credit_left($1, $2) r ON r.tax_category = e.tax_category AND r.tax_rate = e.tax_rate;
 
   SELECT t.tax_category, t.tax_rate, t.base_amount, r.base_left INTO over
   FROM o2c.invoice_tax t
   LEFT JOIN o2c._credit_left($1, $2) r ON r.tax_category = t.tax_category AND r.tax_rate = t.tax_rate
-  WHERE t.company_id = $1 AND t.invoice_id = note
+  WHERE t.company_id = $1 AND t.invoice_id = note_id
     AND (r.base_left IS NULL OR pg_catalog.abs(t.base_amount) > pg_catalog.abs(r.base_left)
          OR pg_catalog.sign(t.base_amount) * pg_catalog.sign(r.base_left) < 0) LIMIT 1;
   IF FOUND THEN
@@ -194,17 +194,17 @@ BEGIN
   -- the rounding of the invoice goes back with the last of it
   IF original.rounding_amount <> 0 AND NOT EXISTS (
        SELECT FROM o2c._credit_left($1, $2) r
-       JOIN o2c.invoice_tax t ON t.company_id = $1 AND t.invoice_id = note
+       JOIN o2c.invoice_tax t ON t.company_id = $1 AND t.invoice_id = note_id
          AND t.tax_category = r.tax_category AND t.tax_rate = r.tax_rate
        WHERE r.base_left <> t.base_amount) AND
      (SELECT pg_catalog.count(*) FROM o2c._credit_left($1, $2) r WHERE r.base_left <> 0) =
-     (SELECT pg_catalog.count(*) FROM o2c.invoice_tax t WHERE t.company_id = $1 AND t.invoice_id = note AND t.base_amount <> 0) THEN
-    UPDATE o2c.invoice i SET rounding_amount = original.rounding_amount WHERE i.company_id = $1 AND i.id = note;
+     (SELECT pg_catalog.count(*) FROM o2c.invoice_tax t WHERE t.company_id = $1 AND t.invoice_id = note_id AND t.base_amount <> 0) THEN
+    UPDATE o2c.invoice i SET rounding_amount = original.rounding_amount WHERE i.company_id = $1 AND i.id = note_id;
   END IF;
-  PERFORM o2c._total($1, ARRAY[note]);
-  PERFORM o2c._issue($1, ARRAY[note], on_date);
-  PERFORM o2c._settle_credit($1, note, $2, on_date);
-  RETURN note;
+  PERFORM o2c._total($1, ARRAY[note_id]);
+  PERFORM o2c._issue($1, ARRAY[note_id], on_date);
+  PERFORM o2c._settle_credit($1, note_id, $2, on_date);
+  RETURN note_id;
 END $$;
 COMMENT ON FUNCTION o2c.credit_invoice(integer, bigint, jsonb, text, date) IS
   'Issue a credit note of an invoice and set it off against what is open of it: all that is left, or lines [{"line": 1, "quantity": 2}, {"line": 2, "amount": 5.00}] (amounts before tax). Returns the credit note''s id. Errors: O2003, O2004, O2010, O2031, O2032, O2033 when more than what is left would be credited.';
