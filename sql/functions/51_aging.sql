@@ -206,7 +206,8 @@ BEGIN
              pg_catalog.sum(CASE WHEN target IS NULL THEN u.amount + CASE WHEN credits = 'aged' THEN u.credit ELSE 0 END
                ELSE o2c.round_amount(r.rate * (u.amount + CASE WHEN credits = 'aged' THEN u.credit ELSE 0 END), target) END) AS amount
       FROM aged a JOIN rate r ON r.from_currency::text = a.from_currency::text
-      CROSS JOIN LATERAL pg_catalog.unnest(a.buckets, a.credit_buckets) WITH ORDINALITY u (amount, credit, place)
+      CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(a.buckets), pg_catalog.unnest(a.credit_buckets))
+        WITH ORDINALITY u (amount, credit, place)
       GROUP BY a.code, a.currency, u.place),
     line AS (
       SELECT c.code, c.currency, pg_catalog.array_agg(c.amount ORDER BY c.place) AS buckets
