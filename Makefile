@@ -24,7 +24,8 @@ FUNCTION_FILES = \
 	\
 	sql/functions/20_catalog.sql \
 	\
-	sql/functions/30_order.sql sql/functions/32_order_import.sql \
+	sql/functions/30_order.sql sql/functions/31_order_confirm.sql \
+	sql/functions/32_order_import.sql \
 	\
 	sql/functions/35_credit.sql \
 	\
@@ -160,9 +161,11 @@ OBJS_base = src/order2cash.o src/trigger_frame.o src/company.o
 OBJS_types = src/types/code.o src/types/currency.o src/types/iban.o \
 	src/types/reference.o src/types/plain.o
 
-OBJS_lifecycle = src/lifecycle/machines.o src/lifecycle/guard.o
+OBJS_lifecycle = src/lifecycle/machines.o src/lifecycle/guard.o \
+	src/lifecycle/order_lines.o src/lifecycle/shipments.o
 
-OBJS_credit =
+OBJS_credit = src/credit/account.o src/credit/alert.o src/credit/customers.o \
+	src/credit/items.o src/credit/orders.o src/credit/screen.o
 
 OBJS_invoicing = src/invoicing/numbering.o src/invoicing/guard.o src/invoicing/early_release.o
 

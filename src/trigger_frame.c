@@ -138,6 +138,26 @@ KeptPlanExecute(KeptPlan *kept, Datum *args, const char *nulls, int expected)
 	return (int) SPI_processed;
 }
 
+/* Execute a kept plan that changes what only o2c's own triggers may change. */
+int
+KeptPlanExecuteDerived(KeptPlan *kept, Datum *args, const char *nulls, int expected)
+{
+	bool		save = o2c_posting;
+	int			n;
+
+	o2c_posting = true;
+	PG_TRY();
+	{
+		n = KeptPlanExecute(kept, args, nulls, expected);
+	}
+	PG_FINALLY();
+	{
+		o2c_posting = save;
+	}
+	PG_END_TRY();
+	return n;
+}
+
 /* The trigger data of a call, or an error that names the function. */
 TriggerData *
 TriggerDataOf(FunctionCallInfo fcinfo, const char *name)

@@ -33,3 +33,23 @@ CREATE FUNCTION o2c.guard_derived() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_guard_derived';
 COMMENT ON FUNCTION o2c.guard_derived() IS
   'Row trigger: the columns named as its arguments change (O2030) only through posted entries.';
+
+CREATE FUNCTION o2c.posting_only() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_posting_only';
+COMMENT ON FUNCTION o2c.posting_only() IS
+  'Row trigger: refuses (O2030) every change that does not come from o2c''s own triggers.';
+
+CREATE FUNCTION o2c.follow_order_lines() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_follow_order_lines';
+COMMENT ON FUNCTION o2c.follow_order_lines() IS
+  'Statement trigger of sales_order_line: keeps order totals, reserved stock and exposure; refuses changes of content after submission (O2030).';
+
+CREATE FUNCTION o2c.follow_shipments() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_follow_shipments';
+COMMENT ON FUNCTION o2c.follow_shipments() IS
+  'Statement trigger of shipment: what leaves is taken from stock and noted on lines and order (O2010, O2011, O2013).';
+
+CREATE FUNCTION o2c.follow_shipment_lines() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_follow_shipment_lines';
+COMMENT ON FUNCTION o2c.follow_shipment_lines() IS
+  'Statement trigger of shipment_line: counts what is picked and returned on the order lines (O2010, O2012, O2030).';

@@ -64,10 +64,8 @@ BEGIN
   ANALYZE pg_temp.o2c_import_order;
 
   WITH made AS (
-    INSERT INTO o2c.sales_order (company_id, code, customer_id, currency, ordered_on, content_key, total_amount)
-    SELECT $1, d.order_code, d.customer_id, d.currency, d.on_date, d.content_key,
-           (SELECT pg_catalog.sum(o2c._line_net(i.n_quantity, i.price, 0, d.currency)) FROM pg_temp.o2c_import i
-            WHERE i.order_code = d.order_code AND i.reason IS NULL)
+    INSERT INTO o2c.sales_order (company_id, code, customer_id, currency, ordered_on, content_key)
+    SELECT $1, d.order_code, d.customer_id, d.currency, d.on_date, d.content_key
     FROM pg_temp.o2c_import_order d ORDER BY d.order_code
     ON CONFLICT ON CONSTRAINT sales_order_company_id_code_key DO NOTHING
     RETURNING id, code)

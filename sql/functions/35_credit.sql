@@ -1,4 +1,47 @@
 -- Credit: exposure of customers and their limits.
+--
+-- The accounts are kept by C triggers (src/credit); here are their
+-- declarations, what users call, and the proof from the documents.
+
+CREATE FUNCTION o2c.credit_on_customers() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_credit_on_customers';
+COMMENT ON FUNCTION o2c.credit_on_customers() IS
+  'Statement trigger of customer: keeps accounts in step with limit, currency and group (O2033).';
+
+CREATE FUNCTION o2c.credit_on_increases() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_credit_on_increases';
+COMMENT ON FUNCTION o2c.credit_on_increases() IS
+  'Statement trigger of credit_increase: notes on the account that the limit may be higher.';
+
+CREATE FUNCTION o2c.credit_on_orders() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_credit_on_orders';
+COMMENT ON FUNCTION o2c.credit_on_orders() IS
+  'Statement trigger of sales_order: takes credit and refuses a confirmation over the limit (O2020), on hold (O2011) or without stock (O2013).';
+
+CREATE FUNCTION o2c.credit_on_items() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_credit_on_items';
+COMMENT ON FUNCTION o2c.credit_on_items() IS
+  'Statement trigger of open_item: carries what is open and what is unapplied to the accounts.';
+
+CREATE FUNCTION o2c._screen_orders(company_id integer, order_ids bigint[])
+RETURNS TABLE (order_id bigint, verdict text, note text)
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'o2c_credit_screen';
+COMMENT ON FUNCTION o2c._screen_orders(integer, bigint[]) IS
+  'Lock stock and accounts and say of each order, by oldest promise, whether it may be confirmed: verdict NULL, stock or credit.';
+
+CREATE FUNCTION o2c._credit_rate(company integer, from_currency text, to_currency text) RETURNS numeric
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT CASE WHEN $2 = $3 THEN 1 ELSE
+    (SELECT CASE WHEN r.from_currency = $2 THEN r.rate ELSE 1 / r.rate END
+     FROM o2c.exchange_rate r
+     WHERE r.company_id = $1 AND r.valid_from <= o2c.today($1)
+       AND ((r.from_currency = $2 AND r.to_currency = $3) OR (r.from_currency = $3 AND r.to_currency = $2))
+     ORDER BY r.valid_from DESC, (r.from_currency = $2) DESC LIMIT 1) END
+$$;
+COMMENT ON FUNCTION o2c._credit_rate(integer, text, text) IS
+  'Today''s exchange rate, or NULL when there is none: a payment is never refused for want of a rate.';
 
 CREATE FUNCTION o2c._credit_parts(company integer)
 RETURNS TABLE (customer_id bigint, currency o2c.currency, open_orders numeric, shipped_not_invoiced numeric,
@@ -49,48 +92,24 @@ DECLARE
 BEGIN
   SELECT c.credit_limit, c.currency, c.currency INTO credit_limit, currency, limit_currency
   FROM o2c.customer c WHERE c.company_id = $1 AND c.id = customer;
-  SELECT coalesce(pg_catalog.sum(o2c.round_amount(p.open_items * r.rate, limit_currency)), 0),
-         coalesce(pg_catalog.sum(o2c.round_amount(p.open_orders * r.rate, limit_currency)), 0),
-         coalesce(pg_catalog.sum(o2c.round_amount(p.shipped_not_invoiced * r.rate, limit_currency)), 0),
-         coalesce(pg_catalog.sum(o2c.round_amount(p.unapplied * r.rate, limit_currency)), 0)
+  SELECT coalesce(pg_catalog.sum(o2c.round_amount(a.open_items * r.rate, limit_currency)), 0),
+         coalesce(pg_catalog.sum(o2c.round_amount(a.open_orders * r.rate, limit_currency)), 0),
+         coalesce(pg_catalog.sum(o2c.round_amount(a.shipped_not_invoiced * r.rate, limit_currency)), 0),
+         coalesce(pg_catalog.sum(o2c.round_amount(a.unapplied * r.rate, limit_currency)), 0)
   INTO open_items, open_orders, shipped_not_invoiced, unapplied
-  FROM o2c._credit_parts($1) p
-  CROSS JOIN LATERAL (SELECT o2c.exchange_rate_on($1, p.currency, limit_currency, o2c.today($1)) AS rate) r
-  WHERE p.customer_id IN (SELECT f.customer_id FROM o2c._credit_family($1, $2) f);
+  FROM o2c.credit_account a
+  CROSS JOIN LATERAL (SELECT CASE WHEN a.currency = limit_currency THEN 1
+    ELSE o2c.exchange_rate_on($1, a.currency, limit_currency, o2c.today($1)) END AS rate) r
+  WHERE a.company_id = $1 AND a.customer_id IN (SELECT f.customer_id FROM o2c._credit_family($1, $2) f)
+    AND (a.open_items, a.open_orders, a.shipped_not_invoiced, a.unapplied) <> (0, 0, 0, 0);
   exposure := open_items + open_orders + shipped_not_invoiced - unapplied;
+  credit_limit := credit_limit + coalesce((SELECT pg_catalog.sum(i.amount) FROM o2c.credit_increase i
+    WHERE i.company_id = $1 AND i.customer_id = customer AND o2c.today($1) BETWEEN i.valid_from AND i.valid_to), 0);
   available := credit_limit - exposure;
   ratio := pg_catalog.round(exposure / nullif(credit_limit, 0), 6);
 END $$;
 COMMENT ON FUNCTION o2c.credit_exposure(integer, text) IS
-  'What a customer and those below it owe or have ordered, in the currency of the limit; limit, available and ratio are NULL when unlimited. Errors: O2002, O2003.';
-
-CREATE FUNCTION o2c._credit_forbids(company integer, customer bigint, amount numeric, currency o2c.currency) RETURNS text
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, o2c, pg_temp
-AS $$
-DECLARE
-  c record;
-  e record;
-BEGIN
-  FOR c IN
-    WITH RECURSIVE chain(code, parent_code) AS (
-      SELECT k.code, k.parent_code FROM o2c.customer k WHERE k.company_id = company AND k.id = customer
-      UNION
-      SELECT k.code, k.parent_code FROM chain h JOIN o2c.customer k ON k.company_id = company AND k.code = h.parent_code)
-    SELECT k.id, k.code, k.currency, k.credit_limit FROM o2c.customer k
-    WHERE k.company_id = company AND k.code IN (SELECT h.code FROM chain h)
-    ORDER BY k.id FOR NO KEY UPDATE
-  LOOP
-    SELECT * INTO e FROM o2c.credit_exposure(company, c.code);
-    IF e.exposure + amount * o2c.exchange_rate_on(company, currency, c.currency, o2c.today(company)) > c.credit_limit THEN
-      RETURN pg_catalog.format('customer "%s": exposure %s and this order of %s are over the limit of %s %s',
-                               c.code, e.exposure, amount, c.credit_limit, c.currency);
-    END IF;
-  END LOOP;
-  RETURN NULL;
-END $$;
-COMMENT ON FUNCTION o2c._credit_forbids(integer, bigint, numeric, o2c.currency) IS
-  'Why a customer may not order an amount more; NULL when it may.';
+  'What a customer and those below it owe or have ordered, in the currency of the limit: exposure = open_items + open_orders + shipped_not_invoiced - unapplied. The limit has what o2c.credit_increase adds today; limit, available and ratio are NULL when unlimited. Errors: O2002, O2003.';
 
 CREATE FUNCTION o2c.set_credit_limit(company_id integer, customer_code text, credit_limit numeric, reason text DEFAULT NULL)
 RETURNS void
@@ -119,3 +138,59 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION o2c.set_credit_limit(integer, text, numeric, text) IS
   'Set a customer''s limit in its currency (NULL is unlimited, 0 no credit) and note why. Errors: O2002, O2003, O2043.';
+
+CREATE FUNCTION o2c._credit_findings(company integer, order_ids bigint[])
+RETURNS TABLE (order_id bigint, reason text, note text)
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$ SELECT NULL::bigint, NULL::text, NULL::text WHERE false $$;
+COMMENT ON FUNCTION o2c._credit_findings(integer, bigint[]) IS
+  'Orders that a rule of the company keeps from being confirmed, with the reason of the hold.';
+
+CREATE FUNCTION o2c._check_credit(company_id integer)
+RETURNS TABLE (invariant text, company_id integer, entity text, entity_id bigint, detail text)
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  WITH RECURSIVE due AS (
+    SELECT c.company_id, p.* FROM o2c.company c CROSS JOIN LATERAL o2c._credit_parts(c.company_id) p
+    WHERE $1 IS NULL OR c.company_id = $1
+  ), pair AS (
+    SELECT c.company_id, c.id AS member, c.id AS above, c.parent_code, 0 AS depth FROM o2c.customer c
+    WHERE $1 IS NULL OR c.company_id = $1
+    UNION ALL
+    SELECT p.company_id, p.member, c.id, c.parent_code, p.depth + 1
+    FROM pair p JOIN o2c.customer c ON c.company_id = p.company_id AND c.code = p.parent_code
+    WHERE p.depth < 100
+  ), family AS (
+    SELECT p.company_id, p.above AS customer_id, d.currency,
+           pg_catalog.sum(d.open_orders + d.shipped_not_invoiced + d.open_items - d.unapplied) AS exposure
+    FROM pair p JOIN due d ON d.company_id = p.company_id AND d.customer_id = p.member
+    GROUP BY 1, 2, 3
+  )
+  SELECT 'stored exposure is that of the documents', coalesce(a.company_id, d.company_id), 'customer',
+         coalesce(a.customer_id, d.customer_id),
+         pg_catalog.format('%s: stored %s, documents %s', coalesce(a.currency, d.currency),
+           (a.open_orders, a.shipped_not_invoiced, a.open_items, a.unapplied),
+           (d.open_orders, d.shipped_not_invoiced, d.open_items, d.unapplied))
+  FROM (SELECT * FROM o2c.credit_account a WHERE $1 IS NULL OR a.company_id = $1) a
+  FULL JOIN due d ON d.company_id = a.company_id AND d.customer_id = a.customer_id AND d.currency = a.currency
+  WHERE (coalesce(a.open_orders, 0), coalesce(a.shipped_not_invoiced, 0), coalesce(a.open_items, 0), coalesce(a.unapplied, 0))
+     <> (coalesce(d.open_orders, 0), coalesce(d.shipped_not_invoiced, 0), coalesce(d.open_items, 0), coalesce(d.unapplied, 0))
+  UNION ALL
+  SELECT 'exposure of a group is that of its members', coalesce(a.company_id, f.company_id), 'customer',
+         coalesce(a.customer_id, f.customer_id),
+         pg_catalog.format('%s: stored %s, members %s', coalesce(a.currency, f.currency), a.group_exposure, f.exposure)
+  FROM (SELECT * FROM o2c.credit_account a WHERE $1 IS NULL OR a.company_id = $1) a
+  FULL JOIN family f ON f.company_id = a.company_id AND f.customer_id = a.customer_id AND f.currency = a.currency
+  WHERE coalesce(a.group_exposure, 0) <> coalesce(f.exposure, 0)
+  UNION ALL
+  SELECT 'every customer has an account with its limit and parent', c.company_id, 'customer', c.id,
+         pg_catalog.format('customer "%s": limit %s, account %s', c.code, c.credit_limit, a.credit_limit)
+  FROM o2c.customer c
+  LEFT JOIN o2c.customer p ON p.company_id = c.company_id AND p.code = c.parent_code
+  LEFT JOIN o2c.credit_account a ON a.company_id = c.company_id AND a.customer_id = c.id AND a.head
+  WHERE ($1 IS NULL OR c.company_id = $1)
+    AND (a.customer_id IS NULL OR (a.currency, a.credit_limit, a.parent_id) IS DISTINCT FROM (c.currency, c.credit_limit, p.id))
+$$;
+COMMENT ON FUNCTION o2c._check_credit(integer) IS 'Violated invariants of credit: every exposure computed anew from the documents.';

@@ -71,7 +71,6 @@ DECLARE
   label text := o2c._order_label($1, $2);
   present o2c.order_state;
   blocked text;
-  over record;
   new_id bigint;
 BEGIN
   SELECT s.state INTO present FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
@@ -87,22 +86,14 @@ BEGIN
       HINT = 'Release it with o2c.release_order().';
   END IF;
   PERFORM FROM o2c.sales_order_line l WHERE l.company_id = $1 AND l.order_id = $2 ORDER BY l.id FOR NO KEY UPDATE;
-  SELECT l.line_no, w.quantity, l.quantity - l.cancelled - l.picked AS open INTO over
-  FROM o2c._wanted_lines($1, $2, $3) w JOIN o2c.sales_order_line l ON l.company_id = $1 AND l.id = w.order_line_id
-  WHERE w.quantity > l.quantity - l.cancelled - l.picked OR w.quantity <= 0 ORDER BY l.line_no LIMIT 1;
-  IF FOUND THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2012',
-      MESSAGE = pg_catalog.format('order %s line %s: %s wanted, %s open', label, over.line_no, over.quantity, over.open);
-  END IF;
   new_id := pg_catalog.nextval('o2c.shipment_id_seq');
-  INSERT INTO o2c.shipment (company_id, id, order_id) VALUES ($1, new_id, $2);
+  INSERT INTO o2c.shipment (company_id, id, order_id, carrier)
+  SELECT $1, new_id, $2, s.carrier FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2;
   INSERT INTO o2c.shipment_line (company_id, shipment_id, order_line_id, quantity)
-  SELECT $1, new_id, w.order_line_id, w.quantity FROM o2c._wanted_lines($1, $2, $3) w;
+  SELECT $1, new_id, w.order_line_id, w.quantity FROM o2c._wanted_lines($1, $2, $3) w WHERE w.quantity > 0;
   IF NOT FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'O2012', MESSAGE = pg_catalog.format('order %s has nothing open to pick', label);
   END IF;
-  UPDATE o2c.sales_order_line l SET picked = l.picked + w.quantity
-  FROM o2c.shipment_line w WHERE w.company_id = $1 AND w.shipment_id = new_id AND l.company_id = $1 AND l.id = w.order_line_id;
   UPDATE o2c.shipment h SET state = 'picked' WHERE h.company_id = $1 AND h.id = new_id;
   RETURN new_id;
 END $$;
@@ -119,16 +110,47 @@ DECLARE
   target bigint;
 BEGIN
   PERFORM FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
-  target := (SELECT h.id FROM o2c.shipment h WHERE h.company_id = $1 AND h.order_id = $2 AND h.state = 'picked'
-             ORDER BY h.id LIMIT 1);
-  IF target IS NULL OR lines IS NOT NULL THEN
+  IF $3 IS NULL THEN
+    target := (SELECT h.id FROM o2c.shipment h WHERE h.company_id = $1 AND h.order_id = $2 AND h.state = 'picked'
+               ORDER BY h.id LIMIT 1);
+  ELSE
+    target := o2c._open_shipment($1, $2, $3, '{picked}');
+  END IF;
+  IF target IS NULL THEN
     target := o2c.pick_order($1, $2, $3);
   END IF;
   UPDATE o2c.shipment h SET state = 'packed' WHERE h.company_id = $1 AND h.id = target;
   RETURN target;
 END $$;
 COMMENT ON FUNCTION o2c.pack_order(integer, bigint, jsonb) IS
-  'Pack the oldest picked shipment of an order, or pick the given lines first. Returns the shipment. Errors: as pick_order().';
+  'Pack the oldest picked shipment of an order, or the given lines, which are picked first when they are not. Returns the shipment. Errors: as pick_order().';
+
+CREATE FUNCTION o2c._open_shipment(company integer, wanted_order bigint, lines jsonb, states o2c.shipment_state[]) RETURNS bigint
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT h.id FROM o2c.shipment h
+  WHERE h.company_id = company AND h.order_id = wanted_order AND h.state = ANY (states)
+    AND NOT EXISTS (
+      SELECT FROM (SELECT w.order_line_id, w.quantity FROM o2c.shipment_line w
+                   WHERE w.company_id = company AND w.shipment_id = h.id) w
+      FULL JOIN o2c._wanted_lines(company, wanted_order, lines) n ON n.order_line_id = w.order_line_id
+      WHERE w.quantity IS DISTINCT FROM n.quantity)
+  ORDER BY h.id LIMIT 1
+$$;
+COMMENT ON FUNCTION o2c._open_shipment(integer, bigint, jsonb, o2c.shipment_state[]) IS
+  'A shipment of an order that has not left and holds exactly these lines.';
+
+CREATE FUNCTION o2c._ship(company integer, shipment_ids bigint[], on_date date) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  UPDATE o2c.shipment h SET state = 'picked' WHERE h.company_id = company AND h.id = ANY (shipment_ids) AND h.state = 'planned';
+  UPDATE o2c.shipment h SET state = 'packed' WHERE h.company_id = company AND h.id = ANY (shipment_ids) AND h.state = 'picked';
+  UPDATE o2c.shipment h SET state = 'shipped', shipped_on = on_date WHERE h.company_id = company AND h.id = ANY (shipment_ids);
+END $$;
+COMMENT ON FUNCTION o2c._ship(integer, bigint[], date) IS 'Move shipments on until they have left; their triggers do the rest.';
 
 CREATE FUNCTION o2c.ship_order(company_id integer, order_id bigint, lines jsonb DEFAULT NULL, shipped_on date DEFAULT NULL)
 RETURNS bigint
@@ -139,15 +161,13 @@ AS $$
 DECLARE
   label text := o2c._order_label($1, $2);
   on_date date := coalesce($4, o2c.today($1));
-  present o2c.order_state;
   blocked text;
   target bigint;
-  short record;
 BEGIN
   IF NOT pg_catalog.isfinite(on_date) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'the date of a shipment must be finite';
   END IF;
-  SELECT s.state INTO present FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
+  PERFORM FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
   blocked := o2c._blocked_by($1, $2, 'ship');
   IF blocked IS NOT NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'O2011',
@@ -157,47 +177,93 @@ BEGIN
   IF $3 IS NULL THEN
     target := (SELECT h.id FROM o2c.shipment h WHERE h.company_id = $1 AND h.order_id = $2
                AND h.state IN ('planned', 'picked', 'packed') ORDER BY h.id LIMIT 1);
+  ELSE
+    target := o2c._open_shipment($1, $2, $3, '{planned,picked,packed}');
   END IF;
   IF target IS NULL THEN
     target := o2c.pick_order($1, $2, $3);
   END IF;
-  PERFORM FROM o2c.sales_order_line l WHERE l.company_id = $1 AND l.order_id = $2 ORDER BY l.id FOR NO KEY UPDATE;
-  UPDATE o2c.shipment h SET state = 'picked' WHERE h.company_id = $1 AND h.id = target AND h.state = 'planned';
-  UPDATE o2c.shipment h SET state = 'packed' WHERE h.company_id = $1 AND h.id = target AND h.state = 'picked';
-  UPDATE o2c.shipment h SET state = 'shipped', shipped_on = on_date WHERE h.company_id = $1 AND h.id = target;
-  -- goods leave the stock, what was reserved of them first
-  SELECT p.code, w.quantity, k.on_hand, k.reserved INTO short
-  FROM (SELECT l.product_id, pg_catalog.sum(w.quantity) AS quantity, pg_catalog.sum(least(l.reserved, w.quantity)) AS was_reserved
-        FROM o2c.shipment_line w JOIN o2c.sales_order_line l ON l.company_id = $1 AND l.id = w.order_line_id
-        WHERE w.company_id = $1 AND w.shipment_id = target GROUP BY 1) w
-  JOIN o2c.product p ON p.company_id = $1 AND p.id = w.product_id AND p.stocked
-  LEFT JOIN o2c.stock k ON k.company_id = $1 AND k.product_id = w.product_id
-    AND k.warehouse = (SELECT s.warehouse FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2)
-  WHERE w.quantity - w.was_reserved > coalesce(k.on_hand - k.reserved, 0) LIMIT 1;
-  IF FOUND THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2013',
-      MESSAGE = pg_catalog.format('not enough stock of product "%s" to ship order %s', short.code, label),
-      DETAIL = pg_catalog.format('%s are to be shipped, %s are on hand, of which orders have reserved %s.',
-                                 short.quantity, coalesce(short.on_hand, 0), coalesce(short.reserved, 0));
-  END IF;
-  UPDATE o2c.stock k SET on_hand = k.on_hand - w.quantity, reserved = k.reserved - w.was_reserved
-  FROM (SELECT l.product_id, pg_catalog.sum(w.quantity) AS quantity, pg_catalog.sum(least(l.reserved, w.quantity)) AS was_reserved
-        FROM o2c.shipment_line w JOIN o2c.sales_order_line l ON l.company_id = $1 AND l.id = w.order_line_id
-        JOIN o2c.product p ON p.company_id = $1 AND p.id = l.product_id AND p.stocked
-        WHERE w.company_id = $1 AND w.shipment_id = target GROUP BY 1) w,
-       o2c.sales_order s
-  WHERE s.company_id = $1 AND s.id = $2 AND k.company_id = $1 AND k.product_id = w.product_id AND k.warehouse = s.warehouse;
-  UPDATE o2c.sales_order_line l SET shipped = l.shipped + w.quantity, reserved = l.reserved - least(l.reserved, w.quantity)
-  FROM o2c.shipment_line w WHERE w.company_id = $1 AND w.shipment_id = target AND l.company_id = $1 AND l.id = w.order_line_id;
-  UPDATE o2c.sales_order s
-  SET state = CASE WHEN NOT EXISTS (SELECT FROM o2c.sales_order_line l WHERE l.company_id = $1 AND l.order_id = $2
-                                    AND l.shipped + l.cancelled < l.quantity)
-              THEN 'fulfilled'::o2c.order_state ELSE 'fulfilling' END
-  WHERE s.company_id = $1 AND s.id = $2;
+  PERFORM o2c._ship($1, ARRAY[target], on_date);
   RETURN target;
 END $$;
 COMMENT ON FUNCTION o2c.ship_order(integer, bigint, jsonb, date) IS
-  'Ship goods of a confirmed order: what was picked, or the given lines, or all that is open. Returns the shipment. Errors: O2002, O2003, O2004, O2010, O2011 (hold), O2012 (quantity), O2013 (stock).';
+  'Ship goods of a confirmed order: the oldest shipment that was picked, or the given lines, or all that is open. Returns the shipment. Errors: O2002, O2003, O2004, O2010, O2011 (hold), O2012 (quantity), O2013 (stock), O2044.';
+
+CREATE FUNCTION o2c.ship_orders(company_id integer, order_ids bigint[], shipped_on date DEFAULT NULL)
+RETURNS TABLE (order_id bigint, shipment_id bigint)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  on_date date := coalesce($3, o2c.today($1));
+  ready bigint[];
+  made bigint[];
+BEGIN
+  IF NOT pg_catalog.isfinite(on_date) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'the date of a shipment must be finite';
+  END IF;
+  SELECT pg_catalog.array_agg(x.id) INTO ready
+  FROM (SELECT s.id FROM o2c.sales_order s
+        WHERE s.company_id = $1 AND s.id = ANY ($2) AND s.state IN ('confirmed', 'fulfilling')
+        ORDER BY s.id FOR NO KEY UPDATE) x;
+  ready := (SELECT pg_catalog.array_agg(s.id) FROM o2c.sales_order s
+            WHERE s.company_id = $1 AND s.id = ANY (ready) AND s.state IN ('confirmed', 'fulfilling')
+              AND NOT EXISTS (SELECT FROM o2c.hold h WHERE h.company_id = $1 AND h.order_id = s.id AND h.released_at IS NULL
+                              AND h.blocks && '{pick,ship}' AND (h.expires_at IS NULL OR h.expires_at > pg_catalog.now()))
+              AND EXISTS (SELECT FROM o2c.sales_order_line l WHERE l.company_id = $1 AND l.order_id = s.id
+                          AND l.quantity - l.cancelled - l.picked > 0));
+  IF ready IS NULL THEN
+    RETURN;
+  END IF;
+  -- of stocked goods only what is reserved leaves; the rest stays as back-order
+  WITH part AS (
+    SELECT l.order_id, l.id, CASE WHEN p.stocked
+             THEN least(l.quantity - l.cancelled - l.picked, greatest(l.reserved - (l.picked - l.shipped), 0))
+             ELSE l.quantity - l.cancelled - l.picked END AS quantity
+    FROM o2c.sales_order_line l JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id
+    WHERE l.company_id = $1 AND l.order_id = ANY (ready)
+  ), header AS (
+    INSERT INTO o2c.shipment (company_id, order_id, carrier)
+    SELECT $1, s.id, s.carrier FROM o2c.sales_order s
+    WHERE s.company_id = $1 AND s.id IN (SELECT q.order_id FROM part q WHERE q.quantity > 0) ORDER BY s.id
+    RETURNING id, order_id)
+  SELECT pg_catalog.array_agg(h.id) INTO made FROM header h;
+  INSERT INTO o2c.shipment_line (company_id, shipment_id, order_line_id, quantity)
+  SELECT $1, h.id, l.id, q.quantity
+  FROM o2c.shipment h
+  JOIN o2c.sales_order_line l ON l.company_id = $1 AND l.order_id = h.order_id
+  JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id
+  CROSS JOIN LATERAL (SELECT CASE WHEN p.stocked
+             THEN least(l.quantity - l.cancelled - l.picked, greatest(l.reserved - (l.picked - l.shipped), 0))
+             ELSE l.quantity - l.cancelled - l.picked END AS quantity) q
+  WHERE h.company_id = $1 AND h.id = ANY (made) AND q.quantity > 0
+  ORDER BY l.order_id, l.line_no;
+  PERFORM o2c._ship($1, made, on_date);
+  RETURN QUERY SELECT h.order_id, h.id FROM o2c.shipment h WHERE h.company_id = $1 AND h.id = ANY (made) ORDER BY h.order_id;
+END $$;
+COMMENT ON FUNCTION o2c.ship_orders(integer, bigint[], date) IS
+  'Ship all that is open and reserved of many orders in one go, one shipment each; orders that are not ready or on hold are left out. Errors: O2002, O2044.';
+
+CREATE FUNCTION o2c.cancel_shipment(company_id integer, shipment_id bigint, reason text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM FROM o2c.sales_order s WHERE s.company_id = $1
+    AND s.id = (SELECT h.order_id FROM o2c.shipment h WHERE h.company_id = $1 AND h.id = $2) FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    PERFORM o2c._require_company($1);
+    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no shipment %s', coalesce($2::text, 'NULL'));
+  END IF;
+  PERFORM o2c._note_reason($3);
+  UPDATE o2c.shipment h SET state = 'cancelled' WHERE h.company_id = $1 AND h.id = $2;
+  PERFORM o2c._note_reason(NULL);
+  RETURN 'cancelled';
+END $$;
+COMMENT ON FUNCTION o2c.cancel_shipment(integer, bigint, text) IS
+  'Put a shipment that has not left back. Errors: O2002, O2003, O2010.';
 
 CREATE FUNCTION o2c.deliver_shipment(company_id integer, shipment_id bigint, delivered_on date DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -210,6 +276,7 @@ DECLARE
 BEGIN
   SELECT s.* INTO h FROM o2c.shipment s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
   IF NOT FOUND THEN
+    PERFORM o2c._require_company($1);
     RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no shipment %s', coalesce($2::text, 'NULL'));
   END IF;
   IF h.state = 'delivered' AND ($3 IS NULL OR h.delivered_on = $3) THEN
@@ -277,8 +344,6 @@ BEGIN
   END IF;
   UPDATE o2c.shipment_line w SET returned = w.returned + r.quantity
   FROM pg_temp.o2c_return r WHERE w.company_id = $1 AND w.id = r.line_id;
-  UPDATE o2c.sales_order_line l SET returned = l.returned + r.quantity
-  FROM pg_temp.o2c_return r WHERE l.company_id = $1 AND l.id = r.order_line_id;
   IF restock THEN
     UPDATE o2c.stock k SET on_hand = k.on_hand + d.quantity
     FROM (SELECT l.product_id, pg_catalog.sum(r.quantity) AS quantity FROM pg_temp.o2c_return r

@@ -56,5 +56,9 @@ CREATE TABLE o2c.stock (
 );
 ALTER SEQUENCE o2c.stock_id_seq OWNED BY o2c.stock.id;
 CREATE INDEX stock_warehouse_idx ON o2c.stock (company_id, warehouse);
+CREATE TRIGGER stock_guard BEFORE UPDATE ON o2c.stock
+  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('reserved', 'product_id', 'warehouse');
+CREATE TRIGGER stock_guard_insert BEFORE INSERT ON o2c.stock
+  FOR EACH ROW WHEN (NEW.reserved <> 0) EXECUTE FUNCTION o2c.posting_only();
 COMMENT ON TABLE o2c.stock IS 'Goods of a product in a warehouse, and how many of them orders have reserved.';
 COMMENT ON COLUMN o2c.stock.reserved IS 'Sum of the order lines'' reserved quantities, kept by their trigger.';

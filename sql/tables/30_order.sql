@@ -13,6 +13,7 @@ CREATE TABLE o2c.sales_order (
   promised_on date CHECK (pg_catalog.isfinite(promised_on)),
   customer_reference text,
   warehouse text NOT NULL DEFAULT 'main',
+  carrier text,
   version integer NOT NULL DEFAULT 1 CHECK (version > 0),
   content_key text,
   created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
@@ -32,6 +33,10 @@ CREATE TRIGGER sales_order_log_insert AFTER INSERT ON o2c.sales_order
 CREATE TRIGGER sales_order_log_update AFTER UPDATE ON o2c.sales_order
   REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.lifecycle_log('order');
+CREATE TRIGGER sales_order_guard BEFORE UPDATE ON o2c.sales_order
+  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('total_amount', 'customer_id', 'currency');
+CREATE TRIGGER sales_order_guard_insert BEFORE INSERT ON o2c.sales_order
+  FOR EACH ROW WHEN (NEW.total_amount <> 0) EXECUTE FUNCTION o2c.posting_only();
 COMMENT ON TABLE o2c.sales_order IS 'A customer''s order; progress stands on its lines.';
 COMMENT ON COLUMN o2c.sales_order.total_amount IS 'Sum of the lines'' net amounts, before tax.';
 COMMENT ON COLUMN o2c.sales_order.promised_on IS 'Date promised to the customer; the oldest promise is served first.';
@@ -62,12 +67,16 @@ CREATE TABLE o2c.sales_order_line (
   UNIQUE (company_id, order_id, line_no),
   FOREIGN KEY (company_id, order_id) REFERENCES o2c.sales_order (company_id, id),
   FOREIGN KEY (company_id, product_id) REFERENCES o2c.product (company_id, id),
+  CONSTRAINT sales_order_line_net_amount CHECK
+    (net_amount = o2c.round_amount(quantity * unit_price * (1 - discount_percent / 100), currency)),
   CONSTRAINT sales_order_line_not_over_picked CHECK (picked + cancelled <= quantity),
   CONSTRAINT sales_order_line_not_over_shipped CHECK (shipped <= picked),
   CONSTRAINT sales_order_line_not_over_returned CHECK (returned <= shipped),
   CONSTRAINT sales_order_line_not_over_reserved CHECK (reserved + shipped + cancelled <= quantity)
 );
 ALTER SEQUENCE o2c.sales_order_line_id_seq OWNED BY o2c.sales_order_line.id;
+CREATE TRIGGER sales_order_line_guard BEFORE UPDATE ON o2c.sales_order_line
+  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('picked', 'shipped', 'returned');
 CREATE INDEX sales_order_line_product_idx ON o2c.sales_order_line (company_id, product_id);
 COMMENT ON TABLE o2c.sales_order_line IS 'One product of an order, with what was reserved, shipped, returned and invoiced of it.';
 COMMENT ON COLUMN o2c.sales_order_line.net_amount IS 'quantity × unit_price × (1 − discount_percent / 100), rounded to the currency.';
@@ -116,3 +125,25 @@ CREATE TABLE o2c.hold_reason (
   PRIMARY KEY (company_id, code)
 );
 COMMENT ON TABLE o2c.hold_reason IS 'What holds of a reason block, who may release them and when they lapse; other reasons block confirm, pick and ship.';
+
+CREATE SEQUENCE o2c.order_version_id_seq;
+CREATE TABLE o2c.order_version (
+  company_id integer NOT NULL,
+  id bigint NOT NULL DEFAULT pg_catalog.nextval('o2c.order_version_id_seq'),
+  order_id bigint NOT NULL,
+  version integer NOT NULL CHECK (version > 0),
+  state o2c.order_state NOT NULL,
+  total_amount numeric NOT NULL,
+  currency o2c.currency NOT NULL,
+  lines jsonb,
+  reason text,
+  amended_by text NOT NULL DEFAULT current_user,
+  amended_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  PRIMARY KEY (company_id, id),
+  UNIQUE (company_id, order_id, version),
+  FOREIGN KEY (company_id, order_id) REFERENCES o2c.sales_order (company_id, id)
+);
+ALTER SEQUENCE o2c.order_version_id_seq OWNED BY o2c.order_version.id;
+CREATE TRIGGER order_version_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON o2c.order_version
+  FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
+COMMENT ON TABLE o2c.order_version IS 'Append-only: what an order was before each amendment.';

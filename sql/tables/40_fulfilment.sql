@@ -43,3 +43,11 @@ CREATE TABLE o2c.shipment_line (
 ALTER SEQUENCE o2c.shipment_line_id_seq OWNED BY o2c.shipment_line.id;
 CREATE INDEX shipment_line_order_line_idx ON o2c.shipment_line (company_id, order_line_id);
 COMMENT ON TABLE o2c.shipment_line IS 'How much of an order line a shipment carries.';
+CREATE TRIGGER shipment_follow AFTER UPDATE ON o2c.shipment
+  REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.follow_shipments();
+CREATE TRIGGER shipment_line_insert AFTER INSERT ON o2c.shipment_line
+  REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.follow_shipment_lines();
+CREATE TRIGGER shipment_line_update AFTER UPDATE ON o2c.shipment_line
+  REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.follow_shipment_lines();
+CREATE TRIGGER shipment_line_delete AFTER DELETE ON o2c.shipment_line
+  REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.follow_shipment_lines();

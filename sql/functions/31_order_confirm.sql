@@ -1,0 +1,334 @@
+-- Orders: submitting, confirming, holds, amending, cancelling, closing.
+--
+-- Every event takes a set of orders; that of one order is a set of one.
+
+CREATE FUNCTION o2c._submit_findings(company integer, order_ids bigint[])
+RETURNS TABLE (order_id bigint, code text, finding text)
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT DISTINCT ON (s.id) s.id, s.code, CASE
+    WHEN l.id IS NULL THEN 'has no lines'
+    ELSE pg_catalog.format('line %s: product "%s" is no longer sold', l.line_no, p.code) END
+  FROM o2c.sales_order s
+  LEFT JOIN o2c.sales_order_line l ON l.company_id = s.company_id AND l.order_id = s.id
+  LEFT JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id
+  WHERE s.company_id = company AND s.id = ANY (order_ids) AND (l.id IS NULL OR NOT p.active)
+  ORDER BY s.id, l.line_no
+$$;
+COMMENT ON FUNCTION o2c._submit_findings(integer, bigint[]) IS
+  'Why draft orders cannot be submitted, one finding each; no row when they can.';
+
+CREATE FUNCTION o2c.submit_order(company_id integer, order_id bigint) RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  label text := o2c._order_label($1, $2);
+  present o2c.order_state;
+  why text;
+BEGIN
+  SELECT s.state INTO present FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
+  IF present = 'submitted' THEN
+    RETURN present;
+  END IF;
+  IF present = 'draft' THEN
+    SELECT f.finding INTO why FROM o2c._submit_findings($1, ARRAY[$2]) f;
+    IF FOUND THEN
+      RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('order %s cannot be submitted: %s', label, why);
+    END IF;
+  END IF;
+  UPDATE o2c.sales_order s SET state = 'submitted' WHERE s.company_id = $1 AND s.id = $2;
+  RETURN 'submitted';
+END $$;
+COMMENT ON FUNCTION o2c.submit_order(integer, bigint) IS
+  'Submit a draft order; returns its state. Errors: O2002, O2003, O2010 (not a draft), O2033 (what is wrong with it).';
+
+CREATE FUNCTION o2c.confirm_orders(company_id integer, order_ids bigint[])
+RETURNS TABLE (order_id bigint, state text, holds text, note text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  drafts bigint[];
+  open bigint[];
+  passing bigint[];
+  known bigint;
+BEGIN
+  SELECT pg_catalog.count(*), pg_catalog.array_agg(x.id) FILTER (WHERE x.state = 'draft'),
+         pg_catalog.array_agg(x.id) FILTER (WHERE x.state IN ('draft', 'submitted'))
+  INTO known, drafts, open
+  FROM (SELECT s.id, s.state FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = ANY ($2)
+        ORDER BY s.id FOR NO KEY UPDATE) x;
+  IF known < (SELECT pg_catalog.count(DISTINCT u.id) FROM pg_catalog.unnest($2) u(id)) OR $2 IS NULL THEN
+    PERFORM o2c._order_label($1, u.id) FROM pg_catalog.unnest(coalesce($2, '{NULL}')) u(id);
+  END IF;
+
+  IF drafts IS NOT NULL THEN
+    UPDATE o2c.sales_order s SET state = 'submitted'
+    WHERE s.company_id = $1 AND s.id = ANY (drafts)
+      AND s.id NOT IN (SELECT f.order_id FROM o2c._submit_findings($1, drafts) f);
+  END IF;
+
+  -- what has lapsed, then what keeps the others
+  UPDATE o2c.hold h SET released_by = 'expiry', released_at = pg_catalog.clock_timestamp()
+  WHERE h.company_id = $1 AND h.order_id = ANY (open) AND h.released_at IS NULL AND h.expires_at <= pg_catalog.now();
+  INSERT INTO o2c.hold (company_id, order_id, reason, note, blocks, release_role, automatic)
+  SELECT $1, f.order_id, f.reason, f.note, coalesce(r.blocks, '{confirm,pick,ship}'), r.release_role, true
+  FROM o2c._credit_findings($1, open) f
+  LEFT JOIN o2c.hold_reason r ON r.company_id = $1 AND r.code = f.reason
+  ON CONFLICT DO NOTHING;
+  open := (SELECT pg_catalog.array_agg(s.id) FROM o2c.sales_order s
+           WHERE s.company_id = $1 AND s.id = ANY (open) AND s.state = 'submitted'
+             AND NOT EXISTS (SELECT FROM o2c.hold h WHERE h.company_id = $1 AND h.order_id = s.id
+                             AND h.released_at IS NULL AND 'confirm' = ANY (h.blocks)));
+  IF open IS NOT NULL THEN
+    WITH v AS MATERIALIZED (SELECT * FROM o2c._screen_orders($1, open)
+    ), held AS (
+      INSERT INTO o2c.hold (company_id, order_id, reason, note, blocks, release_role, automatic)
+      SELECT $1, v.order_id, v.verdict, v.note, coalesce(r.blocks, '{confirm,pick,ship}'), r.release_role, true
+      FROM v LEFT JOIN o2c.hold_reason r ON r.company_id = $1 AND r.code = v.verdict
+      WHERE v.verdict IS NOT NULL
+      ON CONFLICT DO NOTHING)
+    SELECT pg_catalog.array_agg(v.order_id) INTO passing FROM v WHERE v.verdict IS NULL;
+  END IF;
+  IF passing IS NOT NULL THEN
+    UPDATE o2c.sales_order_line l SET reserved = l.reserved + a.quantity
+    FROM (SELECT w.id, least(w.wanted, greatest(0, k.available - w.before)) AS quantity
+          FROM (SELECT l.id, l.product_id, s.warehouse, l.quantity - l.cancelled - l.shipped - l.reserved AS wanted,
+                       coalesce(pg_catalog.sum(l.quantity - l.cancelled - l.shipped - l.reserved) OVER (
+                         PARTITION BY l.product_id, s.warehouse
+                         ORDER BY coalesce(s.promised_on, s.ordered_on), s.id, l.line_no
+                         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
+                FROM o2c.sales_order s
+                JOIN o2c.sales_order_line l ON l.company_id = s.company_id AND l.order_id = s.id
+                JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id AND p.stocked
+                WHERE s.company_id = $1 AND s.id = ANY (passing)) w
+          JOIN o2c.stock k ON k.company_id = $1 AND k.product_id = w.product_id AND k.warehouse = w.warehouse) a
+    WHERE l.company_id = $1 AND l.id = a.id AND a.quantity > 0;
+    UPDATE o2c.sales_order s SET state = 'confirmed' WHERE s.company_id = $1 AND s.id = ANY (passing);
+  END IF;
+
+  RETURN QUERY
+    SELECT s.id, s.state::text, h.reasons,
+           coalesce(h.notes, (SELECT f.finding FROM o2c._submit_findings($1, ARRAY[s.id]) f WHERE s.state = 'draft'))
+    FROM o2c.sales_order s
+    LEFT JOIN LATERAL (SELECT pg_catalog.string_agg(h.reason, ', ' ORDER BY h.id) AS reasons,
+                              pg_catalog.string_agg(h.note, '; ' ORDER BY h.id) AS notes
+                       FROM o2c.hold h WHERE h.company_id = $1 AND h.order_id = s.id AND h.released_at IS NULL
+                         AND s.state IN ('draft', 'submitted')) h ON true
+    WHERE s.company_id = $1 AND s.id = ANY ($2) ORDER BY s.id;
+END $$;
+COMMENT ON FUNCTION o2c.confirm_orders(integer, bigint[]) IS
+  'Confirm orders in one go (drafts are submitted first), oldest promise first: reserves stock and takes credit. Each comes back with its state and, when it stayed, the holds and why. Errors: O2002, O2003.';
+
+CREATE FUNCTION o2c.confirm_order(company_id integer, order_id bigint) RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  outcome record;
+BEGIN
+  IF $2 IS NULL THEN
+    PERFORM o2c._order_label($1, $2);
+  END IF;
+  SELECT c.state, c.note INTO outcome FROM o2c.confirm_orders($1, ARRAY[$2]) c;
+  IF outcome.state = 'draft' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2033',
+      MESSAGE = pg_catalog.format('order %s cannot be submitted: %s', o2c._order_label($1, $2), outcome.note);
+  ELSIF outcome.state NOT IN ('submitted', 'confirmed') THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2010',
+      MESSAGE = pg_catalog.format('order %s is %s and cannot be confirmed', o2c._order_label($1, $2), outcome.state);
+  END IF;
+  RETURN outcome.state;
+END $$;
+COMMENT ON FUNCTION o2c.confirm_order(integer, bigint) IS
+  'Confirm an order (a draft is submitted first): reserves stock and takes credit. Returns "confirmed", or the state it stayed in with a hold when credit, fraud or stock forbids. Errors: O2002, O2003, O2010, O2033.';
+
+CREATE FUNCTION o2c.hold_order(company_id integer, order_id bigint, reason text, note text DEFAULT NULL,
+  expires_at timestamptz DEFAULT NULL)
+RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  label text := o2c._order_label($1, $2);
+  present o2c.order_state;
+BEGIN
+  IF coalesce(pg_catalog.btrim($3), '') = '' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a hold needs a reason';
+  END IF;
+  IF pg_catalog.length($3) > 500 THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'the reason of a hold has at most 500 characters',
+      HINT = 'Say the rest in the note.';
+  END IF;
+  SELECT s.state INTO present FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
+  IF present IN ('closed', 'cancelled') THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2010',
+      MESSAGE = pg_catalog.format('order %s is %s and cannot be put on hold', label, present);
+  END IF;
+  INSERT INTO o2c.hold (company_id, order_id, reason, note, blocks, release_role, expires_at)
+  SELECT $1, $2, $3, $4, coalesce(r.blocks, '{confirm,pick,ship}'), r.release_role,
+         coalesce($5, pg_catalog.now() + r.expires_after)
+  FROM (SELECT 1) one LEFT JOIN o2c.hold_reason r ON r.company_id = $1 AND r.code = $3
+  ON CONFLICT DO NOTHING;
+  RETURN present;
+END $$;
+COMMENT ON FUNCTION o2c.hold_order(integer, bigint, text, text, timestamptz) IS
+  'Put an order on hold for a reason, which o2c.hold_reason may describe; its state stays, and is returned. Errors: O2002, O2003, O2004, O2010.';
+
+CREATE FUNCTION o2c.release_order(company_id integer, order_id bigint, note text DEFAULT NULL, reason text DEFAULT NULL)
+RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  label text := o2c._order_label($1, $2);
+  present o2c.order_state;
+  refused record;
+  again boolean;
+BEGIN
+  SELECT s.state INTO present FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
+  SELECT h.reason, h.release_role INTO refused FROM o2c.hold h
+  WHERE h.company_id = $1 AND h.order_id = $2 AND h.released_at IS NULL AND ($4 IS NULL OR h.reason = $4)
+    AND h.release_role IS NOT NULL
+    AND NOT coalesce((SELECT pg_catalog.pg_has_role(r.oid, 'member') FROM pg_catalog.pg_roles r
+                      WHERE r.rolname = h.release_role), false)
+  LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2008',
+      MESSAGE = pg_catalog.format('you may not release the hold "%s" of order %s', refused.reason, label),
+      DETAIL = pg_catalog.format('It takes a member of role %s.', refused.release_role);
+  END IF;
+  WITH released AS (
+    UPDATE o2c.hold h SET released_by = current_user, released_at = pg_catalog.clock_timestamp(), release_note = $3
+    WHERE h.company_id = $1 AND h.order_id = $2 AND h.released_at IS NULL AND ($4 IS NULL OR h.reason = $4)
+    RETURNING h.automatic)
+  SELECT pg_catalog.bool_or(r.automatic) INTO again FROM released r;
+  IF again AND present = 'submitted' THEN
+    RETURN o2c.confirm_order($1, $2);
+  END IF;
+  RETURN present;
+END $$;
+COMMENT ON FUNCTION o2c.release_order(integer, bigint, text, text) IS
+  'Release the holds of an order, or that of one reason; what a check at confirmation had held is checked again and held again when it still must be. Returns the state after. Errors: O2002, O2003, O2008.';
+
+CREATE FUNCTION o2c.cancel_order(company_id integer, order_id bigint, reason text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  label text := o2c._order_label($1, $2);
+  present o2c.order_state;
+BEGIN
+  SELECT s.state INTO present FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
+  IF present <> 'cancelled' THEN
+    PERFORM o2c._note_reason($3);
+    UPDATE o2c.sales_order s SET state = 'cancelled' WHERE s.company_id = $1 AND s.id = $2;
+    PERFORM o2c._note_reason(NULL);
+  END IF;
+  RETURN 'cancelled';
+END $$;
+COMMENT ON FUNCTION o2c.cancel_order(integer, bigint, text) IS
+  'Cancel an order of which nothing has been shipped: reserved stock, picked goods and credit are given back. Errors: O2002, O2003, O2010.';
+
+CREATE FUNCTION o2c.cancel_rest(company_id integer, order_id bigint, reason text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  label text := o2c._order_label($1, $2);
+  present o2c.order_state;
+  done boolean;
+BEGIN
+  SELECT s.state INTO present FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
+  IF present NOT IN ('confirmed', 'fulfilling') THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2010',
+      MESSAGE = pg_catalog.format('order %s is %s: there is no open rest to cancel', label, present);
+  END IF;
+  IF NOT EXISTS (SELECT FROM o2c.sales_order_line l WHERE l.company_id = $1 AND l.order_id = $2 AND l.picked > 0) THEN
+    RETURN o2c.cancel_order($1, $2, $3);
+  END IF;
+  PERFORM o2c._note_reason($3);
+  UPDATE o2c.sales_order_line l SET cancelled = l.quantity - l.picked, reserved = least(l.reserved, l.picked - l.shipped)
+  WHERE l.company_id = $1 AND l.order_id = $2 AND l.quantity - l.picked > l.cancelled;
+  done := NOT EXISTS (SELECT FROM o2c.sales_order_line l WHERE l.company_id = $1 AND l.order_id = $2
+                      AND l.shipped + l.cancelled < l.quantity);
+  IF done THEN
+    UPDATE o2c.sales_order s SET state = 'fulfilled' WHERE s.company_id = $1 AND s.id = $2;
+  END IF;
+  INSERT INTO o2c.event (company_id, entity, entity_id, event, reason) VALUES ($1, 'order', $2, 'cancel_rest', $3);
+  PERFORM o2c._note_reason(NULL);
+  RETURN (SELECT s.state FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2);
+END $$;
+COMMENT ON FUNCTION o2c.cancel_rest(integer, bigint, text) IS
+  'Cancel what is not yet picked of an order; what is picked still leaves. Returns the state after. Errors: O2002, O2003, O2010.';
+
+CREATE FUNCTION o2c.close_order(company_id integer, order_id bigint) RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  label text := o2c._order_label($1, $2);
+BEGIN
+  UPDATE o2c.sales_order s SET state = 'closed' WHERE s.company_id = $1 AND s.id = $2 AND s.state <> 'closed';
+  RETURN 'closed';
+END $$;
+COMMENT ON FUNCTION o2c.close_order(integer, bigint) IS
+  'Close a fulfilled order that is invoiced. Errors: O2002, O2003, O2010.';
+
+CREATE FUNCTION o2c.amend_order(company_id integer, order_id bigint, lines jsonb, reason text DEFAULT NULL,
+  promised_on date DEFAULT NULL)
+RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  label text := o2c._order_label($1, $2);
+  o record;
+BEGIN
+  IF NOT coalesce(pg_catalog.isfinite($5), true) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'the promised date must be finite';
+  END IF;
+  SELECT s.* INTO o FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
+  IF o.state NOT IN ('draft', 'submitted', 'confirmed')
+     OR EXISTS (SELECT FROM o2c.sales_order_line l WHERE l.company_id = $1 AND l.order_id = $2 AND l.picked > 0) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2010',
+      MESSAGE = pg_catalog.format('order %s cannot be amended', label),
+      DETAIL = pg_catalog.format('It is %s, or goods of it have been picked.', o.state),
+      HINT = 'o2c.cancel_rest() cancels what is still open; place a further order for the rest.';
+  END IF;
+  PERFORM o2c._note_reason($4);
+  IF o.state <> 'draft' THEN
+    INSERT INTO o2c.order_version (company_id, order_id, version, state, total_amount, currency, lines, reason)
+    SELECT $1, $2, o.version, o.state, o.total_amount, o.currency,
+           pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('line', l.line_no, 'product', p.code, 'quantity', l.quantity,
+             'unit_price', l.unit_price, 'discount_percent', l.discount_percent, 'net_amount', l.net_amount) ORDER BY l.line_no), $4
+    FROM o2c.sales_order_line l JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id
+    WHERE l.company_id = $1 AND l.order_id = $2;
+  END IF;
+  IF o.state = 'confirmed' THEN
+    UPDATE o2c.sales_order s SET state = 'submitted' WHERE s.company_id = $1 AND s.id = $2;
+  END IF;
+  DELETE FROM o2c.sales_order_line l WHERE l.company_id = $1 AND l.order_id = $2;
+  PERFORM o2c._insert_order_lines($1, $2, lines);
+  UPDATE o2c.sales_order s SET version = s.version + (o.state <> 'draft')::integer, content_key = NULL,
+    promised_on = coalesce($5, s.promised_on)
+  WHERE s.company_id = $1 AND s.id = $2;
+  PERFORM o2c._note_reason(NULL);
+  IF o.state = 'confirmed' THEN
+    RETURN o2c.confirm_order($1, $2);
+  END IF;
+  RETURN o.state;
+END $$;
+COMMENT ON FUNCTION o2c.amend_order(integer, bigint, jsonb, text, date) IS
+  'Replace the lines of an order before anything of it is picked; the earlier version stays in o2c.order_version. A confirmed order is checked and confirmed again, and its state returned. Errors: O2002, O2003, O2004, O2010.';

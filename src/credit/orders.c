@@ -1,0 +1,204 @@
+/*
+ * orders.c
+ *		What a move of orders does to credit, stock and holds.
+ *
+ * The AFTER UPDATE statement trigger of sales_order compares the states in
+ * its transition tables row by row, without SQL, and runs only the statements
+ * that the moves it found call for.  It is the judge for every client: an
+ * order that may not be confirmed is refused here, whoever tries.
+ */
+#include "o2c.h"
+
+#include "catalog/pg_enum.h"
+#include "catalog/pg_type.h"
+#include "executor/tuptable.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/tuplestore.h"
+
+#include "credit/credit.h"
+
+PG_FUNCTION_INFO_V1(o2c_credit_on_orders);
+
+/* What the moves of one statement call for. */
+typedef struct OrderMoves
+{
+	bool		confirm;		/* some order became confirmed */
+	bool		credit;			/* some order began or ceased to count */
+	bool		leave;			/* some order may no longer reserve stock */
+	bool		cancel;
+	bool		close;
+} OrderMoves;
+
+/* Label of an order's state. */
+static void
+StateLabel(Oid value, NameData *label)
+{
+	HeapTuple	tup = SearchSysCache1(ENUMOID, ObjectIdGetDatum(value));
+
+	if (!HeapTupleIsValid(tup))
+		elog(ERROR, "cache lookup failed for enum value %u", value);
+	namestrcpy(label, NameStr(((Form_pg_enum) GETSTRUCT(tup))->enumlabel));
+	ReleaseSysCache(tup);
+}
+
+static inline bool
+StateCounts(const char *state)
+{
+	return strcmp(state, "confirmed") == 0 || strcmp(state, "fulfilling") == 0 ||
+		strcmp(state, "fulfilled") == 0;
+}
+
+/* Compare the states before and after, row by row. */
+static void
+FindMoves(TriggerData *trigdata, OrderMoves *moves)
+{
+	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
+	int			att = SPI_fnumber(desc, "state");
+	TupleTableSlot *oldslot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	TupleTableSlot *newslot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+
+	memset(moves, 0, sizeof(*moves));
+	tuplestore_rescan(trigdata->tg_oldtable);
+	tuplestore_rescan(trigdata->tg_newtable);
+	while (tuplestore_gettupleslot(trigdata->tg_oldtable, true, false, oldslot) &&
+		   tuplestore_gettupleslot(trigdata->tg_newtable, true, false, newslot))
+	{
+		bool		isnull;
+		Oid			before = DatumGetObjectId(slot_getattr(oldslot, att, &isnull));
+		Oid			after = DatumGetObjectId(slot_getattr(newslot, att, &isnull));
+		NameData	from;
+		NameData	to;
+
+		if (before == after)
+			continue;
+		StateLabel(before, &from);
+		StateLabel(after, &to);
+		if (strcmp(NameStr(to), "confirmed") == 0)
+			moves->confirm = true;
+		if (StateCounts(NameStr(from)) != StateCounts(NameStr(to)))
+			moves->credit = true;
+		if (strcmp(NameStr(to), "cancelled") == 0)
+			moves->cancel = moves->leave = true;
+		else if (strcmp(NameStr(to), "closed") == 0)
+			moves->close = true;
+		else if (strcmp(NameStr(to), "draft") == 0 ||
+				 (strcmp(NameStr(to), "submitted") == 0 && StateCounts(NameStr(from))))
+			moves->leave = true;
+	}
+	ExecDropSingleTupleTableSlot(oldslot);
+	ExecDropSingleTupleTableSlot(newslot);
+}
+
+/* Orders "n" that went to a state in this statement, "o" before. */
+#define MOVED_TO(state) \
+	"new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id" \
+	" AND o.state <> n.state AND n.state = '" state "'"
+
+/* Column of the first row of the last result, as text. */
+static char *
+FirstValue(int column)
+{
+	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+}
+
+/* An order that becomes confirmed: no hold forbids it, its goods are reserved. */
+static void
+RefuseConfirmation(void)
+{
+	static KeptPlan held = {
+		.sql = "SELECT n.code, h.reason FROM " MOVED_TO("confirmed")
+		" JOIN o2c.hold h ON h.company_id = n.company_id AND h.order_id = n.id"
+		" WHERE h.released_at IS NULL AND 'confirm' = ANY (h.blocks)"
+		" AND (h.expires_at IS NULL OR h.expires_at > now()) LIMIT 1"
+	};
+	static KeptPlan unreserved = {
+		.sql = "SELECT n.code, p.code, l.quantity - l.cancelled - l.shipped, l.reserved FROM " MOVED_TO("confirmed")
+		" JOIN o2c.sales_order_line l ON l.company_id = n.company_id AND l.order_id = n.id"
+		" JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id"
+		" WHERE p.stocked AND NOT p.backorder AND l.reserved + l.shipped + l.cancelled < l.quantity LIMIT 1"
+	};
+
+	if (KeptPlanExecute(&held, NULL, NULL, SPI_OK_SELECT) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_ON_HOLD),
+				 errmsg("order %s is on hold: %s", FirstValue(1), FirstValue(2)),
+				 errhint("Release it with o2c.release_order().")));
+	if (KeptPlanExecute(&unreserved, NULL, NULL, SPI_OK_SELECT) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_STOCK),
+				 errmsg("order %s cannot be confirmed without stock of product \"%s\"",
+						FirstValue(1), FirstValue(2)),
+				 errdetail("%s are to be delivered, %s are reserved.",
+						   FirstValue(3), FirstValue(4)),
+				 errhint("Call o2c.confirm_order(), which reserves what it confirms.")));
+}
+
+/* o2c_credit_on_orders(): AFTER UPDATE ON sales_order, for each statement. */
+Datum
+o2c_credit_on_orders(PG_FUNCTION_ARGS)
+{
+	static KeptPlan shipped = {
+		.sql = "SELECT n.code, sum(l.shipped) FROM " MOVED_TO("cancelled")
+		" JOIN o2c.sales_order_line l ON l.company_id = n.company_id AND l.order_id = n.id"
+		" WHERE l.shipped > 0 GROUP BY n.code LIMIT 1"
+	};
+	static KeptPlan unbilled = {
+		.sql = "SELECT n.code, l.line_no FROM " MOVED_TO("closed")
+		" JOIN o2c.sales_order_line l ON l.company_id = n.company_id AND l.order_id = n.id"
+		" WHERE l.net_amount > 0 AND l.shipped - l.returned > l.invoiced ORDER BY l.line_no LIMIT 1"
+	};
+	static KeptPlan put_back = {
+		.sql = "UPDATE o2c.shipment h SET state = 'cancelled' FROM " MOVED_TO("cancelled")
+		" WHERE h.company_id = n.company_id AND h.order_id = n.id AND h.state IN ('planned', 'picked', 'packed')"
+	};
+	static KeptPlan release = {
+		.sql = "UPDATE o2c.sales_order_line l SET reserved = 0"
+		" FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id AND o.state <> n.state"
+		" WHERE l.company_id = n.company_id AND l.order_id = n.id AND l.reserved > 0"
+		" AND n.state IN ('draft', 'submitted', 'cancelled')"
+	};
+	static KeptPlan apply = {
+		.sql = CREDIT_APPLY("SELECT x.company_id, x.customer_id, x.currency, sum(x.sign * (x.share - x.shipped)) AS oo,"
+							" sum(x.sign * x.shipped) AS sni, 0::numeric AS oi, 0::numeric AS ua"
+							" FROM (SELECT n.company_id, n.customer_id, n.currency,"
+							"   CASE WHEN " COUNTS("n.state") " THEN 1 ELSE -1 END AS sign,"
+							"   " LINE_SHARE("l") " AS share, " LINE_SHIPPED("l") " AS shipped"
+							"  FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id"
+							"  JOIN o2c.sales_order_line l ON l.company_id = n.company_id AND l.order_id = n.id"
+							"  WHERE (" COUNTS("n.state") ") <> (" COUNTS("o.state") ")) x"
+							" GROUP BY 1, 2, 3")
+	};
+	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_credit_on_orders");
+	OrderMoves	moves;
+	TriggerFrame frame;
+
+	FindMoves(trigdata, &moves);
+	if (!moves.confirm && !moves.credit && !moves.leave && !moves.close)
+		return PointerGetDatum(NULL);
+
+	TriggerFrameBegin(&frame, trigdata);
+	if (moves.confirm)
+		RefuseConfirmation();
+	if (moves.cancel && KeptPlanExecute(&shipped, NULL, NULL, SPI_OK_SELECT) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_LIFECYCLE),
+				 errmsg("order %s cannot be cancelled", FirstValue(1)),
+				 errdetail("Goods of it have been shipped."),
+				 errhint("o2c.cancel_rest() cancels what is still open.")));
+	if (moves.close && KeptPlanExecute(&unbilled, NULL, NULL, SPI_OK_SELECT) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_LIFECYCLE),
+				 errmsg("order %s cannot be closed", FirstValue(1)),
+				 errdetail("Line %s is shipped and not yet invoiced.", FirstValue(2)),
+				 errhint("Invoice it with o2c.invoice_order().")));
+	if (moves.cancel)
+		KeptPlanExecute(&put_back, NULL, NULL, SPI_OK_UPDATE);
+	if (moves.leave)
+		KeptPlanExecute(&release, NULL, NULL, SPI_OK_UPDATE);
+	if (moves.credit)
+		CreditApply(&apply, moves.confirm);
+	TriggerFrameEnd(&frame);
+	return PointerGetDatum(NULL);
+}

@@ -1,0 +1,265 @@
+/*
+ * shipments.c
+ *		From shipments to order lines, stock and the order's state.
+ *
+ * Two AFTER statement triggers.  That of shipment_line counts what is picked
+ * and returned, that of shipment what leaves or is put back; both lock the
+ * orders first, then the lines, then the stock, so that two shipments of the
+ * same last piece meet on the line and the second is refused.
+ */
+#include "o2c.h"
+
+#include "catalog/pg_type.h"
+
+PG_FUNCTION_INFO_V1(o2c_follow_shipments);
+PG_FUNCTION_INFO_V1(o2c_follow_shipment_lines);
+
+/* Column of the first row of the last result, as text. */
+static char *
+FirstValue(int column)
+{
+	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+}
+
+#define LOCK_OF_LINES(rows) \
+	"SELECT count(*) FROM (SELECT 1 FROM o2c.sales_order s WHERE (s.company_id, s.id) IN" \
+	"  (SELECT h.company_id, h.order_id FROM " rows " r" \
+	"   JOIN o2c.shipment h ON h.company_id = r.company_id AND h.id = r.shipment_id)" \
+	"  ORDER BY s.company_id, s.id FOR NO KEY UPDATE) x"
+#define LOCK_LINES(rows) \
+	"SELECT count(*) FROM (SELECT 1 FROM o2c.sales_order_line l WHERE (l.company_id, l.id) IN" \
+	"  (SELECT r.company_id, r.order_line_id FROM " rows " r)" \
+	"  ORDER BY l.company_id, l.id FOR NO KEY UPDATE) x"
+#define ADD_PICKED(rows, sign) \
+	"UPDATE o2c.sales_order_line l SET picked = l.picked " sign " d.quantity" \
+	" FROM (SELECT r.company_id, r.order_line_id, sum(r.quantity) AS quantity FROM " rows " r GROUP BY 1, 2) d" \
+	" WHERE l.company_id = d.company_id AND l.id = d.order_line_id"
+
+/* o2c_follow_shipment_lines(): AFTER INSERT, UPDATE or DELETE ON shipment_line, for each statement. */
+Datum
+o2c_follow_shipment_lines(PG_FUNCTION_ARGS)
+{
+	static KeptPlan lock_new = {.sql = LOCK_OF_LINES("new_rows")};
+	static KeptPlan lock_old = {.sql = LOCK_OF_LINES("old_rows")};
+	static KeptPlan lines_new = {.sql = LOCK_LINES("new_rows")};
+	static KeptPlan lines_old = {.sql = LOCK_LINES("old_rows")};
+	static KeptPlan misplaced = {
+		.sql = "SELECT r.shipment_id, h.state, s.code, s.state FROM new_rows r"
+		" JOIN o2c.shipment h ON h.company_id = r.company_id AND h.id = r.shipment_id"
+		" JOIN o2c.sales_order s ON s.company_id = h.company_id AND s.id = h.order_id"
+		" JOIN o2c.sales_order_line l ON l.company_id = r.company_id AND l.id = r.order_line_id"
+		" WHERE h.state <> 'planned' OR s.state NOT IN ('confirmed', 'fulfilling') OR l.order_id <> h.order_id"
+		"  OR r.returned <> 0 LIMIT 1"
+	};
+	static KeptPlan over = {
+		.sql = "SELECT s.code, l.line_no, d.quantity, l.quantity - l.cancelled - l.picked"
+		" FROM (SELECT r.company_id, r.order_line_id, sum(r.quantity) AS quantity FROM new_rows r GROUP BY 1, 2) d"
+		" JOIN o2c.sales_order_line l ON l.company_id = d.company_id AND l.id = d.order_line_id"
+		" JOIN o2c.sales_order s ON s.company_id = l.company_id AND s.id = l.order_id"
+		" WHERE d.quantity > l.quantity - l.cancelled - l.picked ORDER BY l.line_no LIMIT 1"
+	};
+	static KeptPlan pick = {.sql = ADD_PICKED("new_rows", "+")};
+	static KeptPlan gone = {
+		.sql = "SELECT r.shipment_id, h.state FROM old_rows r"
+		" JOIN o2c.shipment h ON h.company_id = r.company_id AND h.id = r.shipment_id WHERE h.state <> 'planned' LIMIT 1"
+	};
+	static KeptPlan unpick = {.sql = ADD_PICKED("old_rows", "-")};
+	static KeptPlan changed = {
+		.sql = "SELECT n.shipment_id, h.state FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id"
+		" JOIN o2c.shipment h ON h.company_id = n.company_id AND h.id = n.shipment_id"
+		" WHERE (n.shipment_id, n.order_line_id, n.quantity) IS DISTINCT FROM (o.shipment_id, o.order_line_id, o.quantity)"
+		"  OR (n.returned <> o.returned AND h.state NOT IN ('shipped', 'delivered')) LIMIT 1"
+	};
+	static KeptPlan give_back = {
+		.sql = "UPDATE o2c.sales_order_line l SET returned = l.returned + d.quantity"
+		" FROM (SELECT n.company_id, n.order_line_id, sum(n.returned - o.returned) AS quantity"
+		"  FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id"
+		"  WHERE n.returned <> o.returned GROUP BY 1, 2) d"
+		" WHERE l.company_id = d.company_id AND l.id = d.order_line_id"
+	};
+	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_follow_shipment_lines");
+	TriggerFrame frame;
+
+	TriggerFrameBegin(&frame, trigdata);
+	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
+	{
+		KeptPlanExecute(&lock_new, NULL, NULL, SPI_OK_SELECT);
+		KeptPlanExecute(&lines_new, NULL, NULL, SPI_OK_SELECT);
+		if (KeptPlanExecute(&misplaced, NULL, NULL, SPI_OK_SELECT) > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_O2C_LIFECYCLE),
+					 errmsg("shipment %s cannot take a line", FirstValue(1)),
+					 errdetail("The shipment is %s, its order %s is %s.",
+							   FirstValue(2), FirstValue(3), FirstValue(4)),
+					 errhint("Only planned shipments of confirmed orders take lines, of their own order.")));
+		if (KeptPlanExecute(&over, NULL, NULL, SPI_OK_SELECT) > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_O2C_QUANTITY),
+					 errmsg("order %s line %s: %s wanted, %s open", FirstValue(1), FirstValue(2),
+							FirstValue(3), FirstValue(4))));
+		KeptPlanExecuteDerived(&pick, NULL, NULL, SPI_OK_UPDATE);
+	}
+	else if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
+	{
+		KeptPlanExecute(&lock_old, NULL, NULL, SPI_OK_SELECT);
+		KeptPlanExecute(&lines_old, NULL, NULL, SPI_OK_SELECT);
+		if (KeptPlanExecute(&gone, NULL, NULL, SPI_OK_SELECT) > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_O2C_IMMUTABLE),
+					 errmsg("lines of shipment %s cannot be removed", FirstValue(1)),
+					 errdetail("The shipment is %s.", FirstValue(2)),
+					 errhint("Cancel the shipment with o2c.cancel_shipment() before it leaves.")));
+		KeptPlanExecuteDerived(&unpick, NULL, NULL, SPI_OK_UPDATE);
+	}
+	else
+	{
+		KeptPlanExecute(&lock_new, NULL, NULL, SPI_OK_SELECT);
+		KeptPlanExecute(&lines_new, NULL, NULL, SPI_OK_SELECT);
+		if (KeptPlanExecute(&changed, NULL, NULL, SPI_OK_SELECT) > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_O2C_IMMUTABLE),
+					 errmsg("lines of shipment %s cannot be changed", FirstValue(1)),
+					 errdetail("The shipment is %s.", FirstValue(2)),
+					 errhint("o2c.return_goods() takes goods back once they were shipped.")));
+		KeptPlanExecuteDerived(&give_back, NULL, NULL, SPI_OK_UPDATE);
+	}
+	TriggerFrameEnd(&frame);
+	return PointerGetDatum(NULL);
+}
+
+/* Shipments "n" that went to a state in this statement, "o" before. */
+#define WENT_TO(state) \
+	"new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id" \
+	" AND o.state <> n.state AND n.state = '" state "'"
+/* What the shipments that left took of each order line. */
+#define LEAVING \
+	"SELECT w.company_id, w.order_line_id, sum(w.quantity) AS quantity FROM " WENT_TO("shipped") \
+	" JOIN o2c.shipment_line w ON w.company_id = n.company_id AND w.shipment_id = n.id GROUP BY 1, 2"
+/* And of each place of stock. */
+#define TAKEN \
+	"SELECT l.company_id, l.product_id, s.warehouse, sum(v.quantity) AS quantity, sum(least(l.reserved, v.quantity)) AS reserved" \
+	" FROM (" LEAVING ") v JOIN o2c.sales_order_line l ON l.company_id = v.company_id AND l.id = v.order_line_id" \
+	" JOIN o2c.sales_order s ON s.company_id = l.company_id AND s.id = l.order_id" \
+	" JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id AND p.stocked GROUP BY 1, 2, 3"
+
+/* Goods leave: lines, stock and orders follow. */
+static void
+ShipGoods(void)
+{
+	static KeptPlan refused = {
+		.sql = "SELECT s.code, s.state, (SELECT string_agg(b.reason, ', ') FROM o2c.hold b WHERE b.company_id = s.company_id"
+		"  AND b.order_id = s.id AND b.released_at IS NULL AND 'ship' = ANY (b.blocks)"
+		"  AND (b.expires_at IS NULL OR b.expires_at > now())) AS held"
+		" FROM " WENT_TO("shipped")
+		" JOIN o2c.sales_order s ON s.company_id = n.company_id AND s.id = n.order_id"
+		" WHERE s.state NOT IN ('confirmed', 'fulfilling')"
+		"  OR EXISTS (SELECT FROM o2c.hold b WHERE b.company_id = s.company_id AND b.order_id = s.id"
+		"   AND b.released_at IS NULL AND 'ship' = ANY (b.blocks) AND (b.expires_at IS NULL OR b.expires_at > now())) LIMIT 1"
+	};
+	static KeptPlan lock_lines = {
+		.sql = "SELECT count(*) FROM (SELECT 1 FROM o2c.sales_order_line l WHERE (l.company_id, l.id) IN"
+		" (SELECT v.company_id, v.order_line_id FROM (" LEAVING ") v) ORDER BY l.company_id, l.id FOR NO KEY UPDATE) x"
+	};
+	static KeptPlan lock_stock = {
+		.sql = "SELECT count(*) FROM (SELECT 1 FROM o2c.stock k WHERE (k.company_id, k.product_id, k.warehouse) IN"
+		" (SELECT t.company_id, t.product_id, t.warehouse FROM (" TAKEN ") t)"
+		" ORDER BY k.company_id, k.product_id, k.warehouse FOR NO KEY UPDATE) x"
+	};
+	static KeptPlan shortage = {
+		.sql = "SELECT p.code, t.quantity, coalesce(k.on_hand, 0), coalesce(k.reserved, 0) FROM (" TAKEN ") t"
+		" JOIN o2c.product p ON p.company_id = t.company_id AND p.id = t.product_id"
+		" LEFT JOIN o2c.stock k ON k.company_id = t.company_id AND k.product_id = t.product_id AND k.warehouse = t.warehouse"
+		" WHERE t.quantity - t.reserved > coalesce(k.available, 0) ORDER BY p.code LIMIT 1"
+	};
+	/* the trigger of the lines has taken back what they had reserved */
+	static KeptPlan take = {
+		.sql = "UPDATE o2c.stock k SET on_hand = k.on_hand - t.quantity"
+		" FROM (" TAKEN ") t"
+		" WHERE k.company_id = t.company_id AND k.product_id = t.product_id AND k.warehouse = t.warehouse"
+	};
+	static KeptPlan ship = {
+		.sql = "UPDATE o2c.sales_order_line l SET shipped = l.shipped + v.quantity,"
+		" reserved = l.reserved - least(l.reserved, v.quantity) FROM (" LEAVING ") v"
+		" WHERE l.company_id = v.company_id AND l.id = v.order_line_id"
+	};
+	static KeptPlan move_orders = {
+		.sql = "UPDATE o2c.sales_order s SET state = d.state"
+		" FROM (SELECT x.company_id, x.order_id, CASE WHEN bool_or(l.shipped + l.cancelled < l.quantity)"
+		"   THEN 'fulfilling'::o2c.order_state ELSE 'fulfilled' END AS state"
+		"  FROM (SELECT DISTINCT n.company_id, n.order_id FROM " WENT_TO("shipped") ") x"
+		"  JOIN o2c.sales_order_line l ON l.company_id = x.company_id AND l.order_id = x.order_id GROUP BY 1, 2) d"
+		" WHERE s.company_id = d.company_id AND s.id = d.order_id AND s.state <> d.state"
+	};
+
+	if (KeptPlanExecute(&refused, NULL, NULL, SPI_OK_SELECT) > 0)
+	{
+		if (FirstValue(3) != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_O2C_ON_HOLD),
+					 errmsg("order %s is on hold: %s", FirstValue(1), FirstValue(3)),
+					 errhint("Release it with o2c.release_order().")));
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_LIFECYCLE),
+				 errmsg("order %s is %s and cannot be shipped", FirstValue(1), FirstValue(2)),
+				 errhint("Only confirmed orders are shipped.")));
+	}
+	KeptPlanExecute(&lock_lines, NULL, NULL, SPI_OK_SELECT);
+	KeptPlanExecute(&lock_stock, NULL, NULL, SPI_OK_SELECT);
+	if (KeptPlanExecute(&shortage, NULL, NULL, SPI_OK_SELECT) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_STOCK),
+				 errmsg("not enough stock of product \"%s\" to ship", FirstValue(1)),
+				 errdetail("%s are to be shipped, %s are on hand, of which orders have reserved %s.",
+						   FirstValue(2), FirstValue(3), FirstValue(4))));
+	KeptPlanExecuteDerived(&ship, NULL, NULL, SPI_OK_UPDATE);
+	KeptPlanExecuteDerived(&take, NULL, NULL, SPI_OK_UPDATE);
+	KeptPlanExecuteDerived(&move_orders, NULL, NULL, SPI_OK_UPDATE);
+}
+
+/* o2c_follow_shipments(): AFTER UPDATE ON shipment, for each statement. */
+Datum
+o2c_follow_shipments(PG_FUNCTION_ARGS)
+{
+	static KeptPlan moves = {
+		.sql = "SELECT coalesce(bool_or(n.state = 'shipped'), false), coalesce(bool_or(n.state = 'cancelled'), false),"
+		" coalesce(bool_or(n.order_id <> o.order_id), false)"
+		" FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id"
+		" WHERE o.state <> n.state OR n.order_id <> o.order_id"
+	};
+	static KeptPlan lock = {
+		.sql = "SELECT count(*) FROM (SELECT 1 FROM o2c.sales_order s WHERE (s.company_id, s.id) IN"
+		" (SELECT n.company_id, n.order_id FROM new_rows n) ORDER BY s.company_id, s.id FOR NO KEY UPDATE) x"
+	};
+	static KeptPlan put_back = {
+		.sql = "UPDATE o2c.sales_order_line l SET picked = l.picked - d.quantity"
+		" FROM (SELECT w.company_id, w.order_line_id, sum(w.quantity) AS quantity FROM " WENT_TO("cancelled")
+		"  JOIN o2c.shipment_line w ON w.company_id = n.company_id AND w.shipment_id = n.id GROUP BY 1, 2) d"
+		" WHERE l.company_id = d.company_id AND l.id = d.order_line_id"
+	};
+	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_follow_shipments");
+	TriggerFrame frame;
+	HeapTuple	tuple;
+	TupleDesc	desc;
+	bool		isnull;
+	bool		ship;
+	bool		cancel;
+
+	TriggerFrameBegin(&frame, trigdata);
+	KeptPlanExecute(&moves, NULL, NULL, SPI_OK_SELECT);
+	tuple = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	ship = DatumGetBool(SPI_getbinval(tuple, desc, 1, &isnull));
+	cancel = DatumGetBool(SPI_getbinval(tuple, desc, 2, &isnull));
+	if (DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull)))
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_IMMUTABLE),
+				 errmsg("a shipment cannot go over to another order")));
+	if (ship || cancel)
+		KeptPlanExecute(&lock, NULL, NULL, SPI_OK_SELECT);
+	if (ship)
+		ShipGoods();
+	if (cancel)
+		KeptPlanExecuteDerived(&put_back, NULL, NULL, SPI_OK_UPDATE);
+	TriggerFrameEnd(&frame);
+	return PointerGetDatum(NULL);
+}
