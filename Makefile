@@ -165,7 +165,7 @@ OBJS_lifecycle = src/lifecycle/machines.o src/lifecycle/guard.o \
 	src/lifecycle/order_lines.o src/lifecycle/shipments.o
 
 OBJS_credit = src/credit/account.o src/credit/alert.o src/credit/customers.o \
-	src/credit/items.o src/credit/orders.o src/credit/screen.o
+	src/credit/invoices.o src/credit/items.o src/credit/orders.o src/credit/screen.o
 
 OBJS_invoicing = src/invoicing/numbering.o src/invoicing/guard.o src/invoicing/early_release.o
 

@@ -23,6 +23,11 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_credit_on_items';
 COMMENT ON FUNCTION o2c.credit_on_items() IS
   'Statement trigger of open_item: carries what is open and what is unapplied to the accounts.';
 
+CREATE FUNCTION o2c.credit_on_invoices() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_credit_on_invoices';
+COMMENT ON FUNCTION o2c.credit_on_invoices() IS
+  'Statement trigger of invoice: what an issued invoice bills is noted on the order lines, which then no longer count.';
+
 CREATE FUNCTION o2c._screen_orders(company_id integer, order_ids bigint[])
 RETURNS TABLE (order_id bigint, verdict text, note text)
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'o2c_credit_screen';
@@ -52,9 +57,9 @@ AS $$
   SELECT x.customer_id, x.currency, pg_catalog.sum(x.oo), pg_catalog.sum(x.sni), pg_catalog.sum(x.oi), pg_catalog.sum(x.ua)
   FROM (
     SELECT s.customer_id, s.currency,
-           o2c.round_amount(l.net_amount * greatest(greatest(l.quantity - l.cancelled, l.shipped) - l.returned - l.invoiced, 0) / l.quantity, l.currency)
-           - o2c.round_amount(l.net_amount * greatest(l.shipped - l.returned - l.invoiced, 0) / l.quantity, l.currency) AS oo,
-           o2c.round_amount(l.net_amount * greatest(l.shipped - l.returned - l.invoiced, 0) / l.quantity, l.currency) AS sni,
+           o2c.round_amount(l.net_amount * greatest(greatest(l.quantity - l.cancelled, l.shipped) - l.returned - l.billed, 0) / l.quantity, l.currency)
+           - o2c.round_amount(l.net_amount * greatest(l.shipped - l.returned - l.billed, 0) / l.quantity, l.currency) AS oo,
+           o2c.round_amount(l.net_amount * greatest(l.shipped - l.returned - l.billed, 0) / l.quantity, l.currency) AS sni,
            0 AS oi, 0 AS ua
     FROM o2c.sales_order s JOIN o2c.sales_order_line l ON l.company_id = s.company_id AND l.order_id = s.id
     WHERE s.company_id = company AND s.state IN ('confirmed', 'fulfilling', 'fulfilled')

@@ -63,6 +63,7 @@ CREATE TABLE o2c.sales_order_line (
   shipped numeric NOT NULL DEFAULT 0 CHECK (shipped >= 0 AND o2c.is_quantity(shipped)),
   returned numeric NOT NULL DEFAULT 0 CHECK (returned >= 0 AND o2c.is_quantity(returned)),
   invoiced numeric NOT NULL DEFAULT 0 CHECK (invoiced >= 0 AND o2c.is_quantity(invoiced)),
+  billed numeric NOT NULL DEFAULT 0 CHECK (billed >= 0 AND o2c.is_quantity(billed)),
   PRIMARY KEY (company_id, id),
   UNIQUE (company_id, order_id, line_no),
   FOREIGN KEY (company_id, order_id) REFERENCES o2c.sales_order (company_id, id),
@@ -76,14 +77,15 @@ CREATE TABLE o2c.sales_order_line (
 );
 ALTER SEQUENCE o2c.sales_order_line_id_seq OWNED BY o2c.sales_order_line.id;
 CREATE TRIGGER sales_order_line_guard BEFORE UPDATE ON o2c.sales_order_line
-  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('picked', 'shipped', 'returned');
+  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('picked', 'shipped', 'returned', 'invoiced', 'billed');
 CREATE INDEX sales_order_line_product_idx ON o2c.sales_order_line (company_id, product_id);
 COMMENT ON TABLE o2c.sales_order_line IS 'One product of an order, with what was reserved, shipped, returned and invoiced of it.';
 COMMENT ON COLUMN o2c.sales_order_line.net_amount IS 'quantity × unit_price × (1 − discount_percent / 100), rounded to the currency.';
 COMMENT ON COLUMN o2c.sales_order_line.cancelled IS 'Part of quantity that will not be delivered any more.';
 COMMENT ON COLUMN o2c.sales_order_line.picked IS 'Sum of the line in shipments that are not cancelled, shipped ones included.';
 COMMENT ON COLUMN o2c.sales_order_line.shipped IS 'Sum of the line in shipments that have left.';
-COMMENT ON COLUMN o2c.sales_order_line.invoiced IS 'Sum of the line on issued invoices less credit notes.';
+COMMENT ON COLUMN o2c.sales_order_line.invoiced IS 'Sum of the line on draft and issued invoices.';
+COMMENT ON COLUMN o2c.sales_order_line.billed IS 'Sum of the line on issued invoices: from then on the open item counts for credit.';
 
 CREATE SEQUENCE o2c.hold_id_seq;
 CREATE TABLE o2c.hold (
@@ -133,7 +135,7 @@ CREATE TABLE o2c.order_version (
   order_id bigint NOT NULL,
   version integer NOT NULL CHECK (version > 0),
   state o2c.order_state NOT NULL,
-  total_amount numeric NOT NULL,
+  total_amount numeric NOT NULL CHECK (o2c.is_amount(total_amount, currency)),
   currency o2c.currency NOT NULL,
   lines jsonb,
   reason text,

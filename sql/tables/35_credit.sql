@@ -6,13 +6,13 @@ CREATE TABLE o2c.credit_account (
   customer_id bigint NOT NULL,
   currency o2c.currency NOT NULL,
   head boolean NOT NULL DEFAULT false,
-  open_orders numeric NOT NULL DEFAULT 0,
-  shipped_not_invoiced numeric NOT NULL DEFAULT 0,
-  open_items numeric NOT NULL DEFAULT 0,
-  unapplied numeric NOT NULL DEFAULT 0,
-  group_exposure numeric NOT NULL DEFAULT 0,
+  open_orders numeric NOT NULL DEFAULT 0 CHECK (o2c.is_amount(open_orders, currency)),
+  shipped_not_invoiced numeric NOT NULL DEFAULT 0 CHECK (o2c.is_amount(shipped_not_invoiced, currency)),
+  open_items numeric NOT NULL DEFAULT 0 CHECK (o2c.is_amount(open_items, currency)),
+  unapplied numeric NOT NULL DEFAULT 0 CHECK (o2c.is_amount(unapplied, currency)),
+  group_exposure numeric NOT NULL DEFAULT 0 CHECK (o2c.is_amount(group_exposure, currency)),
   mixed boolean NOT NULL DEFAULT false,
-  credit_limit numeric,
+  credit_limit numeric CHECK (o2c.is_amount(credit_limit, currency)),
   temporary boolean NOT NULL DEFAULT false,
   parent_id bigint,
   alert_level integer NOT NULL DEFAULT 0,
@@ -47,7 +47,8 @@ CREATE TABLE o2c.credit_increase (
   company_id integer NOT NULL,
   id bigint NOT NULL DEFAULT pg_catalog.nextval('o2c.credit_increase_id_seq'),
   customer_id bigint NOT NULL,
-  amount numeric NOT NULL CHECK (amount > 0 AND o2c.is_quantity(amount)),
+  currency o2c.currency NOT NULL,
+  amount numeric NOT NULL CHECK (amount > 0 AND o2c.is_amount(amount, currency)),
   valid_from date NOT NULL CHECK (pg_catalog.isfinite(valid_from)),
   valid_to date NOT NULL CHECK (pg_catalog.isfinite(valid_to)),
   reason text,
@@ -65,7 +66,7 @@ CREATE TRIGGER credit_increase_update AFTER UPDATE ON o2c.credit_increase
   REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.credit_on_increases();
 CREATE TRIGGER credit_increase_delete AFTER DELETE ON o2c.credit_increase
   REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.credit_on_increases();
-COMMENT ON TABLE o2c.credit_increase IS 'Amounts added to a customer''s limit from one day to another, both included.';
+COMMENT ON TABLE o2c.credit_increase IS 'Amounts added to a customer''s limit from one day to another, both included; they count in the limit''s currency.';
 
 -- Customers come before this table, so their accounts are attached here.
 CREATE TRIGGER customer_credit_insert AFTER INSERT ON o2c.customer

@@ -92,9 +92,9 @@ typedef struct CreditHead
  * shipped but not invoiced.  "l" is a row of sales_order_line.
  */
 #define LINE_SHIPPED(l) \
-	"o2c.round_amount(" l ".net_amount * greatest(" l ".shipped - " l ".returned - " l ".invoiced, 0) / " l ".quantity, " l ".currency)"
+	"o2c.round_amount(" l ".net_amount * greatest(" l ".shipped - " l ".returned - " l ".billed, 0) / " l ".quantity, " l ".currency)"
 #define LINE_SHARE(l) \
-	"o2c.round_amount(" l ".net_amount * greatest(greatest(" l ".quantity - " l ".cancelled, " l ".shipped) - " l ".returned - " l ".invoiced, 0)" \
+	"o2c.round_amount(" l ".net_amount * greatest(greatest(" l ".quantity - " l ".cancelled, " l ".shipped) - " l ".returned - " l ".billed, 0)" \
 	" / " l ".quantity, " l ".currency)"
 #define COUNTS(state) state " IN ('confirmed', 'fulfilling', 'fulfilled')"
 

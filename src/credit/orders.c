@@ -147,7 +147,7 @@ o2c_credit_on_orders(PG_FUNCTION_ARGS)
 	static KeptPlan unbilled = {
 		.sql = "SELECT n.code, l.line_no FROM " MOVED_TO("closed")
 		" JOIN o2c.sales_order_line l ON l.company_id = n.company_id AND l.order_id = n.id"
-		" WHERE l.net_amount > 0 AND l.shipped - l.returned > l.invoiced ORDER BY l.line_no LIMIT 1"
+		" WHERE l.net_amount > 0 AND l.shipped - l.returned > l.billed ORDER BY l.line_no LIMIT 1"
 	};
 	static KeptPlan put_back = {
 		.sql = "UPDATE o2c.shipment h SET state = 'cancelled' FROM " MOVED_TO("cancelled")

@@ -94,7 +94,7 @@ FollowLines(bool insert)
 		.sql = "SELECT s.code, r.line_no, s.state, s.currency FROM new_rows r"
 		" JOIN o2c.sales_order s ON s.company_id = r.company_id AND s.id = r.order_id"
 		" WHERE s.state NOT IN ('draft', 'submitted') OR r.currency <> s.currency"
-		" OR r.reserved <> 0 OR r.picked <> 0 OR r.shipped <> 0 OR r.returned <> 0 OR r.invoiced <> 0 OR r.cancelled <> 0 LIMIT 1"
+		" OR r.reserved <> 0 OR r.picked <> 0 OR r.shipped <> 0 OR r.returned <> 0 OR r.invoiced <> 0 OR r.billed <> 0 OR r.cancelled <> 0 LIMIT 1"
 	};
 	static KeptPlan check_old = {
 		.sql = "SELECT s.code, r.line_no, s.state, s.currency FROM old_rows r"
@@ -119,7 +119,7 @@ o2c_follow_order_lines(PG_FUNCTION_ARGS)
 		"   o.unit_price, o.discount_percent, o.currency, o.net_amount, o.tax_category)), false),"
 		" coalesce(bool_or(n.reserved <> o.reserved), false),"
 		" coalesce(bool_or(n.cancelled <> o.cancelled OR n.shipped <> o.shipped OR n.returned <> o.returned"
-		"   OR n.invoiced <> o.invoiced), false)"
+		"   OR n.billed <> o.billed), false)"
 		" FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id"
 	};
 	static KeptPlan lock = {.sql = LOCK_ORDERS("new_rows")};
