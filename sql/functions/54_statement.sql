@@ -227,7 +227,7 @@ BEGIN
   -- the currency
   SELECT s.*, a.code INTO bad
   FROM pg_temp.o2c_statement s JOIN o2c.bank_account a ON a.company_id = company AND a.id = s.account_id
-  WHERE s.currency IS NULL OR s.currency <> a.currency ORDER BY s.statement_no LIMIT 1;
+  WHERE (s.currency IS NULL AND s.line_count > 0) OR s.currency <> a.currency ORDER BY s.statement_no LIMIT 1;
   IF FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'O2053',
       MESSAGE = CASE WHEN bad.currency IS NULL THEN pg_catalog.format('the statement names no currency, and bank account "%s" has none', bad.code)

@@ -574,8 +574,7 @@ o2c_camt_parts(PG_FUNCTION_ARGS)
 	if (s.message[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_O2C_STATEMENT_TYPE),
-				 errmsg("the XML file is not a bank statement"),
-				 errdetail("It holds \"%s\".", s.root),
+				 errmsg("the XML file is not a bank statement: it holds \"%s\"", s.root),
 				 errhint("Statements are camt.053, notifications camt.054, account reports camt.052.")));
 	if (s.statements == 0)
 		StatementSyntaxError(&s.reader, "the message holds no statement");

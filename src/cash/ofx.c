@@ -227,7 +227,7 @@ CloseElement(Ofx *o)
 		if (o->status_code && strspn(o->status_code, "0") != strlen(o->status_code) &&
 			o->refusal == NULL)
 			o->refusal = MemoryContextStrdup(o->cxt,
-											 psprintf("The bank answered %s: %s", o->status_code,
+											 psprintf("the bank answered %s: %s", o->status_code,
 													  o->status_message ? o->status_message : "no message"));
 		o->status_code = o->status_message = NULL;
 	}
@@ -278,8 +278,7 @@ RefuseType(const char *detail)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_O2C_STATEMENT_TYPE),
-			 errmsg("the OFX file is not a bank statement"),
-			 errdetail("%s.", detail),
+			 errmsg("the OFX file is not a bank statement: %s", detail),
 			 errhint("Nothing was imported. Export the account's transactions as a bank or credit card statement.")));
 }
 
@@ -446,11 +445,11 @@ ReadOfx(StatementReader *r)
 		if (o.refusal)
 			RefuseType(o.refusal);
 		else if (o.investment)
-			RefuseType("It holds an investment statement");
+			RefuseType("it holds an investment statement");
 		else if (o.account_list)
-			RefuseType("It holds a list of accounts");
+			RefuseType("it holds a list of accounts");
 		else
-			RefuseType("It holds no statement");
+			RefuseType("it holds no statement");
 	}
 	else if (o.refusal)
 		StatementSyntaxError(r, "%s", o.refusal);

@@ -84,7 +84,7 @@ o2c_statement_rows(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Refuse the file: "Line n: why". */
+/* Refuse the file: what it was read as, at which line, why. */
 void
 StatementSyntaxError(StatementReader *r, const char *fmt,...)
 {
@@ -105,8 +105,8 @@ StatementSyntaxError(StatementReader *r, const char *fmt,...)
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_O2C_STATEMENT_SYNTAX),
-			 errmsg("cannot read the file as %s", r->format),
-			 errdetail("Line %d: %s.", r->lineno, buf.data),
+			 errmsg("cannot read the file as %s: line %d: %s", r->format,
+					r->lineno, buf.data),
 			 errhint("Nothing was imported. Ask the bank for the file again, or name its format.")));
 	pg_unreachable();
 }
