@@ -40,6 +40,18 @@
 #define O2C_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
+/* Before 18, functions that never return said so after their declaration. */
+#ifndef pg_noreturn
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
+/* 18 asks whether a deferrable primary key will do; ours never are. */
+#if PG_VERSION_NUM >= 180000
+#define O2CPrimaryKeyIndex(rel)	RelationGetPrimaryKeyIndex(rel, false)
+#else
+#define O2CPrimaryKeyIndex(rel)	RelationGetPrimaryKeyIndex(rel)
+#endif
+
 /* TupleDescAttr is an inline function or a macro in all versions; attributes
  * of a descriptor must always be reached through it (18 hides the array). */
 

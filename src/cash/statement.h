@@ -95,8 +95,8 @@ extern bool AllDigits(const char *s, int len);
 extern bool LooksLikeIban(const char *s, int len);
 extern bool NoReference(const char *ref);
 extern char *NegatedAmount(const char *amount);
-extern void StatementSyntaxError(StatementReader *r, const char *fmt,...)
-			pg_attribute_printf(2, 3) pg_attribute_noreturn();
+pg_noreturn extern void StatementSyntaxError(StatementReader *r, const char *fmt,...)
+			pg_attribute_printf(2, 3);
 
 /* The readers, one file each */
 extern void ReadMt940(StatementReader *r);

@@ -176,7 +176,7 @@ AdvanceCounter(const Series *series, int32 company, text *code, DateADT on_date,
 				 errmsg("order2cash is not installed in this database"),
 				 errhint("Call o2c.install() first.")));
 	rel = table_open(relid, RowExclusiveLock);
-	if (!FindCounter(rel, RelationGetPrimaryKeyIndex(rel), company, code, &tid))
+	if (!FindCounter(rel, O2CPrimaryKeyIndex(rel), company, code, &tid))
 		ereport(ERROR,
 				(errcode(ERRCODE_O2C_NUMBERING),
 				 errmsg("number series \"%s\" has no counter", text_to_cstring(code))));
