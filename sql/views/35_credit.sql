@@ -7,3 +7,4 @@ GRANT UPDATE (alert_below) ON o2c.credit_account TO o2c_clerk, o2c_manager;
 GRANT EXECUTE ON FUNCTION o2c._screen_orders TO o2c_clerk, o2c_manager;
 GRANT INSERT, UPDATE, DELETE ON o2c.credit_increase TO o2c_manager;
 GRANT EXECUTE ON FUNCTION o2c.set_credit_limit TO o2c_manager;
+GRANT EXECUTE ON FUNCTION o2c._check_credit TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;

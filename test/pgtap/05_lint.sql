@@ -79,7 +79,6 @@ SELECT f.oid, f.proname, regexp_replace(f.prosrc, '''[^'']*''|--[^\n]*', '', 'g'
 FROM lint_function f JOIN pg_roles r ON r.rolname LIKE 'o2c\_%' AND has_function_privilege(r.oid, f.oid, 'EXECUTE')
 WHERE f.lanname IN ('sql', 'plpgsql');
 
-SELECT todo('rights of the outbox''s functions', 1);
 SELECT is_empty($$
   WITH called AS (
     SELECT m.oid, m.rolname, c[1] AS callee FROM lint_may m, regexp_matches(m.prosrc, '\mo2c\.(\w+)\s*\(', 'g') c
@@ -106,7 +105,6 @@ SELECT is_empty($$
   ORDER BY 4, 3, 1, 2
 $$, 'and may write the tables that it writes');
 
-SELECT todo('rights of the outbox''s functions', 1);
 SELECT is_empty($$
   SELECT f.name FROM lint_function f
   WHERE f.prorettype <> 'trigger'::regtype AND f.proname !~ '^_|_(in|out|send|recv)$' AND f.proname NOT IN ('install', 'migrate', 'uninstall', 'distribute')
