@@ -110,9 +110,9 @@ BEGIN
     SELECT c.*, pg_catalog.nextval('o2c.dunning_charge_id_seq') AS id, pg_catalog.nextval('o2c.open_item_id_seq') AS item_id
     FROM charge c
   ), item AS (
-    INSERT INTO o2c.open_item (company_id, id, customer_id, kind, number, source_item_id, document_date, due_date, currency, amount)
+    INSERT INTO o2c.open_item (company_id, id, customer_id, kind, number, source_item_id, document_date, due_date, currency, amount, open_amount)
     SELECT $1, c.item_id, n.customer_id, c.kind, CASE c.kind WHEN 'fee' THEN 'FEE-' ELSE 'INT-' END || c.id,
-           c.source_item_id, n.as_of, n.pay_by, c.currency, c.amount
+           c.source_item_id, n.as_of, n.pay_by, c.currency, c.amount, c.amount
     FROM numbered c JOIN o2c.dunning_notice n ON n.company_id = $1 AND n.id = c.notice_id
   )
   INSERT INTO o2c.dunning_charge (company_id, id, notice_id, kind, source_item_id, item_id, currency, amount, from_date, to_date)
@@ -120,15 +120,6 @@ BEGIN
   FROM numbered c;
   GET DIAGNOSTICS result = ROW_COUNT;
 
-  IF result > 0 THEN
-    INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, effective_on)
-    SELECT i.company_id, i.id, i.customer_id, i.currency, i.due_date, h.kind::o2c.entry_kind, i.amount, i.document_date
-    FROM o2c.dunning_notice n
-    JOIN o2c.dunning_charge h ON h.company_id = n.company_id AND h.notice_id = n.id
-    JOIN o2c.open_item i ON i.company_id = h.company_id AND i.id = h.item_id
-    WHERE n.company_id = $1 AND n.run_id = $2
-    ORDER BY i.id;
-  END IF;
   RETURN result;
 END $$;
 COMMENT ON FUNCTION o2c._post_charges(integer, bigint) IS

@@ -11,7 +11,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   day date := coalesce($2, o2c.today($1));
-  only bigint;
+  one_customer bigint;
   result bigint;
 BEGIN
   PERFORM o2c._require_company($1);
@@ -19,7 +19,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'a statement of account needs a finite date';
   END IF;
   IF $3 IS NOT NULL THEN
-    only := o2c._customer_id($1, $3);
+    one_customer := o2c._customer_id($1, $3);
   END IF;
   WITH way AS MATERIALIZED (
     SELECT DISTINCT ON (h.kind) h.code, h.kind FROM o2c.channel h
@@ -29,7 +29,7 @@ BEGIN
            pg_catalog.sum(i.open_amount) FILTER (WHERE i.due_date < day AND i.open_amount > 0) AS overdue
     FROM o2c.open_item i
     WHERE i.company_id = $1 AND i.open_amount <> 0 AND i.customer_id IS NOT NULL AND i.document_date <= day
-      AND (only IS NULL OR i.customer_id = only)
+      AND (one_customer IS NULL OR i.customer_id = one_customer)
     GROUP BY i.customer_id, i.currency
   ), receiver AS MATERIALIZED (
     SELECT DISTINCT ON (b.customer_id, b.currency) b.*, k.code AS customer_code, k.name, k.street, k.postal_code, k.city,
@@ -57,7 +57,7 @@ BEGIN
     JOIN (SELECT i.*, pg_catalog.sum(i.open_amount) OVER (PARTITION BY i.customer_id, i.currency ORDER BY i.document_date, i.id) AS balance
           FROM o2c.open_item i
           WHERE i.company_id = $1 AND i.open_amount <> 0 AND i.document_date <= day
-            AND (only IS NULL OR i.customer_id = only)) i
+            AND (one_customer IS NULL OR i.customer_id = one_customer)) i
       ON i.customer_id = r.customer_id AND i.currency = r.currency
     GROUP BY r.customer_id, r.currency
   ), letter AS MATERIALIZED (

@@ -25,20 +25,20 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$ SELECT pg_catalog.format('%s statements', o2c.send_statements($1, $2)) $$;
 COMMENT ON FUNCTION o2c._job_statements(integer, date) IS 'Job: statements of account.';
 
-CREATE FUNCTION o2c._call_when_present(signature text, company_id integer, day date) RETURNS text
+CREATE FUNCTION o2c._call_when_present(name text, company_id integer, day date) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 DECLARE
-  f regprocedure := pg_catalog.to_regprocedure(signature);
   result text;
 BEGIN
-  IF f IS NULL THEN
-    RETURN pg_catalog.format('%s is not there', signature);
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_proc p
+                 WHERE p.pronamespace = 'o2c'::pg_catalog.regnamespace AND p.proname = $1
+                   AND p.pronargs >= 2 AND p.pronargs - p.pronargdefaults <= 2
+                   AND p.proargtypes[0] = 'integer'::pg_catalog.regtype AND p.proargtypes[1] = 'date'::pg_catalog.regtype) THEN
+    RETURN pg_catalog.format('%s is not there', $1);
   END IF;
-  EXECUTE pg_catalog.format('SELECT pg_catalog.to_jsonb(r)::text FROM o2c.%I($1, $2) r',
-                            (SELECT p.proname FROM pg_catalog.pg_proc p WHERE p.oid = f))
-    INTO result USING company_id, day;
+  EXECUTE pg_catalog.format('SELECT pg_catalog.to_jsonb(r)::text FROM o2c.%I($1, $2) r', $1) INTO result USING $2, $3;
   RETURN result;
 END $$;
 COMMENT ON FUNCTION o2c._call_when_present(text, integer, date) IS
@@ -47,25 +47,25 @@ COMMENT ON FUNCTION o2c._call_when_present(text, integer, date) IS
 CREATE FUNCTION o2c._job_matching(company_id integer, day date) RETURNS text
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
-AS $$ SELECT o2c._call_when_present('o2c.match_cash(integer, date)', $1, $2) $$;
+AS $$ SELECT o2c._call_when_present('match_cash', $1, $2) $$;
 COMMENT ON FUNCTION o2c._job_matching(integer, date) IS 'Job: match bank lines to open items.';
 
 CREATE FUNCTION o2c._job_billing(company_id integer, day date) RETURNS text
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
-AS $$ SELECT o2c._call_when_present('o2c.run_billing(integer, date)', $1, $2) $$;
+AS $$ SELECT o2c._call_when_present('run_billing', $1, $2) $$;
 COMMENT ON FUNCTION o2c._job_billing(integer, date) IS 'Job: draft invoices for what can be billed.';
 
 CREATE FUNCTION o2c._job_expiry(company_id integer, day date) RETURNS text
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
-AS $$ SELECT o2c._call_when_present('o2c.run_expiry(integer, date)', $1, $2) $$;
+AS $$ SELECT o2c._call_when_present('run_expiry', $1, $2) $$;
 COMMENT ON FUNCTION o2c._job_expiry(integer, date) IS 'Job: let quotes and contracts expire.';
 
 CREATE FUNCTION o2c._job_kpi(company_id integer, day date) RETURNS text
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
-AS $$ SELECT o2c._call_when_present('o2c.snapshot_kpi(integer, date)', $1, $2) $$;
+AS $$ SELECT o2c._call_when_present('snapshot_kpi', $1, $2) $$;
 COMMENT ON FUNCTION o2c._job_kpi(integer, date) IS 'Job: key figures of a day.';
 
 CREATE FUNCTION o2c._job_retention(company_id integer, day date) RETURNS text
@@ -221,6 +221,12 @@ BEGIN
   ORDER BY c.company_id, d.name
   ON CONFLICT DO NOTHING;
 
+  -- what is switched off is not made up when it is switched on again
+  UPDATE o2c.job j SET last_for = o2c._job_day(j.every, j.run_at, j.day_of_month, $1 AT TIME ZONE c.time_zone)
+  FROM o2c.company c
+  WHERE NOT j.enabled AND c.company_id = j.company_id
+    AND j.last_for < o2c._job_day(j.every, j.run_at, j.day_of_month, $1 AT TIME ZONE c.time_zone);
+
   FOR company_id, job IN
     SELECT j.company_id, j.name FROM o2c.job j JOIN o2c.company c ON c.company_id = j.company_id
     WHERE o2c._job_due(j.every, j.run_at, j.day_of_month, j.enabled, j.last_for, j.last_started_at, j.retry_at, c.time_zone, $1)
@@ -327,15 +333,3 @@ AS $$
   ) w
 $$;
 COMMENT ON FUNCTION o2c._warnings_jobs() IS 'What version() should say about jobs: a tick that no longer comes, jobs that fail.';
-
-CREATE FUNCTION o2c._check_jobs(company_id integer)
-RETURNS TABLE (invariant text, company_id integer, entity text, entity_id bigint, detail text)
-LANGUAGE sql STABLE PARALLEL UNSAFE
-SET search_path = pg_catalog, o2c, pg_temp
-AS $$
-  SELECT 'a job was not done for a day to come', j.company_id, 'job', NULL::bigint, pg_catalog.format('%s for %s', j.name, j.last_for)
-  FROM o2c.job j JOIN o2c.company c ON c.company_id = j.company_id
-  WHERE ($1 IS NULL OR j.company_id = $1)
-    AND j.last_for > (j.last_started_at AT TIME ZONE c.time_zone)::date
-$$;
-COMMENT ON FUNCTION o2c._check_jobs(integer) IS 'Violated invariants of jobs.';

@@ -12,6 +12,7 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/date.h"
 #include "utils/rel.h"
 
 PG_FUNCTION_INFO_V1(o2c_promise_guard);
@@ -62,8 +63,10 @@ o2c_promise_guard(PG_FUNCTION_ARGS)
 	reverse = strcmp(newstate, "open") == 0;
 	args[0] = Column(trigdata, newtuple, "company_id", &isnull);
 	args[1] = Column(trigdata, newtuple, "id", &isnull);
-	args[2] = Column(trigdata, reverse ? oldtuple : newtuple, "settled_on", &isnull);
-	if (isnull)					/* a CHECK constraint refuses the row */
+	args[2] = Column(trigdata, newtuple, "settled_on", &isnull);
+	if (reverse)				/* by all that the ledger knows */
+		args[2] = DateADTGetDatum(DATEVAL_NOEND);
+	else if (isnull)			/* a CHECK constraint refuses the row */
 		return PointerGetDatum(newtuple);
 
 	TriggerFrameBegin(&frame, trigdata);

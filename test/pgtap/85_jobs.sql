@@ -1,0 +1,65 @@
+-- Jobs: what is due when, made-up nights, failures, time zones.
+BEGIN;
+SELECT plan(31);
+CREATE TEMPORARY TABLE ctx AS SELECT o2c.create_company('Jobs', 'DE', 'EUR', 'Europe/Berlin') AS c;
+CREATE FUNCTION pg_temp.c() RETURNS integer LANGUAGE sql AS 'SELECT c FROM ctx';
+CREATE FUNCTION pg_temp.tick(at timestamptz) RETURNS text LANGUAGE sql AS
+  'SELECT string_agg(job || CASE WHEN ok THEN '''' ELSE '' failed'' END, '' '' ORDER BY job) FROM o2c.run_due_jobs(at) WHERE company_id = pg_temp.c()';
+CREATE FUNCTION pg_temp.last(text) RETURNS date LANGUAGE sql AS
+  'SELECT last_for FROM o2c.job WHERE company_id = pg_temp.c() AND name = $1';
+INSERT INTO o2c.customer (company_id, code, name, email) SELECT c, 'A', 'Alpha', 'a@example.com' FROM ctx;
+INSERT INTO o2c.channel (company_id, code, kind, url) SELECT c, 'mail', 'email', 'smtp://127.0.0.1:2525' FROM ctx;
+INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
+SELECT c, k.id, 'invoice', 'I1', '2026-01-01', '2026-01-31', 'EUR', 100, 100 FROM ctx JOIN o2c.customer k ON k.company_id = c;
+
+-- the time of day is the company's: 06:00 in Berlin is 05:00 UTC in winter
+SELECT is(pg_temp.tick('2026-03-01 04:59+00'), 'billing expiry kpi matching promises retention', 'dunning waits for its time of day');
+SELECT is(pg_temp.tick('2026-03-01 05:00+00'), 'dunning matching promises', 'and comes with it, in the company''s time zone');
+SELECT is(pg_temp.last('dunning'), '2026-03-01'::date, 'for the day');
+SELECT is((SELECT count(*) FROM o2c.dunning_notice WHERE company_id = pg_temp.c() AND as_of = '2026-03-01'), 1::bigint, 'a notice was written');
+SELECT is((SELECT result FROM o2c.job_run WHERE company_id = pg_temp.c() AND name = 'dunning'), '1 notices, 1 items, 1 messages', 'and the run is on record');
+SELECT is(pg_temp.tick('2026-03-01 05:00+00'), NULL, 'a second tick finds nothing');
+SELECT is(pg_temp.tick('2026-03-01 05:59+00'), NULL, 'nor another minute');
+SELECT is(pg_temp.tick('2026-03-01 06:00+00'), 'matching promises', 'hourly jobs, every hour');
+SELECT is(pg_temp.tick('2026-03-01 23:10+00'), 'expiry matching promises', 'the company''s midnight begins a day');
+SELECT is(pg_temp.tick('2026-02-20 12:00+00'), NULL, 'a clock that goes back does nothing');
+
+-- missed nights
+UPDATE o2c.message SET state = 'sending', lease_owner = gen_random_uuid() WHERE company_id = pg_temp.c();
+UPDATE o2c.message SET state = 'sent', sent_at = '2026-03-01', lease_owner = NULL WHERE company_id = pg_temp.c();
+SELECT is(pg_temp.tick('2026-03-25 12:00+00'), 'billing dunning expiry kpi matching promises retention', 'after a long outage everything runs');
+SELECT is(pg_temp.last('dunning'), '2026-03-25'::date, 'dunning for the present day only');
+SELECT is((SELECT count(*) FROM o2c.dunning_notice WHERE company_id = pg_temp.c()), 2::bigint, 'one further notice, not one for each night');
+SELECT is(pg_temp.tick('2026-03-25 12:00+00'), NULL, 'and nothing is left');
+
+-- switched off, monthly
+UPDATE o2c.job SET enabled = false WHERE company_id = pg_temp.c() AND name IN ('billing', 'kpi', 'expiry', 'retention', 'matching', 'promises');
+UPDATE o2c.job SET enabled = true WHERE company_id = pg_temp.c() AND name = 'statements';
+SELECT is(pg_temp.tick('2026-03-31 12:00+00'), 'dunning', 'only what is enabled');
+SELECT is(pg_temp.tick('2026-04-01 04:29+00'), 'dunning', 'statements wait for their time');
+SELECT is(pg_temp.tick('2026-04-01 04:30+00'), 'statements', 'on the first of the month');
+SELECT is((SELECT count(*) FROM o2c.message WHERE company_id = pg_temp.c() AND kind = 'statement'), 1::bigint, 'a statement of account');
+SELECT ok((SELECT body_text ~ 'I1' AND subject ~ '1 Apr 2026' FROM o2c.message WHERE company_id = pg_temp.c() AND kind = 'statement'), 'with what is open');
+SELECT is(o2c.send_statements(pg_temp.c(), '2026-04-01'), 0::bigint, 'once for a day');
+SELECT is(pg_temp.tick('2026-06-10 12:00+00'), 'dunning statements', 'months that were missed are one');
+SELECT is(pg_temp.last('statements'), '2026-06-01'::date, 'for the last first');
+
+-- failures
+CREATE FUNCTION o2c._job_broken(company_id integer, day date) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO o2c.activity (company_id, customer_id, kind, subject) SELECT $1, k.id, 'note', 'half' FROM o2c.customer k WHERE k.company_id = $1;
+  RAISE EXCEPTION 'broken on purpose';
+END $$;
+INSERT INTO o2c.job (company_id, name, every, run_at) SELECT c, 'broken', 'day', '00:00' FROM ctx;
+SELECT is(pg_temp.tick('2026-06-11 12:00+00'), 'broken failed dunning', 'a job that fails stops no other');
+SELECT is((SELECT row(failures, last_error, retry_at)::text FROM o2c.job WHERE company_id = pg_temp.c() AND name = 'broken'),
+  row(1, 'broken on purpose', '2026-06-11 12:01+00'::timestamptz)::text, 'it is recorded, and when it is tried again');
+SELECT is((SELECT count(*) FROM o2c.activity WHERE company_id = pg_temp.c() AND subject = 'half'), 0::bigint, 'its half work is undone');
+SELECT is((SELECT count(*) FROM o2c.job_run WHERE company_id = pg_temp.c() AND NOT ok), 1::bigint, 'with a row in the log');
+SELECT ok((SELECT array_to_string(warnings, ' ') ~ 'broken on purpose' FROM o2c.version()), 'version() warns');
+SELECT is(pg_temp.tick('2026-06-11 12:00:30+00'), NULL, 'it waits');
+SELECT is(pg_temp.tick('2026-06-11 12:01+00'), 'broken failed', 'and is tried again');
+SELECT ok((SELECT last_tick_at IS NOT NULL AND jobs_failed >= 2 FROM o2c.job_heartbeat), 'the tick leaves its heartbeat');
+SELECT is_empty('SELECT * FROM o2c.check()', 'nothing is violated');
+SELECT * FROM finish();
+ROLLBACK;
