@@ -151,6 +151,7 @@ VIEW_FILES = \
 	sql/views/65_dispatch.sql \
 	\
 	sql/views/80_analytics.sql \
+	sql/views/81_comments.sql \
 	\
 	sql/views/85_jobs.sql \
 	\
@@ -169,7 +170,7 @@ OBJS_credit = src/credit/account.o src/credit/alert.o src/credit/customers.o \
 
 OBJS_invoicing = src/invoicing/numbering.o src/invoicing/guard.o src/invoicing/early_release.o
 
-OBJS_receivables = src/receivables/append_only.o src/receivables/posting.o src/receivables/aging.o
+OBJS_receivables = src/receivables/append_only.o src/receivables/posting.o src/receivables/aging.o src/receivables/journal.o
 
 OBJS_collection = src/receivables/collection.o
 

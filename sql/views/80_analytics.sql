@@ -1,0 +1,229 @@
+-- Reporting: receivables, aging, customer behaviour, journal and a star schema.
+--
+-- Views run with the caller's rights and call nothing that names o2c's tables,
+-- so that o2c_reader needs no access to the schema o2c.  "Today" is each
+-- company's own date.
+
+CREATE OR REPLACE VIEW o2c_bi.receivables WITH (security_invoker = true) AS
+SELECT i.company_id, i.id AS item_id, c.code AS customer_code, c.name AS customer_name,
+       i.kind::text AS kind, i.number, i.instalment::bigint AS instalment, i.invoice_id, i.document_date, i.due_date,
+       i.currency::text AS currency, i.amount, i.open_amount,
+       GREATEST(0, t.today - i.due_date)::bigint AS days_overdue,
+       (ARRAY['not due', '1-30', '31-60', '61-90', 'over 90'])[o2c.aging_bucket(t.today - i.due_date, '{0,30,60,90}')] AS bucket,
+       i.disputed_amount, i.structured_ref, i.alt_number, i.discount_date, i.discount_amount
+FROM o2c.open_item i
+JOIN (SELECT k.company_id, (pg_catalog.now() AT TIME ZONE k.time_zone)::date AS today FROM o2c.company k) t
+  ON t.company_id = i.company_id
+LEFT JOIN o2c.customer c ON c.company_id = i.company_id AND c.id = i.customer_id
+WHERE i.open_amount <> 0;
+COMMENT ON VIEW o2c_bi.receivables IS 'Every item that is open now: invoices by instalment, credit notes, payments on account, fees, unidentified money.';
+
+CREATE OR REPLACE VIEW o2c_bi.aging WITH (security_invoker = true) AS
+WITH t AS (
+  SELECT k.company_id, (pg_catalog.now() AT TIME ZONE k.time_zone)::date AS today FROM o2c.company k),
+r AS (
+  SELECT i.company_id, i.customer_id, i.currency, t.today - i.due_date AS days, i.amount < 0 AS credit, i.open_amount AS amount
+  FROM t JOIN o2c.open_item i ON i.company_id = t.company_id WHERE i.open_amount <> 0
+  UNION ALL
+  -- what was posted with a date to come does not count yet
+  SELECT e.company_id, e.customer_id, e.currency, t.today - e.due_date, e.credit, - e.amount
+  FROM t JOIN o2c.ledger_entry e ON e.company_id = t.company_id AND e.effective_on > t.today),
+s AS (
+  SELECT r.company_id, r.customer_id, r.currency,
+         o2c.aging_sum(CASE WHEN NOT r.credit THEN r.amount END, r.days, '{0,30,60,90}') AS b,
+         coalesce(pg_catalog.sum(r.amount) FILTER (WHERE r.credit), 0) AS unapplied
+  FROM r GROUP BY r.company_id, r.customer_id, r.currency)
+SELECT s.company_id, c.code AS customer_code, c.name AS customer_name, s.currency::text AS currency,
+       s.b[1] AS not_due, s.b[2] AS d1_30, s.b[3] AS d31_60, s.b[4] AS d61_90, s.b[5] AS d90_plus,
+       s.unapplied, s.b[1] + s.b[2] + s.b[3] + s.b[4] + s.b[5] + s.unapplied AS total
+FROM s LEFT JOIN o2c.customer c ON c.company_id = s.company_id AND c.id = s.customer_id
+WHERE s.unapplied <> 0 OR s.b[1] <> 0 OR s.b[2] <> 0 OR s.b[3] <> 0 OR s.b[4] <> 0 OR s.b[5] <> 0;
+COMMENT ON VIEW o2c_bi.aging IS 'Aging by due date as of today, one row per customer and currency; without customer_code: money not identified yet.';
+
+CREATE OR REPLACE VIEW o2c_bi.customer_behaviour WITH (security_invoker = true) AS
+WITH settled AS (
+  SELECT i.company_id, i.customer_id, i.id, i.document_date, i.due_date, i.amount,
+         pg_catalog.max(e.effective_on) FILTER (WHERE e.amount < 0) AS settled_on,
+         pg_catalog.bool_or(e.kind = 'write_off') AS written_off
+  FROM o2c.open_item i JOIN o2c.ledger_entry e ON e.company_id = i.company_id AND e.item_id = i.id
+  WHERE i.open_amount = 0 AND i.amount > 0 AND i.kind IN ('invoice', 'debit_note', 'opening')
+  GROUP BY i.company_id, i.customer_id, i.id),
+paid AS (
+  SELECT s.company_id, s.customer_id, pg_catalog.count(*) AS settled_items,
+         pg_catalog.avg(s.settled_on - s.due_date) AS days_late,
+         pg_catalog.avg(s.settled_on - s.document_date) AS days_to_pay,
+         pg_catalog.percentile_cont(0.5) WITHIN GROUP (ORDER BY s.settled_on - s.due_date) AS median_days_late,
+         pg_catalog.avg((s.settled_on <= s.due_date)::integer) AS on_time,
+         pg_catalog.count(*) FILTER (WHERE s.written_off) AS written_off_items,
+         pg_catalog.max(s.settled_on) AS last_settled_on
+  FROM settled s GROUP BY s.company_id, s.customer_id),
+standing AS (
+  SELECT i.company_id, i.customer_id, pg_catalog.count(*) AS open_items,
+         pg_catalog.count(*) FILTER (WHERE i.due_date < t.today) AS overdue_items,
+         pg_catalog.max(t.today - i.due_date) AS oldest_days_overdue,
+         pg_catalog.count(*) FILTER (WHERE i.disputed_amount > 0) AS disputed_items
+  FROM o2c.open_item i
+  JOIN (SELECT k.company_id, (pg_catalog.now() AT TIME ZONE k.time_zone)::date AS today FROM o2c.company k) t
+    ON t.company_id = i.company_id
+  WHERE i.open_amount > 0 GROUP BY i.company_id, i.customer_id)
+SELECT c.company_id, c.code AS customer_code, c.name AS customer_name,
+       coalesce(p.settled_items, 0) AS settled_items,
+       pg_catalog.round(p.days_late, 2) AS average_days_late,
+       pg_catalog.round(p.median_days_late::numeric, 2) AS median_days_late,
+       pg_catalog.round(p.days_to_pay, 2) AS average_days_to_pay,
+       pg_catalog.round(100 * p.on_time, 2) AS on_time_percent,
+       coalesce(p.written_off_items, 0) AS written_off_items, p.last_settled_on,
+       coalesce(s.open_items, 0) AS open_items, coalesce(s.overdue_items, 0) AS overdue_items,
+       GREATEST(0, coalesce(s.oldest_days_overdue, 0))::bigint AS oldest_days_overdue,
+       coalesce(s.disputed_items, 0) AS disputed_items
+FROM o2c.customer c
+LEFT JOIN paid p ON p.company_id = c.company_id AND p.customer_id = c.id
+LEFT JOIN standing s ON s.company_id = c.company_id AND s.customer_id = c.id;
+COMMENT ON VIEW o2c_bi.customer_behaviour IS 'How each customer pays: over its settled invoices and imported items, and what stands open now.';
+
+-- The journal.  Every entry moves its item's control account; entries of one
+-- allocation balance each other, an invoice balances with revenue and tax, any
+-- other entry with the account of its kind.  In the company's currency an item
+-- is worth what it was on its own date, rounded so that it ends at zero when
+-- the item does; what then is left of a document is the exchange difference.
+CREATE OR REPLACE VIEW o2c_bi.journal WITH (security_invoker = true) AS
+WITH rate AS (
+  SELECT k.company_id, k.currency AS base FROM o2c.company k),
+entry AS (
+  SELECT e.company_id, e.id, e.kind, e.amount, e.effective_on, e.recorded_at, e.allocation_id, e.currency,
+         i.invoice_id, i.number, i.kind AS item_kind, i.customer_id, r.base,
+         o2c.round_amount(pg_catalog.sum(e.amount) OVER w * x.rate, r.base)
+           - o2c.round_amount((pg_catalog.sum(e.amount) OVER w - e.amount) * x.rate, r.base) AS base_amount
+  FROM o2c.ledger_entry e
+  JOIN o2c.open_item i ON i.company_id = e.company_id AND i.id = e.item_id
+  JOIN rate r ON r.company_id = e.company_id
+  CROSS JOIN LATERAL (
+    SELECT CASE WHEN i.currency::text = r.base::text THEN 1 ELSE
+      (SELECT CASE WHEN q.from_currency::text = i.currency::text THEN q.rate ELSE 1 / q.rate END
+       FROM o2c.exchange_rate q
+       WHERE q.company_id = i.company_id AND q.valid_from <= i.document_date
+         AND ((q.from_currency::text = i.currency::text AND q.to_currency::text = r.base::text)
+           OR (q.from_currency::text = r.base::text AND q.to_currency::text = i.currency::text))
+       ORDER BY q.valid_from DESC, (q.from_currency::text = i.currency::text) DESC LIMIT 1) END AS rate) x
+  WINDOW w AS (PARTITION BY e.company_id, e.item_id ORDER BY e.id)),
+line AS (
+  -- control accounts
+  SELECT e.company_id, e.effective_on AS posted_on,
+         CASE WHEN e.allocation_id IS NOT NULL THEN 'allocation'
+              WHEN e.invoice_id IS NOT NULL AND e.kind IN ('invoice', 'credit') THEN 'invoice' ELSE 'entry' END AS document_kind,
+         CASE WHEN e.allocation_id IS NOT NULL THEN e.allocation_id
+              WHEN e.invoice_id IS NOT NULL AND e.kind IN ('invoice', 'credit') THEN e.invoice_id ELSE e.id END AS document_id,
+         e.number, e.kind::text AS kind, e.customer_id,
+         CASE e.item_kind WHEN 'on_account' THEN 'unapplied' WHEN 'unidentified' THEN 'unidentified' ELSE 'receivable' END AS purpose,
+         e.currency::text AS currency, e.amount, e.base::text AS base_currency, e.base_amount, e.recorded_at
+  FROM entry e
+  UNION ALL
+  -- their counterparts, where the document is the entry itself
+  SELECT e.company_id, e.effective_on, 'entry', e.id, e.number, e.kind::text, e.customer_id,
+         CASE e.kind WHEN 'opening' THEN 'opening' WHEN 'invoice' THEN 'revenue' WHEN 'credit' THEN 'revenue'
+           WHEN 'receipt' THEN 'cash' WHEN 'refund' THEN 'cash' WHEN 'return' THEN 'cash' WHEN 'discount' THEN 'discount'
+           WHEN 'write_off' THEN 'bad_debt' WHEN 'charge' THEN 'charge' WHEN 'fee' THEN 'fee' WHEN 'interest' THEN 'interest'
+           WHEN 'exchange' THEN 'exchange' ELSE 'transfer' END,
+         e.currency::text, - e.amount, e.base::text, - e.base_amount, e.recorded_at
+  FROM entry e
+  WHERE e.allocation_id IS NULL AND (e.invoice_id IS NULL OR e.kind NOT IN ('invoice', 'credit'))
+  UNION ALL
+  -- what an invoice credits: revenue, tax, less what was prepaid and rounded
+  SELECT v.company_id, v.issue_date, 'invoice', v.id, v.number, CASE v.kind WHEN 'credit_note' THEN 'credit' ELSE 'invoice' END,
+         v.customer_id, p.purpose, v.currency::text, p.amount, r.base::text,
+         o2c.round_amount(p.amount * x.rate, r.base), v.issued_at
+  FROM o2c.invoice v
+  JOIN rate r ON r.company_id = v.company_id
+  CROSS JOIN LATERAL (SELECT CASE v.kind WHEN 'credit_note' THEN -1 ELSE 1 END AS sign) g
+  CROSS JOIN LATERAL (VALUES
+    (CASE v.kind WHEN 'prepayment' THEN 'prepayment' ELSE 'revenue' END, - g.sign * v.net_amount),
+    ('tax', - g.sign * v.tax_amount), ('prepayment', g.sign * v.prepaid_amount), ('rounding', - g.sign * v.rounding_amount))
+    p (purpose, amount)
+  CROSS JOIN LATERAL (
+    SELECT CASE WHEN v.currency::text = r.base::text THEN 1 ELSE
+      (SELECT CASE WHEN q.from_currency::text = v.currency::text THEN q.rate ELSE 1 / q.rate END
+       FROM o2c.exchange_rate q
+       WHERE q.company_id = v.company_id AND q.valid_from <= v.issue_date
+         AND ((q.from_currency::text = v.currency::text AND q.to_currency::text = r.base::text)
+           OR (q.from_currency::text = r.base::text AND q.to_currency::text = v.currency::text))
+       ORDER BY q.valid_from DESC, (q.from_currency::text = v.currency::text) DESC LIMIT 1) END AS rate) x
+  WHERE v.state NOT IN ('draft', 'void') AND p.amount <> 0),
+every_line AS (
+  SELECT * FROM line
+  UNION ALL
+  -- the exchange difference that a document realises, in the company's currency alone
+  SELECT l.company_id, pg_catalog.max(l.posted_on), l.document_kind, l.document_id, pg_catalog.max(l.number), 'exchange', NULL::bigint,
+         'exchange', l.base_currency, 0::numeric, l.base_currency, - pg_catalog.sum(l.base_amount), pg_catalog.max(l.recorded_at)
+  FROM line l GROUP BY l.company_id, l.document_kind, l.document_id, l.base_currency
+  HAVING pg_catalog.sum(l.base_amount) <> 0
+  UNION ALL
+  SELECT j.company_id, j.posted_on, 'journal', j.document_id, j.description, 'exchange', NULL, j.purpose,
+         j.currency::text, 0, r.base::text, j.base_debit - j.base_credit, j.recorded_at
+  FROM o2c.journal_line j JOIN rate r ON r.company_id = j.company_id)
+SELECT l.company_id, l.posted_on, l.document_kind, l.document_id, l.number, l.kind, c.code AS customer_code,
+       l.purpose, m.account, m.name AS account_name, l.currency,
+       GREATEST(l.amount, 0) AS debit, GREATEST(- l.amount, 0) AS credit,
+       l.base_currency, GREATEST(l.base_amount, 0) AS base_debit, GREATEST(- l.base_amount, 0) AS base_credit, l.recorded_at
+FROM every_line l
+LEFT JOIN o2c.account_mapping m ON m.company_id = l.company_id AND m.purpose = l.purpose
+LEFT JOIN o2c.customer c ON c.company_id = l.company_id AND c.id = l.customer_id;
+COMMENT ON VIEW o2c_bi.journal IS
+  'The balanced journal for the general ledger: debits equal credits per document, in its currency and in the company''s.';
+
+-- Star schema: facts and dimensions, joined by company_id and the id columns.
+CREATE OR REPLACE VIEW o2c_bi.dim_customer WITH (security_invoker = true) AS
+SELECT c.company_id, c.id AS customer_id, c.code AS customer_code, c.name AS customer_name, c.country,
+       c.currency::text AS currency, c.language, c.customer_group, c.parent_code, c.payment_term, c.credit_limit
+FROM o2c.customer c;
+COMMENT ON VIEW o2c_bi.dim_customer IS 'Dimension: customers.';
+
+CREATE OR REPLACE VIEW o2c_bi.dim_product WITH (security_invoker = true) AS
+SELECT p.company_id, p.id AS product_id, p.code AS product_code, p.name AS product_name, p.unit, p.tax_category
+FROM o2c.product p;
+COMMENT ON VIEW o2c_bi.dim_product IS 'Dimension: products.';
+
+CREATE OR REPLACE VIEW o2c_bi.dim_date WITH (security_invoker = true) AS
+SELECT d::date AS date, pg_catalog.date_part('year', d)::bigint AS year, pg_catalog.date_part('quarter', d)::bigint AS quarter,
+       pg_catalog.date_part('month', d)::bigint AS month, pg_catalog.date_part('day', d)::bigint AS day,
+       pg_catalog.date_part('isodow', d)::bigint AS weekday, pg_catalog.date_part('week', d)::bigint AS iso_week,
+       pg_catalog.date_part('isoyear', d)::bigint AS iso_year, pg_catalog.to_char(d, 'YYYY-MM') AS year_month
+FROM pg_catalog.generate_series('2000-01-01'::timestamp, '2049-12-31'::timestamp, '1 day'::interval) d;
+COMMENT ON VIEW o2c_bi.dim_date IS 'Dimension: days of 2000 to 2049.';
+
+CREATE OR REPLACE VIEW o2c_bi.fact_invoice WITH (security_invoker = true) AS
+SELECT l.company_id, l.id AS invoice_line_id, v.id AS invoice_id, v.kind, v.number, v.state::text AS state, v.issue_date, v.due_date,
+       v.customer_id, l.product_id, l.quantity, l.unit, v.currency::text AS currency,
+       CASE v.kind WHEN 'credit_note' THEN - l.net_amount ELSE l.net_amount END AS net_amount, l.tax_category, l.tax_rate
+FROM o2c.invoice_line l JOIN o2c.invoice v ON v.company_id = l.company_id AND v.id = l.invoice_id
+WHERE v.state NOT IN ('draft', 'void');
+COMMENT ON VIEW o2c_bi.fact_invoice IS 'Fact: lines of issued documents; credit notes negative.';
+
+CREATE OR REPLACE VIEW o2c_bi.fact_allocation WITH (security_invoker = true) AS
+SELECT a.company_id, a.id AS allocation_id, a.debit_item_id, a.credit_item_id, d.number AS debit_number, k.number AS credit_number,
+       d.customer_id, d.invoice_id, a.kind::text AS kind, a.effective_on AS date, a.recorded_at, a.currency::text AS currency, a.amount,
+       (a.effective_on - d.due_date)::bigint AS days_late, a.reverses_id
+FROM o2c.allocation a
+JOIN o2c.open_item d ON d.company_id = a.company_id AND d.id = a.debit_item_id
+JOIN o2c.open_item k ON k.company_id = a.company_id AND k.id = a.credit_item_id;
+COMMENT ON VIEW o2c_bi.fact_allocation IS 'Fact: what paid what, reversals as negative rows.';
+
+CREATE OR REPLACE VIEW o2c_bi.fact_payment WITH (security_invoker = true) AS
+SELECT e.company_id, e.id AS entry_id, e.item_id, i.number, e.customer_id, e.kind::text AS kind, e.effective_on AS date, e.recorded_at,
+       e.currency::text AS currency, - e.amount AS amount
+FROM o2c.ledger_entry e JOIN o2c.open_item i ON i.company_id = e.company_id AND i.id = e.item_id
+WHERE e.kind IN ('receipt', 'refund', 'return') AND e.allocation_id IS NULL;
+COMMENT ON VIEW o2c_bi.fact_payment IS 'Fact: money received (positive), refunded or returned (negative).';
+
+CREATE OR REPLACE VIEW o2c_bi.fact_message WITH (security_invoker = true) AS
+SELECT m.company_id, m.id AS message_id, m.channel, m.state::text AS state, m.created_at, m.created_at::date AS date, m.sent_at, m.attempts::bigint AS attempts
+FROM o2c.message m;
+COMMENT ON VIEW o2c_bi.fact_message IS 'Fact: messages and what became of them.';
+
+GRANT INSERT, UPDATE ON o2c.account_mapping TO o2c_admin;
+GRANT INSERT ON o2c.journal_line, o2c.aging_snapshot, o2c.aging_snapshot_line TO o2c_manager, o2c_admin;
+GRANT EXECUTE ON FUNCTION o2c._receivables_at, o2c._sales, o2c._require_range, o2c.dso, o2c.cei, o2c.average_days_late, o2c.cash_forecast,
+  o2c.statement_of_account, o2c.statement_of_open_items, o2c.export_journal, o2c.aging_snapshot_differences
+  TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
+GRANT EXECUTE ON FUNCTION o2c.revalue, o2c.take_aging_snapshot TO o2c_manager, o2c_admin;
+GRANT EXECUTE ON FUNCTION o2c._seed_company_receivable TO o2c_admin;
+GRANT EXECUTE ON FUNCTION o2c._check_analytics TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;

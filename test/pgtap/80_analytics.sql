@@ -1,0 +1,98 @@
+-- Ratios with their vectors, statements, journal, revaluation, snapshots, views.
+BEGIN;
+SELECT plan(38);
+CREATE TEMPORARY TABLE ctx AS SELECT o2c.create_company('Ratios', 'DE', 'EUR') AS c;
+INSERT INTO o2c.customer (company_id, code, name) SELECT c, code, code FROM ctx, unnest('{A,B}'::text[]) code;
+CREATE FUNCTION pg_temp.add(number text, kind text, customer text, doc date, due date, amount numeric, cur text DEFAULT 'EUR') RETURNS bigint LANGUAGE sql AS $$
+  INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
+  SELECT c, k.id, kind::o2c.item_kind, $1, doc, due, cur::o2c.currency, amount, amount FROM ctx JOIN o2c.customer k ON k.company_id = c AND k.code = customer RETURNING id $$;
+CREATE FUNCTION pg_temp.apply(debit text, credit text, amount numeric, eff date) RETURNS bigint LANGUAGE sql AS $$
+  INSERT INTO o2c.allocation (company_id, debit_item_id, credit_item_id, currency, amount, effective_on)
+  SELECT c, d.id, k.id, d.currency, $3, eff FROM ctx JOIN o2c.open_item d ON d.company_id = c AND d.number = $1
+  JOIN o2c.open_item k ON k.company_id = c AND k.number = $2 RETURNING id $$;
+
+-- receivables 200 at the start, 250 at the end of which 180 not overdue; sales 110, 100, 120
+SELECT pg_temp.add('D0', 'invoice', 'A', '2022-12-15', '2023-01-14', 200);
+SELECT pg_temp.add('J', 'invoice', 'A', '2023-01-10', '2023-02-09', 110);
+SELECT pg_temp.add('F', 'invoice', 'A', '2023-02-10', '2023-04-11', 100);
+SELECT pg_temp.add('M', 'invoice', 'B', '2023-03-10', '2023-04-09', 120);
+SELECT pg_temp.add('P1', 'on_account', 'A', '2023-02-01', '2023-02-01', -200);
+SELECT pg_temp.add('P2', 'on_account', 'A', '2023-03-01', '2023-03-01', -80);
+SELECT pg_temp.apply('D0', 'P1', 200, '2023-02-01');
+SELECT pg_temp.apply('J', 'P2', 40, '2023-03-01');
+SELECT pg_temp.apply('F', 'P2', 40, '2023-03-01');
+SELECT is(round(o2c.dso(c, '2023-01-01', '2023-03-31', 'simple'), 2), 68.18, 'DSO') FROM ctx;
+SELECT is(o2c.dso(c, '2023-01-01', '2023-03-31', 'countback'), 67.45, 'countback DSO') FROM ctx;
+SELECT is(o2c.dso(c, '2023-01-01', '2023-03-31', 'best_possible'), 49.09, 'best possible DSO') FROM ctx;
+SELECT is(o2c.dso(c, '2023-01-01', '2023-03-31', 'add'), 19.09, 'ADD') FROM ctx;
+SELECT is(o2c.cei(c, '2023-01-01', '2023-03-31'), 80.00, 'CEI') FROM ctx;
+SELECT is(o2c.dso(c, '2030-01-01', '2030-03-31'), NULL, 'no sales, no DSO') FROM ctx;
+SELECT throws_ok(format($$SELECT o2c.dso(%s, '2023-02-01', '2023-01-01')$$, c), 'O2044', NULL, 'dates in order') FROM ctx;
+SELECT throws_ok(format($$SELECT o2c.dso(%s, '2023-01-01', '2023-02-01', 'guess')$$, c), 'O2004', NULL, 'a known method') FROM ctx;
+-- 200 paid 18 days late, 40 paid 20 days late, 40 paid 41 days early
+SELECT is(o2c.average_days_late(c, '2023-01-01', '2023-03-31'), round((200 * 18 + 40 * 20 - 40 * 41) / 280.0, 2), 'average days late by amount') FROM ctx;
+
+-- statements
+SELECT results_eq(format($$SELECT kind, number, debit, credit, balance FROM o2c.statement_of_account(%s, 'A', '2023-02-01', '2023-02-28')$$, c),
+  $$VALUES ('opening balance', NULL, NULL::numeric, NULL::numeric, 310::numeric), ('receipt', 'P1', NULL, 200, 110), ('invoice', 'F', 100, NULL, 210)$$, 'a statement runs its balance') FROM ctx;
+SELECT results_eq(format($$SELECT number, open_amount, balance, days_overdue FROM o2c.statement_of_open_items(%s, 'A', '2023-02-28')$$, c),
+  $$VALUES ('J', 110::numeric, 110::numeric, 19), ('F', 100, 210, 0)$$, 'open items of a past date') FROM ctx;
+SELECT is((SELECT balance FROM o2c.statement_of_account(c, 'A', '2023-01-01', '2023-12-31') ORDER BY line_no DESC LIMIT 1),
+          (SELECT total FROM o2c.aging(c, '2023-12-31', customer_code => 'A')), 'the last balance is the aging total') FROM ctx;
+SELECT throws_ok(format($$SELECT * FROM o2c.statement_of_account(%s, 'nobody', '2023-02-01', '2023-02-28')$$, c), 'O2003', NULL, 'a customer') FROM ctx;
+
+-- forecast: what is due and the customer's habit
+SELECT is((SELECT sum(expected) FROM o2c.cash_forecast(c, '2023-03-31', 26)), 250::numeric, 'all that is open is expected some time') FROM ctx;
+SELECT throws_ok(format($$SELECT * FROM o2c.cash_forecast(%s, '2023-03-31', 0)$$, c), 'O2004', NULL, 'some weeks') FROM ctx;
+
+-- journal
+SELECT is((SELECT array_agg(DISTINCT d) FROM (SELECT sum(debit) - sum(credit) AS d FROM o2c_bi.journal, ctx WHERE company_id = c GROUP BY document_kind, document_id) x),
+  '{0}'::numeric[], 'every document balances');
+SELECT is((SELECT sum(debit) - sum(credit) FROM o2c_bi.journal, ctx WHERE company_id = c AND purpose IN ('receivable', 'unapplied', 'unidentified')),
+  (SELECT sum(amount) FROM o2c.ledger_entry, ctx WHERE company_id = c), 'control accounts are the ledger');
+SELECT ok(count(*) > 0, 'an export has the accounts') FROM ctx, o2c.export_journal(c, '2023-01-01', '2023-12-31') WHERE account = '1200';
+
+-- exchange: invoice at 0.90, paid at 0.95; the receipt is worth 5 more
+INSERT INTO o2c.exchange_rate (company_id, from_currency, to_currency, valid_from, rate)
+SELECT c, 'USD', 'EUR', d::date, r FROM ctx, (VALUES ('2023-01-01', 0.90), ('2023-06-15', 0.95), ('2023-06-30', 1.00)) v(d, r);
+SELECT pg_temp.add('U1', 'invoice', 'B', '2023-06-01', '2023-07-01', 100.00, 'USD');
+SELECT pg_temp.add('U2', 'invoice', 'B', '2023-06-01', '2023-07-01', 33.33, 'USD');
+SELECT pg_temp.add('UP', 'on_account', 'B', '2023-06-20', '2023-06-20', -100, 'USD');
+SELECT pg_temp.apply('U1', 'UP', 33.33, '2023-06-20');
+SELECT pg_temp.apply('U1', 'UP', 33.33, '2023-06-20');
+SELECT pg_temp.apply('U1', 'UP', 33.34, '2023-06-20');
+SELECT is((SELECT sum(base_credit) - sum(base_debit) FROM o2c_bi.journal, ctx WHERE company_id = c AND purpose = 'exchange'), 5.00, 'the realised difference is a gain of 5');
+SELECT is((SELECT sum(base_debit) - sum(base_credit) FROM o2c_bi.journal, ctx WHERE company_id = c AND number = 'U1' AND purpose = 'receivable'), 0.00, 'a cleared item ends at zero in both currencies');
+SELECT is(o2c.revalue(c, '2023-06-30'), 4::bigint, 'one balance is revalued and reversed') FROM ctx;
+SELECT is(o2c.revalue(c, '2023-06-30'), 0::bigint, 'once') FROM ctx;
+SELECT is((SELECT sum(base_debit) FROM o2c.journal_line, ctx WHERE company_id = c AND posted_on = '2023-06-30'), 3.33, '33.33 USD are worth 3.33 more');
+SELECT is((SELECT sum(base_debit - base_credit) FROM o2c.journal_line, ctx WHERE company_id = c AND purpose = 'receivable'), 0.00, 'the reversal takes it back');
+SAVEPOINT s;
+SELECT throws_ok($$INSERT INTO o2c.journal_line (company_id, document_id, posted_on, purpose, currency, base_debit) SELECT c, 1, '2023-07-01', 'cash', 'EUR', 5 FROM ctx;
+  SET CONSTRAINTS ALL IMMEDIATE$$, 'O2034', NULL, 'a document that does not balance is refused at commit');
+ROLLBACK TO s;
+SELECT throws_ok('UPDATE o2c.journal_line SET base_debit = 1', 'O2030', NULL, 'journal lines are append-only');
+
+-- snapshots
+SELECT ok(o2c.take_aging_snapshot(c, '2023-03-31') > 0, 'an aging is kept') FROM ctx;
+SELECT is(o2c.take_aging_snapshot(c, '2023-03-31'), 0::bigint, 'once') FROM ctx;
+SELECT is((SELECT count(*) FROM o2c.aging_snapshot_differences(c, '2023-03-31')), 0::bigint, 'and is still true') FROM ctx;
+SELECT pg_temp.add('BD', 'invoice', 'A', '2023-03-15', '2023-04-14', 7);
+SELECT is((SELECT count(*) FROM o2c.aging_snapshot_differences(c, '2023-03-31')), 1::bigint, 'until something is back-dated') FROM ctx;
+SELECT is((SELECT sum(total) FROM o2c.aging(c, '2023-03-31', known_at => (SELECT known_at FROM o2c.aging_snapshot s WHERE s.company_id = c))),
+          (SELECT sum(total) FROM o2c.aging_snapshot_line l WHERE l.company_id = c), 'at the knowledge of then it is as kept') FROM ctx;
+
+-- views
+SELECT is((SELECT sum(total) FROM o2c_bi.aging, ctx WHERE company_id = c), (SELECT sum(total) FROM ctx, o2c.aging(c)), 'the view is today''s aging');
+SELECT is((SELECT sum(open_amount) FROM o2c_bi.receivables, ctx WHERE company_id = c), (SELECT sum(total) FROM ctx, o2c.aging(c)), 'items add up to it');
+SELECT is((SELECT average_days_late FROM o2c_bi.customer_behaviour, ctx WHERE company_id = c AND customer_code = 'A'), 18.00, 'days late of settled items');
+SELECT is((SELECT string_agg(DISTINCT data_type, ',') FROM information_schema.columns WHERE table_schema = 'o2c_bi'
+  AND table_name IN ('receivables', 'aging', 'customer_behaviour', 'journal', 'dim_customer', 'dim_product', 'dim_date', 'fact_invoice', 'fact_payment', 'fact_allocation', 'fact_message')
+  AND data_type NOT IN ('text', 'numeric', 'date', 'timestamp with time zone', 'bigint', 'integer')), NULL, 'plain types');
+SELECT is((SELECT string_agg(c.relname || '.' || a.attname, ' ') FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+  WHERE c.relnamespace = 'o2c_bi'::regnamespace AND c.relname IN ('receivables', 'aging', 'customer_behaviour', 'journal', 'dim_customer', 'dim_product', 'dim_date', 'fact_invoice', 'fact_payment', 'fact_allocation', 'fact_message')
+  AND col_description(c.oid, a.attnum) IS NULL), NULL, 'a comment on every column');
+SELECT is((SELECT string_agg(k::text, ' ') FROM o2c.check(c) k), NULL, 'nothing is violated') FROM ctx;
+SELECT is((SELECT count(*) FROM o2c_bi.dim_date WHERE year = 2024), 366::bigint, 'a date dimension');
+SELECT * FROM finish();
+ROLLBACK;
