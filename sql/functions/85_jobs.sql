@@ -222,10 +222,13 @@ BEGIN
   ON CONFLICT DO NOTHING;
 
   -- what is switched off is not made up when it is switched on again
-  UPDATE o2c.job j SET last_for = o2c._job_day(j.every, j.run_at, j.day_of_month, $1 AT TIME ZONE c.time_zone)
-  FROM o2c.company c
-  WHERE NOT j.enabled AND c.company_id = j.company_id
-    AND j.last_for < o2c._job_day(j.every, j.run_at, j.day_of_month, $1 AT TIME ZONE c.time_zone);
+  UPDATE o2c.job j SET last_for = off.day
+  FROM (SELECT j.company_id, j.name, o2c._job_day(j.every, j.run_at, j.day_of_month, $1 AT TIME ZONE c.time_zone) AS day
+        FROM o2c.job j JOIN o2c.company c ON c.company_id = j.company_id
+        WHERE NOT j.enabled
+          AND j.last_for < o2c._job_day(j.every, j.run_at, j.day_of_month, $1 AT TIME ZONE c.time_zone)
+        FOR UPDATE OF j SKIP LOCKED) off
+  WHERE j.company_id = off.company_id AND j.name = off.name;
 
   FOR company_id, job IN
     SELECT j.company_id, j.name FROM o2c.job j JOIN o2c.company c ON c.company_id = j.company_id
@@ -239,10 +242,15 @@ BEGIN
       RETURN NEXT;
     END IF;
   END LOOP;
-  INSERT INTO o2c.job_heartbeat AS h (last_tick_at, jobs_run, jobs_failed)
-  VALUES (pg_catalog.clock_timestamp(), ran, failed)
-  ON CONFLICT (singleton) DO UPDATE SET last_tick_at = EXCLUDED.last_tick_at,
-    jobs_run = h.jobs_run + EXCLUDED.jobs_run, jobs_failed = h.jobs_failed + EXCLUDED.jobs_failed;
+  -- a tick that another one is at work with does not wait for it here
+  PERFORM FROM o2c.job_heartbeat FOR UPDATE SKIP LOCKED;
+  IF FOUND THEN
+    UPDATE o2c.job_heartbeat h SET last_tick_at = pg_catalog.clock_timestamp(),
+      jobs_run = h.jobs_run + ran, jobs_failed = h.jobs_failed + failed;
+  ELSE
+    INSERT INTO o2c.job_heartbeat (last_tick_at, jobs_run, jobs_failed)
+    VALUES (pg_catalog.clock_timestamp(), ran, failed) ON CONFLICT DO NOTHING;
+  END IF;
 END $$;
 COMMENT ON FUNCTION o2c.run_due_jobs(timestamptz) IS
   'The tick: run every job that is due in some company at the time, each on its own; one row for each that ran. A failure is recorded (o2c.job, o2c.job_run), tried again later and stops no other. Errors: O2044.';
