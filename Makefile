@@ -46,7 +46,7 @@ FUNCTION_FILES = \
 	sql/functions/54_statement.sql \
 	sql/functions/54_camt.sql \
 	\
-	sql/functions/55_payment.sql \
+	sql/functions/55_payment.sql sql/functions/55_match_text.sql \
 	\
 	sql/functions/58_template.sql \
 	sql/functions/60_collection.sql \
@@ -176,6 +176,7 @@ OBJS_collection = src/receivables/collection.o
 
 OBJS_cash = src/cash/statement.o src/cash/statement_text.o src/cash/mt940.o src/cash/mt940_details.o \
 	src/cash/bai2.o src/cash/coda.o src/cash/ofx.o src/cash/csv.o src/cash/camt_split.o
+OBJS_match = src/cash/tokenise.o src/cash/reference.o src/cash/similar.o src/cash/subset.o src/cash/cite.o src/cash/weigh.o src/cash/match_stream.o src/cash/keys.o
 
 OBJS_dispatch = src/dispatch/outbox.o src/dispatch/address.o src/dispatch/hosts.o \
 	src/dispatch/control.o src/dispatch/launcher.o \
@@ -186,7 +187,7 @@ OBJS_dispatch = src/dispatch/outbox.o src/dispatch/address.o src/dispatch/hosts.
 OBJS_documents = src/documents/invoice_xml.o src/documents/format.o src/documents/template_guard.o src/documents/template_parse.o src/documents/template_render.o
 
 OBJS = $(OBJS_base) $(OBJS_types) $(OBJS_lifecycle) $(OBJS_credit) \
-	$(OBJS_invoicing) $(OBJS_receivables) $(OBJS_collection) $(OBJS_cash) $(OBJS_dispatch) \
+	$(OBJS_invoicing) $(OBJS_receivables) $(OBJS_collection) $(OBJS_cash) $(OBJS_match) $(OBJS_dispatch) \
 	$(OBJS_documents)
 
 SCRIPT = sql/order2cash--$(EXTVERSION).sql

@@ -31,3 +31,7 @@ CREATE TYPE o2c.item_kind AS ENUM
 CREATE TYPE o2c.entry_kind AS ENUM
   ('opening', 'invoice', 'credit', 'receipt', 'application', 'discount', 'write_off',
    'charge', 'refund', 'return', 'fee', 'interest', 'exchange', 'transfer');
+
+-- What became of an answer of the matching engine.
+CREATE TYPE o2c.match_state AS ENUM
+  ('auto', 'suggested', 'accepted', 'rejected', 'superseded', 'reversed');

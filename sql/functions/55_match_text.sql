@@ -1,0 +1,66 @@
+-- Cash application, the text side: what src/cash reads out of remittance
+-- texts, names and references.  Pure functions; the engine is in 55_match.sql.
+
+CREATE FUNCTION o2c.cash_tokens(remittance_text text,
+  OUT kind text, OUT value text, OUT "position" integer) RETURNS SETOF record
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'o2c_cash_tokens';
+COMMENT ON FUNCTION o2c.cash_tokens(text) IS
+  'What the matching engine reads in a remittance text: kind N number, c completed list member, r inside a range, o repaired letter, A letters and digits, S reference with right check digits, D date, M amount, P percent; its value, and where in the folded text.';
+
+CREATE FUNCTION o2c._cash_keys(remittance_text text, structured_ref text, alnum boolean) RETURNS SETOF bigint
+LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 4
+AS 'MODULE_PATHNAME', 'o2c_cash_keys';
+COMMENT ON FUNCTION o2c._cash_keys(text, text, boolean) IS
+  'The distinct keys (see o2c.match_key) that a text and a structured reference may name; alnum: also numbers with letters in them.';
+
+CREATE FUNCTION o2c._document_key(number text) RETURNS bigint
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'o2c_cash_document_key';
+COMMENT ON FUNCTION o2c._document_key(text) IS
+  'Key of a document number: its digits (at least four, none between letters), else a hash of its letters and digits; 0 for none.';
+
+CREATE FUNCTION o2c._reference_key(reference text) RETURNS bigint
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'o2c_cash_reference_key';
+COMMENT ON FUNCTION o2c._reference_key(text) IS
+  'Key of a structured reference: its digits, or a hash of its letters and digits; 0 for fewer than four characters.';
+
+CREATE FUNCTION o2c.reference_kind(reference text) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'o2c_cash_reference_kind';
+COMMENT ON FUNCTION o2c.reference_kind(text) IS
+  'The standard whose check digits a payment reference satisfies: iso11649, si, ch_qr, be_ogm, fi_viite, no_kid; NULL for none.';
+
+CREATE FUNCTION o2c._name_key(name text) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'o2c_cash_name_key';
+COMMENT ON FUNCTION o2c._name_key(text) IS
+  'A name without accents, case, punctuation and legal form: equal for two spellings of one name.';
+
+CREATE FUNCTION o2c.name_similarity(payer text, customer text) RETURNS double precision
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'o2c_cash_name_similarity';
+COMMENT ON FUNCTION o2c.name_similarity(text, text) IS
+  '0 to 1: how well a payer''s name as banks write it (capitals, cut, misspelt, without legal form) fits a customer''s.';
+
+CREATE FUNCTION o2c._subset_search(amounts bigint[], target bigint, max_size integer, budget bigint,
+  OUT members integer[], OUT solutions integer, OUT complete boolean, OUT chance double precision)
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'o2c_cash_subset';
+COMMENT ON FUNCTION o2c._subset_search(bigint[], bigint, integer, bigint) IS
+  'Sets of at most max_size of the amounts (minor units) that add up to target: positions of the first, how many (2 = several), whether all were searched within the budget of nodes, and how many equal sums chance alone would give.';
+
+CREATE FUNCTION o2c._keep_match_keys() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_cash_keep_keys';
+COMMENT ON FUNCTION o2c._keep_match_keys() IS 'Trigger of open_item: the keys under which a bank line finds the item.';
+
+CREATE FUNCTION o2c._weigh_lines(lines text, candidates text, max_chance double precision, max_size integer,
+  grace_days integer, budget bigint,
+  OUT line_id bigint, OUT option integer, OUT sure boolean, OUT tier integer, OUT rule text,
+  OUT confidence double precision, OUT customer_id bigint, OUT item_ids bigint[], OUT cash bigint[],
+  OUT settle bigint[], OUT settle_kind text, OUT explanation text) RETURNS SETOF record
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 1000
+AS 'MODULE_PATHNAME', 'o2c_cash_weigh_lines';
+COMMENT ON FUNCTION o2c._weigh_lines(text, text, double precision, integer, integer, bigint) IS
+  'Streams the lines and candidates of a matching run (two queries in the order of the line) through the weigher: up to three answers a line, best first; amounts in minor units.';

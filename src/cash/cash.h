@@ -1,0 +1,104 @@
+/*
+ * cash.h
+ *		What the files of src/cash share: tokens of a remittance text, names,
+ *		subset search.
+ *
+ * A remittance text becomes CashText: its runs of digits with what stands
+ * around them, and the tokens that might be document numbers or references.
+ * Everything is plain memory of the caller's context; nothing here reads a
+ * table.
+ */
+#ifndef O2C_CASH_H
+#define O2C_CASH_H
+
+#include "o2c.h"
+
+/* Texts are read up to here; what banks transport is far below. */
+#define CASH_TEXT_MAX	16384
+#define CASH_RUNS_MAX	400
+#define CASH_TOKENS_MAX 800
+#define CASH_VALUE_MAX	40
+
+/* What a token is; lower case: derived from others, weaker. */
+typedef enum CashKind
+{
+	CASH_NUMBER = 'N',			/* digits of one or several joined runs */
+	CASH_ALNUM = 'A',			/* letters and digits, joined */
+	CASH_REFERENCE = 'S',		/* structured reference with a right check digit */
+	CASH_DATE = 'D',
+	CASH_AMOUNT = 'M',
+	CASH_PERCENT = 'P',
+	CASH_COMPLETED = 'c',		/* "1930001001, 1005": the prefix of the first */
+	CASH_RANGE = 'r',			/* between the ends of "1001-1005" */
+	CASH_REPAIRED = 'o'			/* a letter read as the digit it looks like */
+} CashKind;
+
+/* One maximal run of digits. */
+typedef struct CashRun
+{
+	int			start;			/* offset in the folded text */
+	int			end;			/* behind the last digit */
+	char		mark;			/* 0, or CASH_DATE, CASH_AMOUNT, CASH_PERCENT */
+	bool		repaired;
+	int			len;
+	char		digits[CASH_VALUE_MAX];
+} CashRun;
+
+typedef struct CashToken
+{
+	char		kind;
+	int16		first;			/* runs that it is made of */
+	int16		last;
+	int			pos;			/* offset in the folded text */
+	int			len;
+	int64		key;
+	char		value[CASH_VALUE_MAX];
+} CashToken;
+
+typedef struct CashText
+{
+	char	   *folded;			/* upper case, ASCII, same order as the text */
+	int			len;
+	bool		cut;			/* may have been cut at the end of a field */
+	int			nruns;
+	CashRun    *runs;
+	int			ntokens;
+	CashToken  *tokens;
+} CashText;
+
+/* tokenise.c */
+extern CashText *CashTokenise(const char *text, int len, bool alnum);
+extern char *CashFold(const char *text, int len, int *outlen);
+extern int64 CashKeyDigits(const char *digits, int len);
+extern int64 CashKeyAlnum(const char *value, int len);
+extern int	CashDigitsOf(const char *text, int len, char *out, int max);
+extern int	CashAlnumOf(const char *text, int len, char *out, int max);
+extern int64 CashDocumentKey(const char *number, int len);
+
+/* reference.c */
+extern const char *CashReferenceKind(const char *value, int len);
+extern bool CashIsIso11649(const char *value, int len);
+
+/* similar.c */
+extern int	CashEditDistance(const char *a, int alen, const char *b, int blen,
+							 int limit);
+extern char *CashNameKey(const char *name, int len);
+extern double CashNameSimilarity(const char *payer, const char *customer);
+
+/* subset.c */
+typedef struct CashSubset
+{
+	int			solutions;		/* 0, 1, or 2 = at least two */
+	bool		complete;		/* false: budget or size bound ended the search */
+	int			size;			/* of the first solution */
+	int			members[16];
+	int			second_size;
+	int			second[16];
+	double		chance;			/* sums that would equal the target by chance */
+	int64		nodes;
+} CashSubset;
+
+extern void CashSubsetSearch(const int64 *amounts, int n, int64 target,
+							 int maxsize, int64 budget, CashSubset *result);
+
+#endif							/* O2C_CASH_H */

@@ -1,0 +1,223 @@
+/*
+ * cite.c
+ *		Which of the candidates does the text of a line cite, and how well?
+ *
+ * A candidate's number is compared with the tokens of the text: equal digits
+ * or letters, the tail that people quote, one slip of the keyboard or of a
+ * scanner.  The best citation of each candidate stands; where one stretch of
+ * the text cites several, the better and longer reading wins.
+ */
+#include "cash/weigh.h"
+
+/* Groups of digits in a document number, without leading zeros. */
+typedef struct Groups
+{
+	int			n;
+	char		digits[4][CASH_VALUE_MAX];
+	int			len[4];
+	int			rawlen[4];
+} Groups;
+
+static void
+SplitGroups(const char *number, Groups *groups)
+{
+	groups->n = 0;
+	for (const char *p = number; *p && groups->n < 4;)
+	{
+		int			raw = 0;
+		int			n = 0;
+
+		if (*p < '0' || *p > '9')
+		{
+			p++;
+			continue;
+		}
+		while (*p >= '0' && *p <= '9')
+		{
+			if ((n > 0 || *p != '0') && n < CASH_VALUE_MAX - 1)
+				groups->digits[groups->n][n++] = *p;
+			raw++;
+			p++;
+		}
+		groups->digits[groups->n][n] = '\0';
+		groups->len[groups->n] = n;
+		groups->rawlen[groups->n] = raw;
+		groups->n++;
+	}
+}
+
+/* Take a citation if it is better than what the candidate has. */
+static void
+Take(Candidate *c, Cite cite, const CashToken *token, int index)
+{
+	if (cite == CITE_NONE)
+		return;
+	if (cite > c->cite)
+	{
+		c->cite = cite;
+		c->token = index;
+		c->first = token->first;
+		c->last = token->last;
+		c->pos = token->pos;
+	}
+	else if (cite == c->cite && token->pos > c->pos + 3 &&
+			 (token->first < 0 || token->first > c->last))
+		c->repeated = token->pos;
+}
+
+/* A short form: "25/123" for INV-2025-000123, by neighbouring runs. */
+static bool
+IsShortForm(const CashText *t, int run, const Groups *groups)
+{
+	const CashRun *a = &t->runs[run];
+	const CashRun *b;
+	int			skip = 0;
+
+	if (groups->n < 2 || run + 1 >= t->nruns || a->mark)
+		return false;
+	b = &t->runs[run + 1];
+	if (b->start - a->end > 2 || b->mark)
+		return false;
+	if (a->len != 2 || groups->rawlen[0] != 4 ||
+		strncmp(a->digits, groups->digits[0] + 2, 2) != 0)
+		return false;
+	while (skip < b->len - 1 && b->digits[skip] == '0')
+		skip++;
+	return b->len - skip == groups->len[groups->n - 1] &&
+		strncmp(b->digits + skip, groups->digits[groups->n - 1], b->len - skip) == 0;
+}
+
+/* Compare one number of a candidate with all tokens. */
+static void
+CiteNumber(const Line *line, Candidate *c, const char *number)
+{
+	const CashText *t = line->tokens;
+	char		digits[CASH_VALUE_MAX];
+	int			n = CashDigitsOf(number, strlen(number), digits, CASH_VALUE_MAX);
+	int64		key = CashDocumentKey(number, strlen(number));
+	char		alnum[CASH_VALUE_MAX];
+	int			m = CashAlnumOf(number, strlen(number), alnum, CASH_VALUE_MAX);
+	int64		alnumkey = m > 0 ? CashKeyAlnum(alnum, m) : 0;
+	Groups		groups;
+
+	if (key == 0)
+		return;
+	SplitGroups(number, &groups);
+	for (int i = 0; i < t->ntokens; i++)
+	{
+		const CashToken *token = &t->tokens[i];
+		Cite		cite = CITE_NONE;
+		bool		marked = token->first >= 0 && t->runs[token->first].mark != 0 &&
+			token->first == token->last;
+
+		switch (token->kind)
+		{
+			case CASH_NUMBER:
+				if (token->key == key)
+					cite = CITE_EXACT;
+				else if (marked || n < 4)
+					break;
+				else if (token->len >= 5 && token->len < n && token->first == token->last &&
+						 memcmp(token->value, digits + n - token->len, token->len) == 0)
+					cite = CITE_PART;
+				else if (token->len >= 3 && groups.n >= 2 && token->first == token->last &&
+						 token->len == groups.len[groups.n - 1] &&
+						 memcmp(token->value, groups.digits[groups.n - 1], token->len) == 0)
+					cite = token->len >= 5 ? CITE_PART : CITE_TAIL;
+				else if (token->len >= 3 && token->len < n && token->first == token->last &&
+						 memcmp(token->value, digits + n - token->len, token->len) == 0)
+					cite = CITE_TAIL;
+				else if (n >= 6 && token->len >= 5 &&
+						 CashEditDistance(token->value, token->len, digits, n, 1) == 1)
+					cite = CITE_TYPO;
+				break;
+			case CASH_REPAIRED:
+				if (token->key == key)
+					cite = CITE_TYPO;
+				break;
+			case CASH_COMPLETED:
+			case CASH_RANGE:
+				if (token->key == key)
+					cite = CITE_DERIVED;
+				break;
+			case CASH_ALNUM:
+				if (token->key == alnumkey)
+					cite = CITE_EXACT;
+				break;
+			case CASH_REFERENCE:
+				if (c->reference_key != 0 && token->key == c->reference_key)
+					cite = CITE_REFERENCE;
+				break;
+			default:
+				break;
+		}
+		Take(c, cite, token, i);
+	}
+	if (c->cite < CITE_PART)
+		for (int r = 0; r < t->nruns; r++)
+			if (IsShortForm(t, r, &groups))
+				for (int i = 0; i < t->ntokens; i++)
+					if (t->tokens[i].first == r && t->tokens[i].last == r + 1)
+						Take(c, CITE_PART, &t->tokens[i], i);
+	/* an amount or date may be the whole number of somebody with short numbers */
+	if (c->cite == CITE_EXACT && n < 5 && key > 0 && c->first >= 0 &&
+		t->runs[c->first].mark != 0)
+		c->cite = CITE_NONE;
+}
+
+/* Do both citations use the same stretch of text? */
+static bool
+Overlap(const Candidate *a, const Candidate *b)
+{
+	if (a->first < 0 || b->first < 0)
+		return a->token == b->token;
+	return a->first <= b->last && b->first <= a->last;
+}
+
+/* Fill the citation of each candidate; drop readings that a better one covers. */
+void
+CiteCandidates(Line *line, Candidate *cand, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		Candidate  *c = &cand[i];
+
+		c->cite = CITE_NONE;
+		c->token = c->first = c->last = c->pos = c->repeated = -1;
+		if (line->reference_key != 0 &&
+			(line->reference_key == c->reference_key ||
+			 line->reference_key == CashDocumentKey(c->number, strlen(c->number))))
+		{
+			c->cite = CITE_REFERENCE;
+			continue;
+		}
+		CiteNumber(line, c, c->number);
+		if (c->alt_number != NULL && c->cite < CITE_EXACT)
+			CiteNumber(line, c, c->alt_number);
+	}
+	for (int i = 0; i < n; i++)
+		for (int j = 0; j < n; j++)
+		{
+			const Candidate *better = &cand[j];
+			int			mine;
+			int			theirs;
+
+			if (i == j || cand[i].cite == CITE_NONE || better->cite <= cand[i].cite ||
+				better->cite < CITE_EXACT || better->dropped || cand[i].pos < 0 || better->pos < 0)
+			{
+				/* same quality: the longer reading */
+				if (i == j || cand[i].cite < CITE_EXACT || better->cite != cand[i].cite ||
+					cand[i].first < 0 || better->first < 0)
+					continue;
+				mine = cand[i].last - cand[i].first;
+				theirs = better->last - better->first;
+				if (theirs > mine && better->first <= cand[i].first && better->last >= cand[i].last &&
+					line->tokens->tokens[cand[i].token].len < 8)
+					cand[i].cite = CITE_NONE;
+				continue;
+			}
+			/* a tail or slip on the very text that cites another exactly: kept for equal amounts only */
+			if (Overlap(&cand[i], better) && cand[i].cite != CITE_TYPO && cand[i].rel <= better->rel)
+				cand[i].cite = CITE_NONE;
+		}
+}

@@ -1,0 +1,242 @@
+/*
+ * similar.c
+ *		How alike two numbers or two names are.
+ *
+ * Names come from banks in capitals, without accents, cut to 27 or 35
+ * characters, without or with another spelling of the legal form, and with a
+ * department behind them.  Comparison is by words: each word of the
+ * customer's name looks for its equal, its beginning or its misspelling among
+ * the payer's.
+ */
+#include "cash/cash.h"
+
+#include "utils/builtins.h"
+
+PG_FUNCTION_INFO_V1(o2c_cash_name_key);
+PG_FUNCTION_INFO_V1(o2c_cash_name_similarity);
+
+#define NAME_WORDS	12
+#define WORD_LEN	32
+#define EDIT_MAX	64
+
+/*
+ * Edit distance with transpositions of neighbours, up to limit; limit + 1
+ * means more.
+ */
+int
+CashEditDistance(const char *a, int alen, const char *b, int blen, int limit)
+{
+	int			rows[3][EDIT_MAX + 1];
+	int		   *before = rows[0];
+	int		   *last = rows[1];
+	int		   *now = rows[2];
+
+	if (abs(alen - blen) > limit || alen > EDIT_MAX || blen > EDIT_MAX)
+		return limit + 1;
+	for (int j = 0; j <= blen; j++)
+		last[j] = j;
+	for (int i = 1; i <= alen; i++)
+	{
+		int			best;
+		int		   *swap;
+
+		now[0] = best = i;
+		for (int j = 1; j <= blen; j++)
+		{
+			int			d = last[j - 1] + (a[i - 1] != b[j - 1]);
+
+			d = Min(d, Min(last[j], now[j - 1]) + 1);
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				d = Min(d, before[j - 2] + 1);
+			now[j] = d;
+			best = Min(best, d);
+		}
+		if (best > limit)
+			return limit + 1;
+		swap = before;
+		before = last;
+		last = now;
+		now = swap;
+	}
+	return Min(last[blen], limit + 1);
+}
+
+typedef struct PartyName
+{
+	int			nwords;
+	char		word[NAME_WORDS][WORD_LEN];
+	int			len[NAME_WORDS];
+	char		form[WORD_LEN]; /* legal form, "" when none */
+	bool		cut;			/* as long as a field of a payment */
+} PartyName;
+
+/* The legal form that a word stands for, "" for a filler, NULL for neither. */
+static const char *
+LegalForm(const char *word)
+{
+	static const char *const forms[][2] = {
+		{"AB", "AB"}, {"AG", "AG"}, {"AND", ""}, {"APS", "APS"}, {"AS", "AS"}, {"ASA", "ASA"}, {"BV", "BV"},
+		{"BVBA", "BVBA"}, {"CO", ""}, {"COMPANY", ""}, {"CORP", "CORP"}, {"CORPORATION", "CORP"}, {"DOO", "DOO"},
+		{"EG", "EG"}, {"EK", "EK"}, {"ET", ""}, {"GES", ""}, {"GESELLSCHAFT", ""}, {"GMBH", "GMBH"}, {"INC", "INC"},
+		{"INCORPORATED", "INC"}, {"KFT", "KFT"}, {"KG", "KG"}, {"KGAA", "KGAA"}, {"LIMITED", "LTD"}, {"LLC", "LLC"},
+		{"LLP", "LLP"}, {"LTD", "LTD"}, {"MBH", "GMBH"}, {"NV", "NV"}, {"OG", "OG"}, {"OHG", "OHG"}, {"OY", "OY"},
+		{"OYJ", "OYJ"}, {"PLC", "PLC"}, {"PTY", "PTY"}, {"SA", "SA"}, {"SARL", "SARL"}, {"SAS", "SAS"}, {"SE", "SE"},
+		{"SL", "SL"}, {"SLU", "SL"}, {"SP", ""}, {"SPA", "SPA"}, {"SPRL", "SPRL"}, {"SRL", "SRL"}, {"SRO", "SRO"},
+		{"THE", ""}, {"UG", "UG"}, {"UND", ""}, {"ZOO", "SPZOO"}
+	};
+
+	for (int i = 0; i < lengthof(forms); i++)
+		if (strcmp(forms[i][0], word) == 0)
+			return forms[i][1];
+	return NULL;
+}
+
+/* Split a folded name into words, legal form apart. */
+static void
+SplitName(const char *text, int len, PartyName *name)
+{
+	int			foldedlen;
+	char	   *folded = CashFold(text, Min(len, 200), &foldedlen);
+
+	memset(name, 0, sizeof(PartyName));
+	name->cut = len >= 26;
+	for (int i = 0; i <= foldedlen;)
+	{
+		char		word[WORD_LEN];
+		int			n = 0;
+		const char *form;
+
+		while (i < foldedlen && (folded[i] == ' ' || folded[i] == ',' || folded[i] == '-' ||
+								 folded[i] == '/' || folded[i] == '&' || folded[i] == '+'))
+			i++;
+		if (i >= foldedlen)
+			break;
+		while (i < foldedlen && strchr(" ,-/&+", folded[i]) == NULL)
+		{
+			char		c = folded[i++];
+
+			if (((c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) && n < WORD_LEN - 1)
+				word[n++] = c;
+		}
+		word[n] = '\0';
+		if (n == 0)
+			continue;
+		form = LegalForm(word);
+		/* a name may begin with what elsewhere is a legal form */
+		if (form != NULL && name->nwords > 0)
+		{
+			if (form[0] != '\0')
+				strlcpy(name->form, form, WORD_LEN);
+			continue;
+		}
+		if (name->nwords < NAME_WORDS)
+		{
+			strlcpy(name->word[name->nwords], word, WORD_LEN);
+			name->len[name->nwords++] = n;
+		}
+	}
+	pfree(folded);
+}
+
+/*
+ * The name without accents, case, punctuation and legal form; words keep
+ * their order.  Equal keys are the same name in two spellings.
+ */
+char *
+CashNameKey(const char *text, int len)
+{
+	PartyName	name;
+	StringInfoData key;
+
+	SplitName(text, len, &name);
+	initStringInfo(&key);
+	for (int i = 0; i < name.nwords; i++)
+		appendStringInfo(&key, "%s%s", i ? " " : "", name.word[i]);
+	return key.data;
+}
+
+/* How well a word of the customer's name is met by one of the payer's. */
+static double
+WordMatch(const char *want, int wantlen, const char *have, int havelen, bool mayend)
+{
+	if (wantlen == havelen && memcmp(want, have, wantlen) == 0)
+		return 1.0;
+	if (mayend && havelen >= 3 && havelen < wantlen && memcmp(want, have, havelen) == 0)
+		return 0.85;
+	if (wantlen >= 4 && havelen >= 3 && CashEditDistance(want, wantlen, have, havelen, 1) <= 1)
+		return 0.9;
+	if (wantlen >= 9 && CashEditDistance(want, wantlen, have, havelen, 2) <= 2)
+		return 0.75;
+	return 0;
+}
+
+/* 0 to 1: is this payer that customer? */
+double
+CashNameSimilarity(const char *payer, const char *customer)
+{
+	PartyName	p;
+	PartyName	c;
+	double		weight = 0;
+	double		sum = 0;
+	int			used = 0;
+	int			nused = 0;
+	double		result;
+
+	SplitName(payer, strlen(payer), &p);
+	SplitName(customer, strlen(customer), &c);
+	if (p.nwords == 0 || c.nwords == 0)
+		return 0;
+	for (int i = 0; i < c.nwords; i++)
+	{
+		double		w = Min(c.len[i], 10);
+		double		best = 0;
+		int			who = -1;
+
+		for (int j = 0; j < p.nwords; j++)
+		{
+			double		m;
+
+			if (used & (1 << j))
+				continue;
+			m = WordMatch(c.word[i], c.len[i], p.word[j], p.len[j],
+						  p.cut && j == p.nwords - 1);
+			if (m > best)
+			{
+				best = m;
+				who = j;
+			}
+		}
+		if (who >= 0)
+		{
+			used |= 1 << who;
+			nused++;
+		}
+		weight += w;
+		sum += w * best;
+	}
+	result = sum / weight;
+	/* the first word carries the name */
+	if (!(used & 1))
+		result *= 0.8;
+	result -= 0.03 * (p.nwords - nused);
+	if (p.form[0] != '\0' && c.form[0] != '\0' && strcmp(p.form, c.form) != 0)
+		result -= 0.1;
+	return Max(result, 0);
+}
+
+/* _name_key(name): the name without accents, case, punctuation, legal form. */
+Datum
+o2c_cash_name_key(PG_FUNCTION_ARGS)
+{
+	text	   *in = PG_GETARG_TEXT_PP(0);
+
+	PG_RETURN_TEXT_P(cstring_to_text(CashNameKey(VARDATA_ANY(in), VARSIZE_ANY_EXHDR(in))));
+}
+
+/* name_similarity(payer, customer): 0 to 1. */
+Datum
+o2c_cash_name_similarity(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_FLOAT8(CashNameSimilarity(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+										text_to_cstring(PG_GETARG_TEXT_PP(1))));
+}

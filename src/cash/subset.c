@@ -1,0 +1,270 @@
+/*
+ * subset.c
+ *		Which of these open amounts add up to exactly this payment?
+ *
+ * Bounded search, small sizes first: every size up to the bound is searched
+ * to its end before a larger one begins, so "one solution" means that no
+ * other set of at most that size exists, or the result says that the search
+ * was not complete.  Sizes of two and three finish with a binary search;
+ * larger ones are cut by the least and the greatest sum still reachable.
+ *
+ * Many sets always reach many sums: "chance" is the number of equal sums that
+ * unrelated amounts of this size and number would give, which is what decides
+ * whether a unique answer means anything.
+ */
+#include "cash/cash.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+PG_FUNCTION_INFO_V1(o2c_cash_subset);
+
+#define SUBSET_MAX_SIZE 16
+
+/* An amount and where the caller has it. */
+typedef struct Entry
+{
+	int64		amount;
+	int			index;
+} Entry;
+
+typedef struct Search
+{
+	Entry	   *entry;			/* ascending by amount */
+	int64	   *prefix;			/* prefix[i] = sum of the first i amounts */
+	int			n;
+	int64		budget;
+	int			chosen[SUBSET_MAX_SIZE];
+	int			size;			/* of the sets looked for now */
+	CashSubset *result;
+} Search;
+
+static int
+CompareEntries(const void *a, const void *b)
+{
+	const Entry *x = a;
+	const Entry *y = b;
+
+	if (x->amount != y->amount)
+		return x->amount < y->amount ? -1 : 1;
+	return x->index < y->index ? -1 : x->index > y->index ? 1 : 0;
+}
+
+/* Keep a solution; the search ends at the second. */
+static void
+KeepSolution(Search *search)
+{
+	CashSubset *result = search->result;
+	int		   *members = result->solutions == 0 ? result->members : result->second;
+
+	for (int i = 0; i < search->size; i++)
+		members[i] = search->entry[search->chosen[i]].index;
+	if (result->solutions == 0)
+		result->size = search->size;
+	else
+		result->second_size = search->size;
+	result->solutions++;
+}
+
+/* First position in [lo, hi) whose amount is not below the value. */
+static int
+LowerBound(const Search *search, int lo, int hi, int64 value)
+{
+	while (lo < hi)
+	{
+		int			mid = (lo + hi) / 2;
+
+		if (search->entry[mid].amount < value)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/*
+ * Choose "left" more entries from positions below "hi" that add up to rest.
+ * Entries are taken in descending order, so each set is seen once.
+ */
+static void
+Descend(Search *search, int hi, int left, int64 rest)
+{
+	if (search->result->solutions >= 2 || search->result->nodes > search->budget)
+		return;
+	search->result->nodes++;
+
+	if (left == 1)
+	{
+		for (int i = LowerBound(search, 0, hi, rest);
+			 i < hi && search->entry[i].amount == rest; i++)
+		{
+			search->chosen[search->size - 1] = i;
+			KeepSolution(search);
+			if (search->result->solutions >= 2)
+				return;
+		}
+		return;
+	}
+	for (int i = hi - 1; i >= left - 1; i--)
+	{
+		int64		amount = search->entry[i].amount;
+		int64		greatest = search->prefix[i + 1] - search->prefix[i + 1 - left];
+		int64		least = amount + search->prefix[left - 1];
+
+		if (greatest < rest)
+			return;				/* all further ones are smaller */
+		if (least > rest)
+			continue;
+		search->chosen[search->size - left] = i;
+		Descend(search, i, left - 1, rest - amount);
+		if (search->result->solutions >= 2 ||
+			search->result->nodes > search->budget)
+			return;
+	}
+}
+
+/* Number of sets of k out of n, as a double. */
+static double
+Choose(int n, int k)
+{
+	double		c = 1;
+
+	for (int i = 0; i < k; i++)
+		c = c * (n - i) / (i + 1);
+	return c;
+}
+
+/*
+ * Expected number of sets of k whose sum equals the target by chance: the
+ * sums are spread around k times the mean with the deviation of a sum, in
+ * steps of the amounts' common granularity.  A flat share of the sets keeps
+ * the estimate honest far from the mean.
+ */
+static double
+ChanceOf(const int64 *amounts, int n, int k, int64 target)
+{
+	double		mean = 0;
+	double		var = 0;
+	double		deviation;
+	double		z;
+	double		density;
+	double		range = 1;
+	int64		step = 100;
+
+	for (int i = 0; i < n; i++)
+	{
+		mean += amounts[i];
+		while (step > 1 && amounts[i] % step != 0)
+			step = step == 100 ? 10 : 1;
+	}
+	mean /= n;
+	for (int i = 0; i < n; i++)
+	{
+		var += (amounts[i] - mean) * (amounts[i] - mean);
+		range = Max(range, fabs((double) amounts[i]));
+	}
+	deviation = sqrt(Max(var / n, 1.0) * k);
+	z = (target - k * mean) / deviation;
+	density = exp(-z * z / 2) / (deviation * 2.5066);
+	density = Max(density, 0.1 / (k * range));
+	return Choose(n, k) * density * step;
+}
+
+/*
+ * Search all sets of at most maxsize of the n amounts that add up to target.
+ * Negative amounts (credit notes) are allowed.  Stops at the second solution,
+ * or when the budget of nodes is used and nothing is proved.
+ */
+void
+CashSubsetSearch(const int64 *amounts, int n, int64 target, int maxsize,
+				 int64 budget, CashSubset *result)
+{
+	Search		search;
+
+	memset(result, 0, sizeof(CashSubset));
+	result->complete = true;
+	if (n <= 0)
+		return;
+	maxsize = Min(Min(maxsize, n), SUBSET_MAX_SIZE);
+
+	search.n = n;
+	search.budget = budget;
+	search.result = result;
+	search.entry = palloc(n * sizeof(Entry));
+	search.prefix = palloc((n + 1) * sizeof(int64));
+	for (int i = 0; i < n; i++)
+	{
+		search.entry[i].amount = amounts[i];
+		search.entry[i].index = i;
+	}
+	qsort(search.entry, n, sizeof(Entry), CompareEntries);
+	search.prefix[0] = 0;
+	for (int i = 0; i < n; i++)
+		search.prefix[i + 1] = search.prefix[i] + search.entry[i].amount;
+
+	for (int k = 1; k <= maxsize && result->solutions < 2; k++)
+	{
+		search.size = k;
+		Descend(&search, n, k, target);
+		result->chance += ChanceOf(amounts, n, k, target);
+		if (result->nodes > budget)
+		{
+			result->complete = false;
+			break;
+		}
+	}
+	pfree(search.entry);
+	pfree(search.prefix);
+}
+
+/*
+ * _subset_search(amounts, target, max_size, budget): (members integer[],
+ * solutions, complete, chance); members are positions, from 1.
+ */
+Datum
+o2c_cash_subset(PG_FUNCTION_ARGS)
+{
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(0);
+	TupleDesc	desc;
+	Datum	   *elems;
+	bool	   *elemnulls;
+	int			n;
+	int64	   *amounts;
+	CashSubset	result;
+	Datum		members[SUBSET_MAX_SIZE];
+	Datum		values[4];
+	bool		nulls[4] = {false, false, false, false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	deconstruct_array(array, INT8OID, 8, true, TYPALIGN_DOUBLE, &elems, &elemnulls, &n);
+	amounts = palloc(Max(n, 1) * sizeof(int64));
+	for (int i = 0; i < n; i++)
+	{
+		if (elemnulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_O2C_INVALID_ARGUMENT),
+					 errmsg("amounts must not contain nulls")));
+		amounts[i] = DatumGetInt64(elems[i]);
+		if (amounts[i] > INT64_C(1000000000000000) ||
+			amounts[i] < -INT64_C(1000000000000000))
+			ereport(ERROR,
+					(errcode(ERRCODE_O2C_INVALID_AMOUNT),
+					 errmsg("amount is too large for a subset search")));
+	}
+	CashSubsetSearch(amounts, n, PG_GETARG_INT64(1), PG_GETARG_INT32(2),
+					 PG_GETARG_INT64(3), &result);
+	for (int i = 0; i < result.size; i++)
+		members[i] = Int32GetDatum(result.members[i] + 1);
+	values[0] = PointerGetDatum(construct_array(members, result.size, INT4OID,
+												4, true, TYPALIGN_INT));
+	nulls[0] = result.solutions == 0;
+	values[1] = Int32GetDatum(result.solutions);
+	values[2] = BoolGetDatum(result.complete);
+	values[3] = Float8GetDatum(result.chance);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}

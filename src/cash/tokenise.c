@@ -1,0 +1,817 @@
+/*
+ * tokenise.c
+ *		From a remittance text to what may be numbers and references in it.
+ *
+ * People write one document number in many ways: "INV-2025-000123",
+ * "inv 2025 000123", "2025/123", "00193 0571 429".  The text is folded to
+ * upper case ASCII once, its maximal runs of digits are found, and every
+ * chain of neighbouring runs becomes a candidate number without leading
+ * zeros.  Dates, amounts and percentages are recognised so that later stages
+ * do not take parts of them for numbers.  Shortened list members and ranges
+ * are completed from the number before them.
+ *
+ * A key is a 64-bit integer: digits (at most 18, without leading zeros) stand
+ * for themselves; anything else is a hash with the sign bit set.  Keys only
+ * bring a line and a document together; texts are compared afterwards.
+ */
+#include "cash/cash.h"
+
+#include "common/hashfn.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+
+PG_FUNCTION_INFO_V1(o2c_cash_tokens);
+PG_FUNCTION_INFO_V1(o2c_cash_keys);
+PG_FUNCTION_INFO_V1(o2c_cash_document_key);
+PG_FUNCTION_INFO_V1(o2c_cash_reference_key);
+
+#define JOIN_RUNS_MAX	6		/* runs that may make up one number */
+#define RANGE_MAX		60		/* documents that a range may name */
+#define BASES_MAX		4
+
+static inline bool
+IsDigit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static inline bool
+IsLetter(char c)
+{
+	return c >= 'A' && c <= 'Z';
+}
+
+/* ASCII for U+00C0..U+017F, two letters where people write two. */
+static const char *
+FoldLatin(uint32 code)
+{
+	static const char *const latin1[] = {
+		"A", "A", "A", "A", "AE", "A", "AE", "C", "E", "E", "E", "E", "I", "I", "I", "I",
+		"D", "N", "O", "O", "O", "O", "OE", " ", "O", "U", "U", "U", "UE", "Y", "TH", "SS"
+	};
+	static const char extended[] =
+		"AAAAAACCCCCCCCDDDDEEEEEEEEEEGGGGGGGGHHHHIIIIIIIIIIIIJJKKKLLLLLLLLLL"
+		"NNNNNNNNNOOOOOOOORRRRRRSSSSSSSSTTTTTTUUUUUUUUUUUUWWYYYZZZZZZS";
+	static char one[2];
+
+	if (code >= 0xC0 && code <= 0xFF)
+		return code == 0xF7 ? " " : latin1[(code - 0xC0) % 32];
+	if (code >= 0x100 && code - 0x100 < sizeof(extended) - 1)
+	{
+		one[0] = extended[code - 0x100];
+		return one;
+	}
+	return NULL;
+}
+
+/*
+ * Fold UTF-8 (or any ASCII superset) to upper case ASCII: accents dropped,
+ * typographic spaces and dashes made plain, full-width digits read, control
+ * characters blank, all else '?'.  Never fails, whatever the bytes.
+ */
+char *
+CashFold(const char *text, int len, int *outlen)
+{
+	char	   *out = palloc(2 * (Size) len + 1);
+	int			n = 0;
+
+	for (int i = 0; i < len;)
+	{
+		unsigned char c = (unsigned char) text[i];
+		uint32		code;
+		int			more;
+		const char *folded;
+
+		if (c < 0x80)
+		{
+			out[n++] = c < 0x20 || c == 0x7F ? ' ' : pg_ascii_toupper(c);
+			i++;
+			continue;
+		}
+		more = c >= 0xF0 ? 3 : c >= 0xE0 ? 2 : c >= 0xC0 ? 1 : 0;
+		code = more == 3 ? c & 0x07 : more == 2 ? c & 0x0F : c & 0x1F;
+		if (more == 0 || i + more >= len)
+		{
+			out[n++] = '?';
+			i++;
+			continue;
+		}
+		for (int k = 1; k <= more; k++)
+			code = code << 6 | ((unsigned char) text[i + k] & 0x3F);
+		i += more + 1;
+		folded = FoldLatin(code);
+		if (folded != NULL)
+			while (*folded)
+				out[n++] = *folded++;
+		else if (code == 0xA0 || (code >= 0x2000 && code <= 0x200B) || code == 0x202F ||
+				 code == 0x3000 || code == 0xFEFF)
+			out[n++] = ' ';
+		else if ((code >= 0x2010 && code <= 0x2015) || code == 0x2212)
+			out[n++] = '-';
+		else if (code >= 0xFF10 && code <= 0xFF19)
+			out[n++] = '0' + (code - 0xFF10);
+		else
+			out[n++] = '?';
+	}
+	out[n] = '\0';
+	*outlen = n;
+	return out;
+}
+
+/* Key of digits: leading zeros do not count. */
+int64
+CashKeyDigits(const char *digits, int len)
+{
+	int64		value = 0;
+
+	while (len > 0 && *digits == '0')
+	{
+		digits++;
+		len--;
+	}
+	if (len > 18)
+		return CashKeyAlnum(digits, len);
+	for (int i = 0; i < len; i++)
+		value = value * 10 + (digits[i] - '0');
+	return value;
+}
+
+/* Key of letters and digits. */
+int64
+CashKeyAlnum(const char *value, int len)
+{
+	return (int64) (hash_bytes_extended((const unsigned char *) value, len, 0) |
+					(UINT64CONST(1) << 63));
+}
+
+/* Digits of a text without leading zeros; returns their number. */
+int
+CashDigitsOf(const char *text, int len, char *out, int max)
+{
+	int			n = 0;
+
+	for (int i = 0; i < len && n < max; i++)
+		if (IsDigit(text[i]) && (n > 0 || text[i] != '0'))
+			out[n++] = text[i];
+	return n;
+}
+
+/* Letters and digits of a text in upper case; returns their number. */
+int
+CashAlnumOf(const char *text, int len, char *out, int max)
+{
+	int			n = 0;
+
+	for (int i = 0; i < len && n < max; i++)
+	{
+		char		c = pg_ascii_toupper((unsigned char) text[i]);
+
+		if (IsDigit(c) || IsLetter(c))
+			out[n++] = c;
+	}
+	return n;
+}
+
+/*
+ * Key of a document number: its digits when there are at least four, else
+ * (or with letters between the digits) its letters and digits.
+ */
+int64
+CashDocumentKey(const char *number, int len)
+{
+	char		value[CASH_VALUE_MAX];
+	int			n = CashDigitsOf(number, len, value, CASH_VALUE_MAX);
+	int			changes = 0;
+	bool		digit = false;
+
+	for (int i = 0; i < len; i++)
+	{
+		char		c = pg_ascii_toupper((unsigned char) number[i]);
+
+		if (IsLetter(c) && digit)
+			changes++;
+		if (IsLetter(c) || IsDigit(c))
+			digit = IsDigit(c);
+	}
+	if (n >= 4 && changes == 0)
+		return CashKeyDigits(value, n);
+	n = CashAlnumOf(number, len, value, CASH_VALUE_MAX);
+	return n == 0 ? 0 : CashKeyAlnum(value, n);
+}
+
+/* The digit that a letter is easily mistaken for, or 0. */
+static char
+DigitLike(char c)
+{
+	switch (c)
+	{
+		case 'O':
+		case 'Q':
+		case 'D':
+			return '0';
+		case 'I':
+		case 'L':
+			return '1';
+		case 'Z':
+			return '2';
+		case 'S':
+			return '5';
+		case 'G':
+			return '6';
+		case 'B':
+			return '8';
+		default:
+			return 0;
+	}
+}
+
+/*
+ * Length of a digit run at pos, taking single letters that look like digits
+ * as such when digits stand on both sides (or it ends a long run).
+ */
+static int
+RunLength(const char *s, int len, int pos, bool *repaired)
+{
+	int			i = pos;
+	int			letters = 0;
+
+	*repaired = false;
+	while (i < len && IsDigit(s[i]))
+		i++;
+	for (;;)
+	{
+		int			k = i;
+
+		if (k >= len || DigitLike(s[k]) == 0 || letters >= 2)
+			break;
+		k++;
+		if (k < len && IsDigit(s[k]))
+			;
+		else if (i - pos >= 5 && (k >= len || !IsLetter(s[k])))
+			;
+		else
+			break;
+		letters++;
+		i = k;
+		while (i < len && IsDigit(s[i]))
+			i++;
+	}
+	/* more than a slip: letters belong to the number itself */
+	if (letters > 0 && i - pos >= 5 && (i >= len || !IsLetter(s[i])))
+	{
+		*repaired = true;
+		return i - pos;
+	}
+	for (i = pos; i < len && IsDigit(s[i]); i++)
+		;
+	return i - pos;
+}
+
+static void
+FindRuns(CashText *t)
+{
+	for (int i = 0; i < t->len && t->nruns < CASH_RUNS_MAX;)
+	{
+		CashRun    *run;
+		bool		repaired;
+		int			n;
+
+		if (!IsDigit(t->folded[i]))
+		{
+			i++;
+			continue;
+		}
+		n = RunLength(t->folded, t->len, i, &repaired);
+		run = &t->runs[t->nruns++];
+		memset(run, 0, sizeof(CashRun));
+		run->start = i;
+		run->end = i + n;
+		run->repaired = repaired;
+		for (int k = i; k < i + n && run->len < CASH_VALUE_MAX - 1; k++)
+			run->digits[run->len++] = IsDigit(t->folded[k]) ? t->folded[k] : DigitLike(t->folded[k]);
+		i += n;
+	}
+}
+
+static int
+RunValue(const CashRun *run)
+{
+	return run->len > 8 ? -1 : atoi(run->digits);
+}
+
+/* Two runs with one of these characters, and nothing else, between them. */
+static bool
+Adjacent(const CashText *t, int a, const char *separators)
+{
+	return a + 1 < t->nruns && t->runs[a + 1].start == t->runs[a].end + 1 &&
+		strchr(separators, t->folded[t->runs[a].end]) != NULL;
+}
+
+static bool
+IsDay(int y, int m, int d, int ylen)
+{
+	return m >= 1 && m <= 12 && d >= 1 && d <= 31 &&
+		(ylen == 2 || (y >= 1980 && y <= 2099));
+}
+
+/* Is there a letter or digit just before or behind? */
+static bool
+Bounded(const CashText *t, int start, int end)
+{
+	return (start == 0 || (!IsLetter(t->folded[start - 1]) && !IsDigit(t->folded[start - 1]))) &&
+		(end >= t->len || (!IsLetter(t->folded[end]) && !IsDigit(t->folded[end])));
+}
+
+static void
+AddToken(CashText *t, char kind, int first, int last, int pos, int64 key,
+		 const char *value, int len)
+{
+	CashToken  *token;
+
+	if (t->ntokens >= CASH_TOKENS_MAX || len <= 0)
+		return;
+	token = &t->tokens[t->ntokens++];
+	token->kind = kind;
+	token->first = first;
+	token->last = last;
+	token->pos = pos;
+	token->len = Min(len, CASH_VALUE_MAX - 1);
+	token->key = key;
+	memcpy(token->value, value, token->len);
+	token->value[token->len] = '\0';
+}
+
+static void
+MarkRuns(CashText *t, int first, int last, char mark)
+{
+	int			start = t->runs[first].start;
+
+	for (int i = first; i <= last; i++)
+		t->runs[i].mark = mark;
+	AddToken(t, mark, first, last, start, 0, t->folded + start,
+			 t->runs[last].end - start);
+}
+
+/* Dates: d.m.y, y-m-d with one kind of separator, and yyyymmdd. */
+static void
+MarkDates(CashText *t)
+{
+	for (int i = 0; i < t->nruns; i++)
+	{
+		CashRun    *a = &t->runs[i];
+
+		if (a->mark || a->repaired)
+			continue;
+		if (Adjacent(t, i, "./-") && Adjacent(t, i + 1, "./-") &&
+			t->folded[a->end] == t->folded[t->runs[i + 1].end])
+		{
+			CashRun    *b = &t->runs[i + 1];
+			CashRun    *c = &t->runs[i + 2];
+			int			x = RunValue(a);
+			int			y = RunValue(b);
+			int			z = RunValue(c);
+			bool		dmy = a->len <= 2 && b->len <= 2 && (c->len == 4 || c->len == 2) &&
+				(IsDay(z, y, x, c->len) || IsDay(z, x, y, c->len));
+			bool		ymd = a->len == 4 && b->len == 2 && c->len == 2 && IsDay(x, y, z, 4);
+
+			if ((dmy || ymd) && Bounded(t, a->start, c->end))
+			{
+				MarkRuns(t, i, i + 2, CASH_DATE);
+				i += 2;
+				continue;
+			}
+		}
+		if (a->len == 8 && Bounded(t, a->start, a->end) &&
+			(strncmp(a->digits, "19", 2) == 0 || strncmp(a->digits, "20", 2) == 0) &&
+			IsDay(RunValue(a) / 10000, RunValue(a) / 100 % 100, RunValue(a) % 100, 4))
+			MarkRuns(t, i, i, CASH_DATE);
+	}
+}
+
+/* Amounts: groups of three and two decimals, or plain digits and two decimals. */
+static void
+MarkAmounts(CashText *t)
+{
+	for (int i = 0; i < t->nruns; i++)
+	{
+		int			last = i;
+
+		if (t->runs[i].mark || t->runs[i].repaired ||
+			(t->runs[i].start > 0 && IsLetter(t->folded[t->runs[i].start - 1])))
+			continue;
+		if (t->runs[i].end < t->len &&
+			(t->folded[t->runs[i].end] == '%' ||
+			 (t->folded[t->runs[i].end] == ' ' && t->runs[i].end + 1 < t->len &&
+			  t->folded[t->runs[i].end + 1] == '%')))
+		{
+			MarkRuns(t, i, i, CASH_PERCENT);
+			continue;
+		}
+		while (t->runs[i].len <= 3 && Adjacent(t, last, ".,'") && t->runs[last + 1].len == 3 &&
+			   !t->runs[last + 1].mark)
+			last++;
+		if (Adjacent(t, last, ".,") && t->runs[last + 1].len == 2 && !t->runs[last + 1].mark &&
+			t->runs[last].len <= 9 &&
+			(last == i || t->folded[t->runs[last].end] != t->folded[t->runs[i].end]) &&
+			!(Adjacent(t, last + 1, ".,/-") && t->runs[last + 2].len <= 4) &&
+			(t->runs[last + 1].end >= t->len || !IsLetter(t->folded[t->runs[last + 1].end])))
+		{
+			MarkRuns(t, i, last + 1, CASH_AMOUNT);
+			i = last + 1;
+		}
+	}
+}
+
+/* May the runs a and a + 1 be parts of one number? */
+static bool
+Joinable(const CashText *t, int a)
+{
+	int			gap = t->runs[a + 1].start - t->runs[a].end;
+
+	if (gap < 0 || gap > 3)
+		return false;
+	for (int i = t->runs[a].end; i < t->runs[a + 1].start; i++)
+		if (strchr(" .-/_*:|\\#'", t->folded[i]) == NULL)
+			return false;
+	return true;
+}
+
+/* Significant digits (no leading zeros) of joined runs; returns their number. */
+static int
+JoinRuns(const CashText *t, int first, int last, char *out)
+{
+	int			n = 0;
+
+	for (int i = first; i <= last; i++)
+		for (int k = 0; k < t->runs[i].len; k++)
+			if (n > 0 || t->runs[i].digits[k] != '0')
+			{
+				if (n >= CASH_VALUE_MAX - 1)
+					return CASH_VALUE_MAX;
+				out[n++] = t->runs[i].digits[k];
+			}
+	return n;
+}
+
+/* The connector between two list members that makes them a range? */
+static bool
+IsRangeConnector(const CashText *t, int from, int to)
+{
+	static const char *const words[] = {
+		"-", "--", "/", "..", "...", "BIS", "TO", "TM", "T/M", "A", "AU", "AL", "THRU",
+		"THROUGH", "UNTIL", "TILL", "HASTA", "TOT", "FINO", "BIS NR", "BIS NR.", "DO", "AZ", "JUSQU'A"
+	};
+	char		gap[12];
+	int			n = 0;
+
+	while (from < to && t->folded[from] == ' ')
+		from++;
+	while (to > from && t->folded[to - 1] == ' ')
+		to--;
+	if (to - from >= (int) sizeof(gap))
+		return false;
+	while (from < to)
+		gap[n++] = t->folded[from++];
+	gap[n] = '\0';
+	for (int i = 0; i < lengthof(words); i++)
+		if (strcmp(gap, words[i]) == 0)
+			return true;
+	return false;
+}
+
+/* The documents between two numbers that differ in their last digits. */
+static void
+AddRange(CashText *t, int run, const char *from, const char *to, int len)
+{
+	int			same = 0;
+	int64		a;
+	int64		b;
+
+	if (len > 18)
+		return;
+	while (same < len && from[same] == to[same])
+		same++;
+	if (same == len || len - same > 6)
+		return;
+	a = CashKeyDigits(from, len);
+	b = CashKeyDigits(to, len);
+	if (b <= a + 1 || b - a > RANGE_MAX)
+		return;
+	for (int64 v = a + 1; v < b; v++)
+	{
+		char		value[32];
+		int			n = snprintf(value, sizeof(value), INT64_FORMAT, v);
+
+		AddToken(t, CASH_RANGE, run, run, t->runs[run].start, v, value, n);
+	}
+}
+
+/*
+ * Numbers: every chain of joinable runs; then short runs behind a number are
+ * completed with its prefix, and ranges are opened.
+ */
+static void
+AddNumbers(CashText *t)
+{
+	char		base[BASES_MAX][CASH_VALUE_MAX];
+	int			baselen[BASES_MAX];
+	int			nbases = 0;
+	int			baselast = -1;
+
+	for (int i = 0; i < t->nruns; i++)
+	{
+		bool		completed = false;
+
+		for (int j = i; j < t->nruns && j < i + JOIN_RUNS_MAX; j++)
+		{
+			char		value[CASH_VALUE_MAX];
+			bool		repaired = false;
+			int			n;
+
+			if (j > i && !Joinable(t, j - 1))
+				break;
+			n = JoinRuns(t, i, j, value);
+			if (n >= CASH_VALUE_MAX)
+				break;
+			/* a chain of several runs must not begin with nothing */
+			if (n < 3 || (j > i && t->runs[i].mark == CASH_AMOUNT))
+				continue;
+			for (int k = i; k <= j; k++)
+				repaired |= t->runs[k].repaired;
+			AddToken(t, repaired ? CASH_REPAIRED : CASH_NUMBER, i, j,
+					 t->runs[i].start, CashKeyDigits(value, n), value, n);
+		}
+
+		/* completed from an earlier number? */
+		if (nbases > 0 && i > baselast && !t->runs[i].mark && t->runs[i].len >= 2 &&
+			!(i > 0 && t->runs[i].start - t->runs[baselast].end > 160))
+		{
+			for (int b = 0; b < nbases; b++)
+			{
+				char		value[CASH_VALUE_MAX];
+				int			cut = baselen[b] - t->runs[i].len;
+				bool		range = i == baselast + 1 &&
+					IsRangeConnector(t, t->runs[baselast].end, t->runs[i].start);
+
+				if (cut <= 0)
+				{
+					if (cut == 0 && range)
+						AddRange(t, i, base[b], t->runs[i].digits, baselen[b]);
+					continue;
+				}
+				memcpy(value, base[b], cut);
+				memcpy(value + cut, t->runs[i].digits, t->runs[i].len);
+				AddToken(t, CASH_COMPLETED, i, i, t->runs[i].start,
+						 CashKeyDigits(value, baselen[b]), value, baselen[b]);
+				if (range)
+					AddRange(t, i, base[b], value, baselen[b]);
+				completed = true;
+			}
+		}
+
+		/* chains that end here are bases for what follows */
+		if (!t->runs[i].mark)
+		{
+			char		fresh[BASES_MAX][CASH_VALUE_MAX];
+			int			freshlen[BASES_MAX];
+			int			nfresh = 0;
+
+			for (int first = i; first >= 0 && first > i - 3 && nfresh < BASES_MAX; first--)
+			{
+				int			n;
+
+				if (first < i && !Joinable(t, first))
+					break;
+				if (t->runs[first].mark)
+					break;
+				n = JoinRuns(t, first, i, fresh[nfresh]);
+				if (n < 6 || n > 18)
+					continue;
+				/* range between two complete chains */
+				if (baselast >= 0 && first == baselast + 1 &&
+					IsRangeConnector(t, t->runs[baselast].end, t->runs[first].start))
+					for (int b = 0; b < nbases; b++)
+						if (baselen[b] == n)
+							AddRange(t, i, base[b], fresh[nfresh], n);
+				freshlen[nfresh++] = n;
+			}
+			if (nfresh > 0 && (t->runs[i].len >= 5 || !completed))
+			{
+				nbases = nfresh;
+				baselast = i;
+				memcpy(base, fresh, sizeof(fresh));
+				memcpy(baselen, freshlen, sizeof(freshlen));
+			}
+			else if (completed)
+				baselast = i;
+		}
+	}
+}
+
+/* ISO 11649 references, also in groups; "RF" at the start of a word. */
+static void
+AddReferences(CashText *t)
+{
+	for (int i = 0; i + 5 <= t->len; i++)
+	{
+		char		value[26];
+		int			ends[26];
+		int			n = 0;
+
+		if (t->folded[i] != 'R' || t->folded[i + 1] != 'F' || !IsDigit(t->folded[i + 2]) ||
+			!IsDigit(t->folded[i + 3]) ||
+			(i > 0 && (IsLetter(t->folded[i - 1]) || IsDigit(t->folded[i - 1]))))
+			continue;
+		for (int k = i; k < t->len && n < 25; k++)
+		{
+			char		c = t->folded[k];
+
+			if (c == ' ' && n > 0 && t->folded[k - 1] != ' ')
+				continue;
+			if (!IsDigit(c) && !IsLetter(c))
+				break;
+			ends[n] = k + 1;
+			value[n++] = c;
+		}
+		for (; n >= 5; n--)
+		{
+			int			end = ends[n - 1];
+			char		body[CASH_VALUE_MAX];
+			int			m;
+
+			if (end < t->len && (IsDigit(t->folded[end]) || IsLetter(t->folded[end])))
+				continue;
+			if (!CashIsIso11649(value, n))
+				continue;
+			AddToken(t, CASH_REFERENCE, -1, -1, i, CashKeyAlnum(value, n), value, n);
+			/* the body often is our own number */
+			m = CashDigitsOf(value + 4, n - 4, body, CASH_VALUE_MAX - 1);
+			if (m >= 5)
+				AddToken(t, CASH_NUMBER, -1, -1, i, CashKeyDigits(body, m), body, m);
+		}
+	}
+}
+
+/* Words with letters and digits, alone and joined over one separator. */
+static void
+AddAlnum(CashText *t)
+{
+	for (int i = 0; i < t->len; i++)
+	{
+		char		value[CASH_VALUE_MAX];
+		int			n = 0;
+		int			words = 1;
+		bool		digits = false;
+		bool		letters = false;
+
+		if (!(IsDigit(t->folded[i]) || IsLetter(t->folded[i])) ||
+			(i > 0 && (IsDigit(t->folded[i - 1]) || IsLetter(t->folded[i - 1]))))
+			continue;
+		for (int k = i; k < t->len && n < CASH_VALUE_MAX - 1; k++)
+		{
+			char		c = t->folded[k];
+
+			if (IsDigit(c) || IsLetter(c))
+			{
+				digits |= IsDigit(c);
+				letters |= IsLetter(c);
+				value[n++] = c;
+			}
+			else if (strchr(" -/._", c) == NULL || ++words > 4 || t->folded[k - 1] == ' ' ||
+					 k + 1 >= t->len)
+				break;
+			if ((k + 1 >= t->len || !(IsDigit(t->folded[k + 1]) || IsLetter(t->folded[k + 1]))) &&
+				(IsDigit(c) || IsLetter(c)) && digits && letters && n >= 2)
+				AddToken(t, CASH_ALNUM, -1, -1, i, CashKeyAlnum(value, n), value, n);
+		}
+	}
+}
+
+/* Tokenise a text; alnum also gives numbers that have letters in them. */
+CashText *
+CashTokenise(const char *text, int len, bool alnum)
+{
+	CashText   *t = palloc0(sizeof(CashText));
+
+	t->cut = len >= 135;
+	len = Min(len, CASH_TEXT_MAX);
+	t->folded = CashFold(text, len, &t->len);
+	t->runs = palloc(CASH_RUNS_MAX * sizeof(CashRun));
+	t->tokens = palloc(CASH_TOKENS_MAX * sizeof(CashToken));
+	FindRuns(t);
+	MarkDates(t);
+	MarkAmounts(t);
+	AddReferences(t);
+	AddNumbers(t);
+	if (alnum)
+		AddAlnum(t);
+	return t;
+}
+
+/* cash_tokens(text): (kind, value, pos), what the tokeniser sees. */
+Datum
+o2c_cash_tokens(PG_FUNCTION_ARGS)
+{
+	text	   *in = PG_GETARG_TEXT_PP(0);
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	CashText   *t;
+
+	InitMaterializedSRF(fcinfo, 0);
+	t = CashTokenise(VARDATA_ANY(in), VARSIZE_ANY_EXHDR(in), true);
+	for (int i = 0; i < t->ntokens; i++)
+	{
+		char		kind[2] = {t->tokens[i].kind, '\0'};
+		Datum		values[3];
+		bool		nulls[3] = {false, false, false};
+
+		values[0] = CStringGetTextDatum(kind);
+		values[1] = CStringGetTextDatum(t->tokens[i].value);
+		values[2] = Int32GetDatum(t->tokens[i].pos);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+static int
+CompareKeys(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/*
+ * _cash_keys(text, reference, alnum): the distinct keys under which documents
+ * may be found; one row each.
+ */
+Datum
+o2c_cash_keys(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	bool		alnum = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
+	int64		keys[CASH_TOKENS_MAX + 1];
+	int			n = 0;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!PG_ARGISNULL(0))
+	{
+		text	   *in = PG_GETARG_TEXT_PP(0);
+		CashText   *t = CashTokenise(VARDATA_ANY(in), VARSIZE_ANY_EXHDR(in), alnum);
+
+		for (int i = 0; i < t->ntokens; i++)
+			if (t->tokens[i].key != 0 && (t->tokens[i].len >= 4 || t->tokens[i].key < 0))
+				keys[n++] = t->tokens[i].key;
+		pfree(t->runs);
+		pfree(t->tokens);
+		pfree(t->folded);
+		pfree(t);
+	}
+	if (!PG_ARGISNULL(1))
+	{
+		text	   *in = PG_GETARG_TEXT_PP(1);
+		char		value[CASH_VALUE_MAX];
+		int			m = CashAlnumOf(VARDATA_ANY(in), VARSIZE_ANY_EXHDR(in), value, CASH_VALUE_MAX);
+		bool		digits = m > 0;
+
+		for (int i = 0; i < m; i++)
+			digits &= IsDigit(value[i]);
+		if (m >= 4)
+			keys[n++] = digits ? CashKeyDigits(value, m) : CashKeyAlnum(value, m);
+	}
+	qsort(keys, n, sizeof(int64), CompareKeys);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		value = Int64GetDatum(keys[i]);
+		bool		isnull = false;
+
+		if (i == 0 || keys[i] != keys[i - 1])
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
+	}
+	return (Datum) 0;
+}
+
+/* _document_key(number): the key of a document's number; 0 = none. */
+Datum
+o2c_cash_document_key(PG_FUNCTION_ARGS)
+{
+	text	   *in = PG_GETARG_TEXT_PP(0);
+
+	PG_RETURN_INT64(CashDocumentKey(VARDATA_ANY(in), VARSIZE_ANY_EXHDR(in)));
+}
+
+/* _reference_key(reference): the key of a structured reference; 0 = none. */
+Datum
+o2c_cash_reference_key(PG_FUNCTION_ARGS)
+{
+	text	   *in = PG_GETARG_TEXT_PP(0);
+	char		value[CASH_VALUE_MAX];
+	int			n = CashAlnumOf(VARDATA_ANY(in), VARSIZE_ANY_EXHDR(in), value, CASH_VALUE_MAX);
+	bool		digits = n > 0;
+
+	for (int i = 0; i < n; i++)
+		digits &= IsDigit(value[i]);
+	if (n < 4)
+		PG_RETURN_INT64(0);
+	PG_RETURN_INT64(digits ? CashKeyDigits(value, n) : CashKeyAlnum(value, n));
+}

@@ -1,0 +1,112 @@
+/*
+ * weigh.h
+ *		One bank line, the open items that it may pay, and the answers.
+ *
+ * match_stream.c fills these from the work tables of a run, cite.c finds
+ * which items the text cites, weigh.c decides.  Amounts are minor units.
+ */
+#ifndef O2C_WEIGH_H
+#define O2C_WEIGH_H
+
+#include "cash/cash.h"
+
+#include "datatype/timestamp.h"
+#include "utils/date.h"
+
+#define ANSWER_ITEMS	64
+#define ANSWERS_MAX		3
+
+/* How sure it is that the payer is the customer of an item. */
+#define REL_FOREIGN		(-1)	/* the payer is known, and is somebody else */
+#define REL_UNKNOWN		0		/* nobody knows the payer */
+#define REL_NAME		1		/* the names are alike, or a group is likely */
+#define REL_KNOWN		2		/* same name, one confirmation, or same group */
+#define REL_ACCOUNT		3		/* own account, or trusted alias */
+
+/* How an item is cited in the text, weakest first. */
+typedef enum Cite
+{
+	CITE_NONE = 0,
+	CITE_TAIL,					/* a short tail: three or four digits */
+	CITE_TYPO,					/* one slip away */
+	CITE_PART,					/* a tail of five digits, or its own counter */
+	CITE_DERIVED,				/* completed from a prefix, inside a range */
+	CITE_EXACT,
+	CITE_REFERENCE				/* structured reference */
+} Cite;
+
+typedef struct Candidate
+{
+	int64		item_id;
+	int64		customer_id;
+	char	   *number;
+	char	   *alt_number;
+	char	   *customer_name;	/* NULL when nobody asked */
+	int64		open;			/* what is left after this run's decisions */
+	int64		amount;			/* of the document */
+	int64		discount;		/* 0 = none */
+	DateADT		discount_date;	/* 0 with discount 0 */
+	DateADT		issued;
+	DateADT		due;
+	int64		reference_key;
+	int64		tolerance;
+	int64		charges;		/* bank charges that may be settled */
+	int			rel;
+	bool		group;			/* known by its group, not itself */
+	bool		fee;
+	/* found by cite.c */
+	Cite		cite;
+	int			token;			/* best token that cites it */
+	int			first;			/* runs of that token, or -1 */
+	int			last;
+	int			pos;
+	int			repeated;		/* position of a second citation, or -1 */
+	double		similarity;
+	bool		dropped;		/* somebody else's number: noise here */
+} Candidate;
+
+typedef struct Line
+{
+	int64		id;
+	int64		amount;
+	DateADT		date;
+	char	   *text;
+	char	   *reference;
+	char	   *payer_name;
+	int64		reference_key;
+	int64		charges;
+	int			minor;			/* decimals of the currency */
+	int			payer;			/* best REL_ of any customer */
+	bool		whole;			/* all open items of the payer are candidates */
+	CashText   *tokens;
+} Line;
+
+typedef struct Answer
+{
+	bool		sure;			/* may be posted by itself */
+	int			tier;			/* order of claims: lower first */
+	const char *rule;
+	double		confidence;
+	int64		customer_id;
+	int			nitems;
+	int64		item[ANSWER_ITEMS];
+	int64		cash[ANSWER_ITEMS];
+	int64		settle[ANSWER_ITEMS];	/* settled beyond the cash */
+	const char *settle_kind;	/* discount, write_off, charge; "" = none */
+	char	   *explanation;
+} Answer;
+
+/* Rules a company may switch and margins it may set. */
+typedef struct WeighSettings
+{
+	double		max_chance;		/* of an equal sum by accident */
+	int			max_size;		/* of unreferenced bundles */
+	int			grace_days;		/* after the discount date */
+	int64		budget;			/* nodes of a subset search */
+} WeighSettings;
+
+extern void CiteCandidates(Line *line, Candidate *cand, int n);
+extern int	WeighLine(Line *line, Candidate *cand, int n,
+					  const WeighSettings *settings, Answer *answers);
+
+#endif							/* O2C_WEIGH_H */
