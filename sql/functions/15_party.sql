@@ -32,6 +32,18 @@ END $$;
 COMMENT ON FUNCTION o2c._customer_id(integer, text) IS
   'Id of the customer with the user''s code. Errors: O2002, O2003.';
 
+CREATE FUNCTION o2c._mod97(iban text) RETURNS boolean
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT v ~ '^[A-Z]{2}[0-9]{2}[A-Z0-9]{8,30}$' AND
+    (SELECT pg_catalog.string_agg(CASE WHEN c ~ '[A-Z]' THEN (pg_catalog.ascii(c) - 55)::text ELSE c END, '' ORDER BY n)::numeric % 97 = 1
+     FROM pg_catalog.unnest(pg_catalog.string_to_array(pg_catalog.substr(v, 5) || pg_catalog.substr(v, 1, 4), NULL))
+       WITH ORDINALITY u(c, n) WHERE c ~ '[A-Z0-9]')
+  FROM pg_catalog.upper(pg_catalog.replace(iban, ' ', '')) v
+$$;
+COMMENT ON FUNCTION o2c._mod97(text) IS 'Whether the two check digits of an IBAN are right, whatever its country asks besides.';
+
 CREATE FUNCTION o2c.import_customers(company_id integer, source regclass,
   OUT imported bigint, OUT unchanged bigint, OUT rejected bigint)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -62,7 +74,10 @@ BEGIN
     WHEN i.language !~ '^[a-z]{2}(-[A-Z]{2})?$' THEN pg_catalog.format('"%s" is not a language code', i.language)
     WHEN i.email ~ '[[:cntrl:]]' OR pg_catalog.length(i.email) > 320 THEN 'email has control characters or is too long'
     WHEN i.phone ~ '[[:cntrl:]]' OR pg_catalog.length(i.phone) > 40 THEN 'phone has control characters or is too long'
-    WHEN NOT o2c.is_iban(i.iban) THEN pg_catalog.format('"%s" is not an IBAN', i.iban)
+    -- what does not begin like an IBAN is an account number of a country without;
+    -- right by ISO 7064 but not by its country's own digits: kept as an account too
+    WHEN NOT o2c.is_iban(i.iban) AND pg_catalog.replace(i.iban, ' ', '') ~* '^[a-z]{2}[0-9]{2}'
+      AND NOT o2c._mod97(i.iban) THEN pg_catalog.format('"%s" is not an IBAN', i.iban)
     WHEN i.credit_limit IS NOT NULL AND o2c._to_numeric(i.credit_limit) IS NULL
       THEN pg_catalog.format('credit limit "%s" is not a number', i.credit_limit)
     WHEN o2c._to_numeric(i.credit_limit) < 0 THEN pg_catalog.format('credit limit %s is negative', i.credit_limit)
@@ -93,9 +108,12 @@ BEGIN
   -- a column that the source lacks, or leaves empty, keeps its present value
   WITH changed AS (
     INSERT INTO o2c.customer AS c (company_id, code, name, country, currency, language, email, phone,
-                                   iban, credit_limit, payment_term, parent_code)
+                                   iban, account_number, credit_limit, payment_term, parent_code)
     SELECT DISTINCT ON (i.code) $1, i.code, i.name, i.country, coalesce(i.currency::o2c.currency, company_currency),
-           i.language, i.email, i.phone, i.iban::o2c.iban, o2c._to_numeric(i.credit_limit), i.payment_term, i.parent_code
+           i.language, i.email, i.phone,
+           CASE WHEN o2c.is_iban(i.iban) THEN i.iban::o2c.iban END,
+           CASE WHEN NOT o2c.is_iban(i.iban) THEN pg_catalog.upper(pg_catalog.replace(i.iban, ' ', '')) END,
+           o2c._to_numeric(i.credit_limit), i.payment_term, i.parent_code
     FROM pg_temp.o2c_import i WHERE i.reason IS NULL
     ORDER BY i.code, i.row_no
     ON CONFLICT ON CONSTRAINT customer_company_id_code_key DO UPDATE SET
@@ -105,13 +123,14 @@ BEGIN
       email = coalesce(EXCLUDED.email, c.email),
       phone = coalesce(EXCLUDED.phone, c.phone),
       iban = coalesce(EXCLUDED.iban, c.iban),
+      account_number = coalesce(EXCLUDED.account_number, c.account_number),
       credit_limit = coalesce(EXCLUDED.credit_limit, c.credit_limit),
       payment_term = coalesce(EXCLUDED.payment_term, c.payment_term),
       parent_code = coalesce(EXCLUDED.parent_code, c.parent_code)
-    WHERE (c.name, c.country, c.language, c.email, c.phone, c.iban::text, c.credit_limit, c.payment_term, c.parent_code)
+    WHERE (c.name, c.country, c.language, c.email, c.phone, c.iban::text, c.account_number, c.credit_limit, c.payment_term, c.parent_code)
       IS DISTINCT FROM
       (EXCLUDED.name, coalesce(EXCLUDED.country, c.country), coalesce(EXCLUDED.language, c.language),
-       coalesce(EXCLUDED.email, c.email), coalesce(EXCLUDED.phone, c.phone), coalesce(EXCLUDED.iban, c.iban)::text,
+       coalesce(EXCLUDED.email, c.email), coalesce(EXCLUDED.phone, c.phone), coalesce(EXCLUDED.iban, c.iban)::text, coalesce(EXCLUDED.account_number, c.account_number),
        coalesce(EXCLUDED.credit_limit, c.credit_limit), coalesce(EXCLUDED.payment_term, c.payment_term),
        coalesce(EXCLUDED.parent_code, c.parent_code))
     RETURNING 1)

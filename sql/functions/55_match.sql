@@ -92,7 +92,7 @@ BEGIN
   CREATE TEMPORARY TABLE o2c_m_token ON COMMIT DROP AS
   SELECT l.id AS line_id, k.key
   FROM pg_temp.o2c_m_line l
-  CROSS JOIN LATERAL (SELECT o2c._cash_keys(l.remittance_text, NULL, true) AS key
+  CROSS JOIN LATERAL (SELECT pg_catalog.unnest(o2c._cash_keys(l.remittance_text)) AS key
                       UNION ALL SELECT l.reference_key WHERE l.reference_key <> 0) k;
   ANALYZE pg_temp.o2c_m_token;
   RETURN n;
@@ -165,6 +165,15 @@ SET client_min_messages = warning
 AS $$
 BEGIN
   CREATE TEMPORARY TABLE o2c_m_cand (line_id bigint NOT NULL, item_id bigint NOT NULL) ON COMMIT DROP;
+  CREATE TEMPORARY TABLE o2c_m_taken (item_id bigint NOT NULL, taken bigint NOT NULL) ON COMMIT DROP;
+  CREATE TEMPORARY TABLE o2c_m_claim (line_id bigint NOT NULL, item_id bigint NOT NULL, cash bigint NOT NULL,
+    settle bigint NOT NULL, settle_kind text NOT NULL) ON COMMIT DROP;
+  CREATE TEMPORARY TABLE o2c_m_answer (line_id bigint NOT NULL, option integer NOT NULL, sure boolean NOT NULL,
+    tier integer NOT NULL, rule text NOT NULL, confidence double precision NOT NULL, customer_id bigint,
+    item_ids bigint[] NOT NULL, cash bigint[] NOT NULL, settle bigint[] NOT NULL, settle_kind text NOT NULL,
+    explanation text NOT NULL, allowed boolean) ON COMMIT DROP;
+  CREATE TEMPORARY TABLE o2c_m_factor ON COMMIT DROP AS
+  SELECT m AS minor, pg_catalog.round(10::numeric ^ m) AS factor, pg_catalog.round(1 / 10::numeric ^ m, m) AS unit FROM pg_catalog.generate_series(0, 4) m;
   -- cited in the text or by reference
   INSERT INTO pg_temp.o2c_m_cand
   SELECT t.line_id, k.item_id
@@ -204,21 +213,29 @@ SET search_path = pg_catalog, o2c, pg_temp
 SET client_min_messages = warning
 AS $$
 BEGIN
+  DROP TABLE IF EXISTS pg_temp.o2c_m_book;
+  CREATE TEMPORARY TABLE o2c_m_book ON COMMIT DROP AS
+  SELECT i.customer_id, i.currency::text AS currency, i.due_date, i.id
+  FROM o2c.open_item i
+  WHERE i.company_id = company AND i.open_amount <> 0 AND i.kind NOT IN ('on_account', 'unidentified')
+    AND i.customer_id IN (SELECT p.customer_id FROM pg_temp.o2c_m_payer p
+                          JOIN pg_temp.o2c_m_line l ON l.id = p.line_id AND NOT l.done WHERE NOT p.grp);
+  CREATE INDEX ON pg_temp.o2c_m_book (customer_id, currency, due_date);
+  ANALYZE pg_temp.o2c_m_book;
   INSERT INTO pg_temp.o2c_m_cand
   SELECT l.id, i.id
   FROM pg_temp.o2c_m_line l
   JOIN pg_temp.o2c_m_payer p ON p.line_id = l.id AND NOT p.grp
   CROSS JOIN LATERAL (
-    (SELECT j.id FROM o2c.open_item j
-     WHERE j.company_id = company AND j.customer_id = p.customer_id AND j.currency = l.currency
-       AND j.open_amount <> 0 AND j.due_date >= l.booking_date
-     ORDER BY j.due_date LIMIT 60)
+    (SELECT j.id FROM pg_temp.o2c_m_book j
+     WHERE j.customer_id = p.customer_id AND j.currency = l.currency::text AND j.due_date >= l.booking_date
+     ORDER BY j.due_date LIMIT 40)
     UNION ALL
-    (SELECT j.id FROM o2c.open_item j
-     WHERE j.company_id = company AND j.customer_id = p.customer_id AND j.currency = l.currency
-       AND j.open_amount <> 0 AND j.due_date < l.booking_date
+    (SELECT j.id FROM pg_temp.o2c_m_book j
+     WHERE j.customer_id = p.customer_id AND j.currency = l.currency::text AND j.due_date < l.booking_date
      ORDER BY j.due_date DESC LIMIT 60)) i
   WHERE NOT l.done AND l.payer >= 2;
+  ANALYZE pg_temp.o2c_m_cand;
 END $$;
 COMMENT ON FUNCTION o2c._match_all_of_payer(integer) IS
   'Stage of match_cash: for undecided lines, the open items of the payer nearest to the booking date.';
@@ -325,3 +342,167 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION o2c._match_decide(integer) IS
   'Stage of match_cash: sure answers that together claim no item beyond its open amount become decisions; returns how many.';
+
+CREATE FUNCTION o2c._match_post(company integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+SET client_min_messages = warning
+AS $$
+DECLARE
+  posted bigint;
+BEGIN
+  -- what somebody else applied since we read it is not ours to apply: lock, look again
+  PERFORM i.id FROM o2c.open_item i
+  WHERE i.company_id = company AND i.id IN (SELECT k.item_id FROM pg_temp.o2c_m_taken k)
+  ORDER BY i.id FOR NO KEY UPDATE;
+  DELETE FROM pg_temp.o2c_m_ok;
+  INSERT INTO pg_temp.o2c_m_ok
+  SELECT DISTINCT c.line_id
+  FROM pg_temp.o2c_m_claim c JOIN pg_temp.o2c_m_line l ON l.id = c.line_id
+  JOIN pg_temp.o2c_m_factor f ON f.minor = l.minor
+  JOIN pg_temp.o2c_m_taken k ON k.item_id = c.item_id
+  JOIN o2c.open_item i ON i.company_id = company AND i.id = c.item_id
+  WHERE pg_catalog.abs(k.taken) > pg_catalog.abs(i.open_amount * f.factor);
+  IF FOUND THEN
+    DELETE FROM pg_temp.o2c_m_claim c USING pg_temp.o2c_m_ok o WHERE o.line_id = c.line_id;
+    UPDATE pg_temp.o2c_m_line l SET done = false FROM pg_temp.o2c_m_ok o WHERE o.line_id = l.id;
+  END IF;
+
+  -- each line is a payment with its credit item, understood or not
+  CREATE TEMPORARY TABLE o2c_m_pay ON COMMIT DROP AS
+  SELECT l.id AS line_id, l.done, l.currency, l.amount, l.booking_date, b.value_date, f.factor, f.unit,
+    coalesce(l.payment_id, pg_catalog.nextval('o2c.payment_id_seq')) AS payment_id, l.payment_id IS NULL AS is_new,
+    coalesce(l.item_id, pg_catalog.nextval('o2c.open_item_id_seq')) AS item_id,
+    CASE WHEN l.done THEN a.customer_id WHEN l.payer >= 3 THEN l.payer_customer END AS customer_id,
+    b.end_to_end_id, coalesce(t.cash, 0) AS cash
+  FROM pg_temp.o2c_m_line l
+  JOIN o2c.bank_line b ON b.company_id = company AND b.id = l.id
+  JOIN pg_temp.o2c_m_factor f ON f.minor = l.minor
+  LEFT JOIN pg_temp.o2c_m_answer a ON a.line_id = l.id AND a.option = 1
+  LEFT JOIN (SELECT c.line_id, pg_catalog.sum(c.cash) AS cash FROM pg_temp.o2c_m_claim c GROUP BY 1) t ON t.line_id = l.id
+  ORDER BY l.id;
+  ANALYZE pg_temp.o2c_m_pay, pg_temp.o2c_m_claim;
+  INSERT INTO o2c.open_item (company_id, id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
+  SELECT company, p.item_id, p.customer_id,
+    CASE WHEN p.customer_id IS NULL THEN 'unidentified' ELSE 'on_account' END::o2c.item_kind,
+    'PAY-' || p.payment_id, p.booking_date, p.booking_date, p.currency, - p.amount, - p.amount
+  FROM pg_temp.o2c_m_pay p WHERE p.is_new;
+  INSERT INTO o2c.payment (company_id, id, state, customer_id, amount, currency, received_on, value_date,
+    method, reference, bank_line_id, item_id)
+  SELECT company, p.payment_id, CASE WHEN p.done AND p.cash = p.amount * p.factor THEN 'applied' ELSE 'received' END::o2c.payment_state,
+    p.customer_id, p.amount, p.currency, p.booking_date, p.value_date, 'transfer', p.end_to_end_id, p.line_id, p.item_id
+  FROM pg_temp.o2c_m_pay p WHERE p.is_new;
+  UPDATE o2c.bank_line b SET state = 'matched', payment_id = p.payment_id
+  FROM pg_temp.o2c_m_pay p WHERE p.is_new AND b.company_id = company AND b.id = p.line_id;
+
+  -- cash pays debits; where credit notes are part of the answer they pay first
+  INSERT INTO o2c.allocation (company_id, debit_item_id, credit_item_id, currency, amount, kind, effective_on)
+  SELECT company, c.item_id, p.item_id, p.currency, c.cash * p.unit, 'application'::o2c.entry_kind, p.booking_date
+  FROM pg_temp.o2c_m_claim c JOIN pg_temp.o2c_m_pay p ON p.line_id = c.line_id
+  WHERE c.cash > 0
+    AND NOT EXISTS (SELECT FROM pg_temp.o2c_m_claim n WHERE n.line_id = c.line_id AND n.cash < 0)
+  UNION ALL
+  SELECT company, d.item_id, k.item_id, d.currency, (least(d.upto, k.upto) - greatest(d.start, k.start)) * d.unit,
+    'application'::o2c.entry_kind, d.booking_date
+  FROM (SELECT c.line_id, c.item_id, p.currency, p.unit, p.booking_date,
+          pg_catalog.sum(c.cash) OVER w AS upto, pg_catalog.sum(c.cash) OVER w - c.cash AS start
+        FROM pg_temp.o2c_m_claim c JOIN pg_temp.o2c_m_pay p ON p.line_id = c.line_id
+        WHERE c.cash > 0 AND EXISTS (SELECT FROM pg_temp.o2c_m_claim n WHERE n.line_id = c.line_id AND n.cash < 0)
+        WINDOW w AS (PARTITION BY c.line_id ORDER BY c.item_id)) d
+  JOIN (SELECT x.line_id, x.item_id, pg_catalog.sum(x.credit) OVER w AS upto,
+          pg_catalog.sum(x.credit) OVER w - x.credit AS start
+        FROM (SELECT c.line_id, c.item_id, - c.cash AS credit, 0 AS rank FROM pg_temp.o2c_m_claim c WHERE c.cash < 0
+              UNION ALL
+              SELECT p.line_id, p.item_id, p.amount * p.factor, 1 FROM pg_temp.o2c_m_pay p
+              WHERE EXISTS (SELECT FROM pg_temp.o2c_m_claim n WHERE n.line_id = p.line_id AND n.cash < 0)) x
+        WINDOW w AS (PARTITION BY x.line_id ORDER BY x.rank, x.item_id)) k
+    ON k.line_id = d.line_id AND k.upto > d.start AND k.start < d.upto
+  ORDER BY 2;
+  -- discount, tolerance and charges settle the rest of the debit
+  INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, raises, effective_on, reason)
+  SELECT company, i.id, i.customer_id, i.currency, i.due_date, c.settle_kind::o2c.entry_kind, - c.settle * p.unit, false,
+    greatest(p.booking_date, i.document_date), 'payment ' || p.payment_id
+  FROM pg_temp.o2c_m_claim c JOIN pg_temp.o2c_m_pay p ON p.line_id = c.line_id
+  JOIN o2c.open_item i ON i.company_id = company AND i.id = c.item_id
+  WHERE c.settle > 0
+  ORDER BY i.id;
+  UPDATE o2c.payment y SET customer_id = p.customer_id,
+    state = CASE WHEN p.cash = p.amount * p.factor THEN 'applied' ELSE y.state END
+  FROM pg_temp.o2c_m_pay p
+  WHERE NOT p.is_new AND p.done AND y.company_id = company AND y.id = p.payment_id;
+
+  -- proposals: the posted ones as history, the rest for people
+  UPDATE o2c.match_proposal m SET state = 'superseded', decided_at = pg_catalog.now()
+  FROM pg_temp.o2c_m_pay p
+  WHERE NOT p.is_new AND m.company_id = company AND m.payment_id = p.payment_id AND m.state = 'suggested';
+  INSERT INTO o2c.match_proposal (company_id, payment_id, bank_line_id, option, state, rule, confidence, item_ids,
+    amounts, settled, settle_kind, explanation)
+  SELECT company, p.payment_id, p.line_id, a.option, CASE WHEN p.done THEN 'auto' ELSE 'suggested' END::o2c.match_state,
+    a.rule, least(a.confidence, 1)::numeric(6, 5), a.item_ids,
+    ARRAY(SELECT u.x * p.unit FROM pg_catalog.unnest(a.cash) WITH ORDINALITY u(x, n) ORDER BY u.n),
+    ARRAY(SELECT u.x * p.unit FROM pg_catalog.unnest(a.settle) WITH ORDINALITY u(x, n) ORDER BY u.n),
+    nullif(a.settle_kind, '')::o2c.entry_kind, a.explanation
+  FROM pg_temp.o2c_m_answer a JOIN pg_temp.o2c_m_pay p ON p.line_id = a.line_id
+  WHERE CASE WHEN p.done THEN a.option = 1 ELSE pg_catalog.cardinality(a.item_ids) > 0 END;
+  posted := (SELECT pg_catalog.count(*) FROM pg_temp.o2c_m_pay p WHERE p.done);
+  RETURN posted;
+END $$;
+COMMENT ON FUNCTION o2c._match_post(integer) IS
+  'Last stage of match_cash: payments, credit items, allocations, settlements and proposals, each in one statement; returns how many lines were applied.';
+
+CREATE FUNCTION o2c.match_cash(company_id integer, up_to date DEFAULT NULL,
+  OUT lines bigint, OUT auto_lines bigint, OUT suggested_lines bigint, OUT unmatched_lines bigint, OUT auto_amount numeric)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+SET client_min_messages = warning
+AS $$
+#variable_conflict use_column
+DECLARE
+  round integer := 0;
+  mark record;
+BEGIN
+  PERFORM o2c._require_company($1);
+  lines := 0;
+  auto_lines := 0;
+  suggested_lines := 0;
+  unmatched_lines := 0;
+  auto_amount := 0;
+  -- one run a company at a time
+  PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('order2cash.match_cash'), $1);
+  SELECT coalesce((SELECT i.id FROM o2c.open_item i WHERE i.company_id = $1 ORDER BY i.id DESC LIMIT 1), 0) AS item_id,
+    coalesce((SELECT e.id FROM o2c.ledger_entry e WHERE e.company_id = $1 ORDER BY e.id DESC LIMIT 1), 0) AS entry_id
+    INTO mark;
+  IF NOT EXISTS (SELECT FROM o2c.bank_line b WHERE b.company_id = $1 AND b.state = 'open' AND b.amount > 0
+                   AND b.return_reason IS NULL AND b.amount < 1e14 AND ($2 IS NULL OR b.booking_date <= $2))
+     AND EXISTS (SELECT FROM o2c.match_watermark w WHERE w.company_id = $1
+                   AND w.item_id = mark.item_id AND w.entry_id = mark.entry_id) THEN
+    RETURN;
+  END IF;
+  lines := o2c._match_lines($1, $2);
+  IF lines > 0 THEN
+    PERFORM o2c._match_payers($1);
+    PERFORM o2c._match_candidates($1);
+    -- again with what the decisions of the round before leave open
+    LOOP
+      round := round + 1;
+      PERFORM o2c._match_weigh($1, round > 1);
+      EXIT WHEN (o2c._match_decide($1) = 0 AND round > 1) OR round >= 6;
+      IF round = 1 THEN
+        PERFORM o2c._match_all_of_payer($1);
+      END IF;
+    END LOOP;
+    auto_lines := o2c._match_post($1);
+    SELECT pg_catalog.count(DISTINCT a.line_id) INTO suggested_lines
+    FROM pg_temp.o2c_m_answer a JOIN pg_temp.o2c_m_pay p ON p.line_id = a.line_id
+    WHERE NOT p.done AND pg_catalog.cardinality(a.item_ids) > 0;
+    unmatched_lines := lines - auto_lines - suggested_lines;
+    SELECT coalesce(pg_catalog.sum(p.cash * p.unit), 0) INTO auto_amount FROM pg_temp.o2c_m_pay p WHERE p.done;
+    DROP TABLE pg_temp.o2c_m_pay;
+  END IF;
+  INSERT INTO o2c.match_watermark AS w (company_id, item_id, entry_id)
+  VALUES ($1, coalesce((SELECT i.id FROM o2c.open_item i WHERE i.company_id = $1 ORDER BY i.id DESC LIMIT 1), 0),
+          coalesce((SELECT e.id FROM o2c.ledger_entry e WHERE e.company_id = $1 ORDER BY e.id DESC LIMIT 1), 0))
+  ON CONFLICT (company_id) DO UPDATE SET item_id = EXCLUDED.item_id, entry_id = EXCLUDED.entry_id, matched_at = pg_catalog.now();
+END $$;
+COMMENT ON FUNCTION o2c.match_cash(integer, date) IS
+  'Make payments of all open bank lines (up to a booking date) and apply those that are certain; the rest become proposals or stay on account or unidentified. Payments on which nothing is applied are looked at again when something is new. One run a company at a time. Errors: O2002.';

@@ -8,11 +8,11 @@ AS 'MODULE_PATHNAME', 'o2c_cash_tokens';
 COMMENT ON FUNCTION o2c.cash_tokens(text) IS
   'What the matching engine reads in a remittance text: kind N number, c completed list member, r inside a range, o repaired letter, A letters and digits, S reference with right check digits, D date, M amount, P percent; its value, and where in the folded text.';
 
-CREATE FUNCTION o2c._cash_keys(remittance_text text, structured_ref text, alnum boolean) RETURNS SETOF bigint
-LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 4
+CREATE FUNCTION o2c._cash_keys(remittance_text text) RETURNS bigint[]
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'o2c_cash_keys';
-COMMENT ON FUNCTION o2c._cash_keys(text, text, boolean) IS
-  'The distinct keys (see o2c.match_key) that a text and a structured reference may name; alnum: also numbers with letters in them.';
+COMMENT ON FUNCTION o2c._cash_keys(text) IS
+  'The distinct keys (see o2c.match_key) of documents that a text may name.';
 
 CREATE FUNCTION o2c._document_key(number text) RETURNS bigint
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE

@@ -16,6 +16,7 @@ CREATE TABLE o2c.customer (
   city text,
   vat_id text,
   iban o2c.iban,
+  account_number text CHECK (account_number <> ''),
   time_zone text,
   credit_limit numeric CHECK (credit_limit >= 0 AND o2c.is_amount(credit_limit, currency)),
   payment_term text,
@@ -33,9 +34,11 @@ ALTER SEQUENCE o2c.customer_id_seq OWNED BY o2c.customer.id;
 CREATE INDEX customer_parent_idx ON o2c.customer (company_id, parent_code) WHERE parent_code IS NOT NULL;
 CREATE INDEX customer_payment_term_idx ON o2c.customer (company_id, payment_term) WHERE payment_term IS NOT NULL;
 CREATE INDEX customer_iban_idx ON o2c.customer (company_id, iban) WHERE iban IS NOT NULL;
+CREATE INDEX customer_account_idx ON o2c.customer (company_id, account_number) WHERE account_number IS NOT NULL;
 CREATE TRIGGER customer_defaults BEFORE INSERT ON o2c.customer
   FOR EACH ROW WHEN (NEW.currency IS NULL) EXECUTE FUNCTION o2c._customer_defaults();
 COMMENT ON TABLE o2c.customer IS 'A customer; code is the user''s own key.';
 COMMENT ON COLUMN o2c.customer.currency IS 'Currency of the credit limit and default of orders; the company''s when not given.';
 COMMENT ON COLUMN o2c.customer.credit_limit IS 'Limit in currency; NULL is unlimited, 0 is no credit.';
+COMMENT ON COLUMN o2c.customer.account_number IS 'Bank account where it has no valid IBAN: as given, capitals, without blanks.';
 COMMENT ON COLUMN o2c.customer.parent_code IS 'Customer that pays for this one and whose limit holds for the group.';

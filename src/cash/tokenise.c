@@ -16,8 +16,10 @@
  */
 #include "cash/cash.h"
 
+#include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "funcapi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(o2c_cash_tokens);
@@ -741,54 +743,25 @@ CompareKeys(const void *a, const void *b)
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
-/*
- * _cash_keys(text, reference, alnum): the distinct keys under which documents
- * may be found; one row each.
- */
+/* _cash_keys(text): the distinct keys under which documents may be found. */
 Datum
 o2c_cash_keys(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	bool		alnum = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
-	int64		keys[CASH_TOKENS_MAX + 1];
+	text	   *in = PG_GETARG_TEXT_PP(0);
+	CashText   *t = CashTokenise(VARDATA_ANY(in), VARSIZE_ANY_EXHDR(in), true);
+	int64	   *keys = palloc(Max(t->ntokens, 1) * sizeof(int64));
+	Datum	   *elems = palloc(Max(t->ntokens, 1) * sizeof(Datum));
 	int			n = 0;
+	int			m = 0;
 
-	InitMaterializedSRF(fcinfo, 0);
-	if (!PG_ARGISNULL(0))
-	{
-		text	   *in = PG_GETARG_TEXT_PP(0);
-		CashText   *t = CashTokenise(VARDATA_ANY(in), VARSIZE_ANY_EXHDR(in), alnum);
-
-		for (int i = 0; i < t->ntokens; i++)
-			if (t->tokens[i].key != 0 && (t->tokens[i].len >= 4 || t->tokens[i].key < 0))
-				keys[n++] = t->tokens[i].key;
-		pfree(t->runs);
-		pfree(t->tokens);
-		pfree(t->folded);
-		pfree(t);
-	}
-	if (!PG_ARGISNULL(1))
-	{
-		text	   *in = PG_GETARG_TEXT_PP(1);
-		char		value[CASH_VALUE_MAX];
-		int			m = CashAlnumOf(VARDATA_ANY(in), VARSIZE_ANY_EXHDR(in), value, CASH_VALUE_MAX);
-		bool		digits = m > 0;
-
-		for (int i = 0; i < m; i++)
-			digits &= IsDigit(value[i]);
-		if (m >= 4)
-			keys[n++] = digits ? CashKeyDigits(value, m) : CashKeyAlnum(value, m);
-	}
+	for (int i = 0; i < t->ntokens; i++)
+		if (t->tokens[i].key != 0 && (t->tokens[i].len >= 4 || t->tokens[i].key < 0))
+			keys[n++] = t->tokens[i].key;
 	qsort(keys, n, sizeof(int64), CompareKeys);
 	for (int i = 0; i < n; i++)
-	{
-		Datum		value = Int64GetDatum(keys[i]);
-		bool		isnull = false;
-
 		if (i == 0 || keys[i] != keys[i - 1])
-			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
-	}
-	return (Datum) 0;
+			elems[m++] = Int64GetDatum(keys[i]);
+	PG_RETURN_ARRAYTYPE_P(construct_array(elems, m, INT8OID, 8, true, TYPALIGN_DOUBLE));
 }
 
 /* _document_key(number): the key of a document's number; 0 = none. */

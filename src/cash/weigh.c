@@ -347,7 +347,7 @@ CitedDiscount(Weighing *w)
 		const Candidate *c = &w->cand[w->cited[i]];
 
 		foreign |= c->rel == REL_FOREIGN && c->cite != CITE_REFERENCE;
-		if (c->discount <= 0 || c->open < c->amount || c->open <= c->discount)
+		if (c->discount <= 0 || c->open <= c->discount)
 			continue;
 		amount[n] = c->discount;
 		who[n++] = i;
