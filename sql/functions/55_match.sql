@@ -53,7 +53,7 @@ BEGIN
     id bigint NOT NULL, currency o2c.currency NOT NULL, amount numeric NOT NULL, minor_amount bigint NOT NULL,
     minor integer NOT NULL, booking_date date NOT NULL, remittance_text text, payer_name text, account text,
     reference_key bigint NOT NULL, charges bigint NOT NULL, payer integer NOT NULL DEFAULT 0,
-    payer_customer bigint, done boolean NOT NULL DEFAULT false,
+    payer_customer bigint, windowed boolean NOT NULL DEFAULT false, done boolean NOT NULL DEFAULT false,
     payment_id bigint, item_id bigint, item_customer bigint) ON COMMIT DROP;
   -- lines never seen, and payments on which nothing is applied yet
   INSERT INTO pg_temp.o2c_m_line (id, currency, amount, minor_amount, minor, booking_date, remittance_text,
@@ -117,30 +117,33 @@ BEGIN
       pg_catalog.count(*) OVER (PARTITION BY a.kind, a.value) AS users
     FROM o2c.payer_alias a WHERE a.company_id = company AND a.confirmations > a.contradictions),
   found AS (
-    SELECT n.id AS line_id, c.id AS customer_id, 3 AS rel
+    SELECT n.id AS line_id, c.id AS customer_id, 3 AS rel, false AS learned
     FROM named n JOIN o2c.customer c ON c.company_id = company AND c.iban::text = n.account
     UNION ALL
-    SELECT n.id, c.id, 3
+    SELECT n.id, c.id, 3, false
     FROM named n JOIN o2c.customer c ON c.company_id = company AND c.account_number = n.account
     UNION ALL
-    SELECT n.id, a.customer_id, CASE WHEN a.trusted THEN 3 ELSE 2 END
+    SELECT n.id, a.customer_id, CASE WHEN a.trusted THEN 3 ELSE 2 END, true
     FROM named n JOIN alias a ON a.kind = 'account' AND a.value = n.account AND a.users <= 5
     UNION ALL
-    SELECT n.id, a.customer_id, CASE WHEN a.trusted THEN 3 ELSE 2 END
+    SELECT n.id, a.customer_id, CASE WHEN a.trusted THEN 3 ELSE 2 END, false
     FROM named n JOIN alias a ON a.kind = 'name' AND a.value = n.name_key AND a.users <= 5
     UNION ALL
-    SELECT n.id, c.id, 2
+    SELECT n.id, c.id, 2, false
     FROM named n JOIN o2c.customer c ON c.company_id = company AND o2c._name_key(c.name) = n.name_key
     WHERE n.name_key <> '')
-  SELECT f.line_id, f.customer_id, pg_catalog.max(f.rel) AS rel, false AS grp
+  SELECT f.line_id, f.customer_id, pg_catalog.max(f.rel) AS rel, false AS grp, pg_catalog.bool_or(f.learned) AS learned
   FROM found f GROUP BY 1, 2;
   -- an account that is registered decides: a like name elsewhere is somebody else
   DELETE FROM pg_temp.o2c_m_payer p USING pg_temp.o2c_m_payer q
-  WHERE q.line_id = p.line_id AND q.rel = 3 AND p.rel < 3;
+  WHERE q.line_id = p.line_id AND q.rel = 3 AND p.rel < 3 AND NOT p.learned;
+  -- ... though it has paid for others before: they are its group
+  UPDATE pg_temp.o2c_m_payer p SET grp = true
+  FROM pg_temp.o2c_m_payer q WHERE q.line_id = p.line_id AND q.rel = 3 AND p.rel < 3;
   ANALYZE pg_temp.o2c_m_payer;
   -- the parent may pay for its children, a child for its parent and siblings
   INSERT INTO pg_temp.o2c_m_payer
-  SELECT DISTINCT p.line_id, k.id, 2, true
+  SELECT DISTINCT p.line_id, k.id, 2, true, false
   FROM pg_temp.o2c_m_payer p
   JOIN o2c.customer c ON c.company_id = company AND c.id = p.customer_id
   JOIN o2c.customer k ON k.company_id = company AND k.id <> c.id
@@ -191,6 +194,24 @@ BEGIN
   JOIN o2c.open_item i ON i.company_id = company AND i.customer_id = p.customer_id
     AND i.currency = l.currency AND i.open_amount - i.discount_amount = l.amount
   WHERE i.open_amount <> 0 AND i.discount_amount > 0;
+  -- a credit note that makes up what the cited items are more than the payment
+  INSERT INTO pg_temp.o2c_m_cand
+  WITH cited AS (
+    SELECT c.line_id, i.customer_id, i.currency, i.open_amount
+    FROM (SELECT DISTINCT x.line_id, x.item_id FROM pg_temp.o2c_m_cand x) c
+    JOIN o2c.open_item i ON i.company_id = company AND i.id = c.item_id
+    WHERE i.open_amount > 0),
+  gap AS (
+    SELECT c.line_id, c.customer_id, c.currency, l.amount - c.open_amount AS amount
+    FROM cited c JOIN pg_temp.o2c_m_line l ON l.id = c.line_id WHERE l.amount < c.open_amount
+    UNION
+    SELECT c.line_id, c.customer_id, c.currency, pg_catalog.min(l.amount) - pg_catalog.sum(c.open_amount)
+    FROM cited c JOIN pg_temp.o2c_m_line l ON l.id = c.line_id
+    GROUP BY 1, 2, 3 HAVING pg_catalog.min(l.amount) < pg_catalog.sum(c.open_amount) AND pg_catalog.count(*) > 1)
+  SELECT g.line_id, i.id
+  FROM gap g JOIN o2c.open_item i ON i.company_id = company AND i.customer_id = g.customer_id
+    AND i.currency = g.currency AND i.open_amount = g.amount
+  WHERE i.open_amount < 0 AND i.kind NOT IN ('on_account', 'unidentified');
   -- nobody knows the payer: anybody's items of this amount, when they are few
   INSERT INTO pg_temp.o2c_m_cand
   WITH wanted AS (
@@ -236,11 +257,14 @@ BEGIN
      ORDER BY j.due_date DESC LIMIT 60)) i
   WHERE NOT l.done AND l.payer >= 2;
   ANALYZE pg_temp.o2c_m_cand;
+  UPDATE pg_temp.o2c_m_line l SET windowed = true
+  FROM (SELECT b.customer_id, b.currency FROM pg_temp.o2c_m_book b GROUP BY 1, 2 HAVING pg_catalog.count(*) > 40) w
+  WHERE NOT l.done AND l.payer_customer = w.customer_id AND l.currency::text = w.currency;
 END $$;
 COMMENT ON FUNCTION o2c._match_all_of_payer(integer) IS
   'Stage of match_cash: for undecided lines, the open items of the payer nearest to the booking date.';
 
-CREATE FUNCTION o2c._match_weigh(company integer, whole boolean) RETURNS void
+CREATE FUNCTION o2c._match_weigh(company integer, round integer, late boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 SET client_min_messages = warning
@@ -260,8 +284,8 @@ BEGIN
   FROM o2c._weigh_lines(
     pg_catalog.format($q$
       SELECT l.id, l.minor_amount, l.booking_date - '2000-01-01'::date, l.remittance_text, l.payer_name,
-        l.reference_key, l.charges, l.minor, l.payer, %s
-      FROM pg_temp.o2c_m_line l WHERE NOT l.done ORDER BY l.id $q$, whole::integer),
+        l.reference_key, l.charges, l.minor, l.payer, %s, l.windowed::integer, %s
+      FROM pg_temp.o2c_m_line l WHERE NOT l.done ORDER BY l.id $q$, (round > 1)::integer, late::integer),
     pg_catalog.format($q$
       SELECT c.line_id, i.id, i.customer_id, i.number, i.alt_number,
         CASE WHEN coalesce(p.rel, 0) < 2 THEN u.name END,
@@ -293,8 +317,8 @@ BEGIN
     setting.max_chance, setting.max_size, tolerated.grace_days, 200000) w
   LEFT JOIN o2c.match_rule r ON r.company_id = company AND r.rule = w.rule;
 END $$;
-COMMENT ON FUNCTION o2c._match_weigh(integer, boolean) IS
-  'Stage of match_cash: the answers of every undecided line; whole: all items of the payer are among the candidates.';
+COMMENT ON FUNCTION o2c._match_weigh(integer, integer, boolean) IS
+  'Stage of match_cash: the answers of every undecided line; from the second round the payer''s items are among the candidates; late: what other lines clearly pay is gone.';
 
 CREATE FUNCTION o2c._match_decide(company integer) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -459,6 +483,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   round integer := 0;
+  late boolean := false;
   mark record;
 BEGIN
   PERFORM o2c._require_company($1);
@@ -485,8 +510,9 @@ BEGIN
     -- again with what the decisions of the round before leave open
     LOOP
       round := round + 1;
-      PERFORM o2c._match_weigh($1, round > 1);
-      EXIT WHEN (o2c._match_decide($1) = 0 AND round > 1) OR round >= 6;
+      PERFORM o2c._match_weigh($1, round, late);
+      EXIT WHEN o2c._match_decide($1) = 0 AND late OR round >= 8;
+      late := round >= 3;
       IF round = 1 THEN
         PERFORM o2c._match_all_of_payer($1);
       END IF;

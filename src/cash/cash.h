@@ -100,5 +100,7 @@ typedef struct CashSubset
 
 extern void CashSubsetSearch(const int64 *amounts, int n, int64 target,
 							 int maxsize, int64 budget, CashSubset *result);
+extern void CashWindowSearch(const int64 *amounts, int n, int64 target,
+							 int maxspan, double maxchance, CashSubset *result);
 
 #endif							/* O2C_CASH_H */

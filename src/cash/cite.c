@@ -217,7 +217,8 @@ CiteCandidates(Line *line, Candidate *cand, int n)
 				continue;
 			}
 			/* a tail or slip on the very text that cites another exactly: kept for equal amounts only */
-			if (Overlap(&cand[i], better) && cand[i].cite != CITE_TYPO && cand[i].rel <= better->rel)
+			if (Overlap(&cand[i], better) && cand[i].cite != CITE_TYPO && cand[i].cite != CITE_DERIVED &&
+				cand[i].rel <= better->rel)
 				cand[i].cite = CITE_NONE;
 		}
 }

@@ -104,6 +104,8 @@ ReadLine(const Stream *stream, Line *line)
 	line->minor = ColumnInt32(stream, 8);
 	line->payer = ColumnInt32(stream, 9);
 	line->whole = ColumnInt32(stream, 10) != 0;
+	line->windowed = ColumnInt32(stream, 11) != 0;
+	line->late = ColumnInt32(stream, 12) != 0;
 	line->tokens = CashTokenise(line->text ? line->text : "",
 								line->text ? strlen(line->text) : 0, true);
 }

@@ -215,6 +215,19 @@ CashNameSimilarity(const char *payer, const char *customer)
 		sum += w * best;
 	}
 	result = sum / weight;
+	/* words glued together or cut apart: the whole string, whatever follows */
+	if (result < 0.95)
+	{
+		char		a[EDIT_MAX + 1];
+		char		b[EDIT_MAX + 1];
+		int			alen = CashAlnumOf(payer, strlen(payer), a, EDIT_MAX);
+		int			blen = CashAlnumOf(customer, strlen(customer), b, EDIT_MAX);
+
+		for (int cut = blen - 1; cut <= blen + 1 && blen >= 8; cut++)
+			if ((cut == alen || (cut < alen && alen - cut >= 5)) &&
+				CashEditDistance(a, cut, b, blen, 2) <= 1 + (blen >= 14))
+				return cut == alen ? 0.95 : 0.9;
+	}
 	/* the first word carries the name */
 	if (!(used & 1))
 		result *= 0.8;

@@ -221,6 +221,74 @@ CashSubsetSearch(const int64 *amounts, int n, int64 target, int maxsize,
 	pfree(search.prefix);
 }
 
+/* Subsets of entries from..to that, with what is chosen, make the rest. */
+static void
+DescendWindow(const int64 *amounts, int from, int to, int64 rest, int64 left,
+			  int *chosen, int n, int64 *nodes, CashSubset *result)
+{
+	if (rest == 0)
+	{
+		int		   *members = result->solutions == 0 ? result->members : result->second;
+
+		memcpy(members, chosen, n * sizeof(int));
+		if (result->solutions == 0)
+			result->size = n;
+		else
+			result->second_size = n;
+		result->solutions++;
+		return;
+	}
+	if (from > to || rest < 0 || left < rest || n >= SUBSET_MAX_SIZE || ++*nodes > INT64_C(2000000))
+		return;
+	chosen[n] = from;
+	DescendWindow(amounts, from + 1, to, rest - amounts[from], left - amounts[from],
+				  chosen, n + 1, nodes, result);
+	if (result->solutions < 2)
+		DescendWindow(amounts, from + 1, to, rest, left - amounts[from], chosen, n, nodes, result);
+}
+
+/*
+ * Like CashSubsetSearch for amounts in the order in which they fall due, all
+ * positive: people pay what falls due together, so sets that lie close
+ * together are searched first, up to the span at which accident would give
+ * more than maxchance equal sums.  Unique means: the only set of at most that
+ * span.
+ */
+void
+CashWindowSearch(const int64 *amounts, int n, int64 target, int maxspan,
+				 double maxchance, CashSubset *result)
+{
+	int			chosen[SUBSET_MAX_SIZE];
+
+	memset(result, 0, sizeof(CashSubset));
+	result->complete = true;
+	for (int span = 2; span <= Min(maxspan, n); span++)
+	{
+		double		chance = ChanceOf(amounts, n, span / 2 + 1, target) /
+			Choose(n, span / 2 + 1) * (n - span + 1) * pow(2, span - 2);
+
+		if (result->chance + chance > maxchance)
+			break;
+		result->chance += chance;
+		for (int i = 0; i + span <= n && result->solutions < 2; i++)
+		{
+			int			last = i + span - 1;
+			int64		left = 0;
+
+			for (int k = i + 1; k < last; k++)
+				left += amounts[k];
+			if (amounts[i] + amounts[last] > target || amounts[i] + amounts[last] + left < target)
+				continue;
+			chosen[0] = i;
+			chosen[1] = last;
+			DescendWindow(amounts, i + 1, last - 1, target - amounts[i] - amounts[last], left,
+						  chosen, 2, &result->nodes, result);
+		}
+	}
+	if (result->nodes > INT64_C(2000000))
+		result->complete = false;
+}
+
 /*
  * _subset_search(amounts, target, max_size, budget): (members integer[],
  * solutions, complete, chance); members are positions, from 1.

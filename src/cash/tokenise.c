@@ -597,7 +597,7 @@ AddNumbers(CashText *t)
 							AddRange(t, i, base[b], fresh[nfresh], n);
 				freshlen[nfresh++] = n;
 			}
-			if (nfresh > 0 && (t->runs[i].len >= 5 || !completed))
+			if (nfresh > 0 && !completed)
 			{
 				nbases = nfresh;
 				baselast = i;
@@ -605,7 +605,16 @@ AddNumbers(CashText *t)
 				memcpy(baselen, freshlen, sizeof(freshlen));
 			}
 			else if (completed)
+			{
+				/* long enough to be a number itself: a base beside the others */
+				if (t->runs[i].len >= 6 && nbases < BASES_MAX)
+				{
+					baselen[nbases] = JoinRuns(t, i, i, base[nbases]);
+					if (baselen[nbases] >= 6 && baselen[nbases] <= 18)
+						nbases++;
+				}
 				baselast = i;
+			}
 		}
 	}
 }

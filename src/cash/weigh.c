@@ -183,6 +183,33 @@ OnAccountWords(const Line *line)
 	return false;
 }
 
+/* Words that say: a credit note is deducted. */
+static bool
+CreditWords(const Line *line)
+{
+	static const char *const words[] = {
+		"GUTSCHRIFT", "CREDIT NOTE", "CREDITNOTE", "CREDIT MEMO", "AVOIR", "CREDITNOTA", "NOTA CREDITO", "NOTA DI CREDITO",
+		"NOTA DE CREDITO", "LESS CREDIT", "CRN", "HYVITYS"
+	};
+	const char *s = line->tokens->folded;
+	int			len = line->tokens->len;
+
+	for (int i = 0; i < lengthof(words); i++)
+		if (strstr(s, words[i]) != NULL)
+			return true;
+	/* CN, GS, NC as words of their own */
+	for (int i = 0; i + 1 < len; i++)
+	{
+		bool		start = i == 0 || !((s[i - 1] >= 'A' && s[i - 1] <= 'Z') || (s[i - 1] >= '0' && s[i - 1] <= '9'));
+		bool		end = i + 2 >= len || !(s[i + 2] >= 'A' && s[i + 2] <= 'Z');
+
+		if (start && end && (strncmp(s + i, "CN", 2) == 0 || strncmp(s + i, "GS", 2) == 0 ||
+							 strncmp(s + i, "NC", 2) == 0))
+			return true;
+	}
+	return false;
+}
+
 /* Does an amount that the text states equal this? */
 static bool
 Stated(const Line *line, int64 amount, int *pos)
@@ -271,57 +298,70 @@ CitedExact(Weighing *w)
 }
 
 /*
- * Cited items and weaker citations (completed, in a range, tails) together
- * make the payment, in exactly one way.
+ * Cited items and weaker citations together make the payment, in exactly one
+ * way: first numbers completed from lists and ranges, then tails, then slips.
  */
 static bool
 CitedWithDerived(Weighing *w)
 {
-	int			extra[ANSWER_ITEMS];
-	int64		amount[ANSWER_ITEMS];
-	int			nextra = 0;
-	int64		sum = 0;
-	CashSubset	subset;
-	Answer	   *a;
-	bool		all;
-	const Candidate *first;
+	static const Cite levels[] = {CITE_DERIVED, CITE_PART, CITE_TAIL};
 
-	for (int i = 0; i < w->n && nextra < ANSWER_ITEMS; i++)
+	for (int level = 0; level < lengthof(levels); level++)
 	{
-		const Candidate *c = &w->cand[i];
-		bool		own = Own(c);
+		int			extra[ANSWER_ITEMS];
+		int64		amount[ANSWER_ITEMS];
+		int			nextra = 0;
+		int64		sum = 0;
+		CashSubset	subset;
+		Answer	   *a;
+		bool		all;
+		const Candidate *first;
 
-		if (c->dropped || c->open == 0 || c->cite < CITE_TAIL || c->cite >= CITE_EXACT)
-			continue;
-		/* without a known payer only the customer of a cited item */
-		if (!own)
+		for (int i = 0; i < w->n && nextra < ANSWER_ITEMS; i++)
+		{
+			const Candidate *c = &w->cand[i];
+			bool		own = Own(c);
+			bool		covered = false;
+
+			if (c->dropped || c->open == 0 || c->cite < levels[level] || c->cite >= CITE_EXACT)
+				continue;
+			/* without a known payer only the customer of a cited item */
 			for (int k = 0; k < w->ncited; k++)
-				own |= w->cand[w->cited[k]].customer_id == c->customer_id;
-		if (!own && !(w->line->payer <= REL_UNKNOWN && c->cite == CITE_DERIVED))
+			{
+				const Candidate *cited = &w->cand[w->cited[k]];
+
+				own |= cited->customer_id == c->customer_id;
+				covered |= c->cite < CITE_DERIVED && cited->first >= 0 && c->first >= 0 &&
+					c->first <= cited->last && cited->first <= c->last;
+			}
+			if (covered || (!own && !(w->line->payer <= REL_UNKNOWN && c->cite == CITE_DERIVED)))
+				continue;
+			extra[nextra] = i;
+			amount[nextra++] = c->open;
+			sum += c->open;
+		}
+		if (nextra == 0 || w->ncited + nextra < 2 || w->citedmany)
 			continue;
-		extra[nextra] = i;
-		amount[nextra++] = c->open;
-		sum += c->open;
+		all = w->sum + sum == w->line->amount;
+		if (!all)
+		{
+			CashSubsetSearch(amount, nextra, w->line->amount - w->sum,
+							 levels[level] < CITE_PART ? Min(nextra, 4) : Min(nextra, 12),
+							 w->settings->budget, &subset);
+			if (subset.solutions != 1 || !subset.complete ||
+				(w->ncited == 0 && subset.size < 2))
+				continue;
+		}
+		first = w->ncited > 0 ? &w->cand[w->cited[0]] : &w->cand[extra[all ? 0 : subset.members[0]]];
+		a = NewAnswer(w, "list", 1, 0.9995, true);
+		AddAllCited(w, a);
+		for (int i = 0; i < (all ? nextra : subset.size); i++)
+			AddItem(a, &w->cand[extra[all ? i : subset.members[i]]],
+					w->cand[extra[all ? i : subset.members[i]]].open, 0);
+		Explain(w, a, first, Equation(w, "equals the open amounts", w->line->amount));
+		return true;
 	}
-	if (nextra == 0 || w->ncited + nextra < 2 || w->citedmany)
-		return false;
-	all = w->sum + sum == w->line->amount;
-	if (!all)
-	{
-		CashSubsetSearch(amount, nextra, w->line->amount - w->sum, Min(nextra, 12),
-						 w->settings->budget, &subset);
-		if (subset.solutions != 1 || !subset.complete ||
-			(w->ncited == 0 && subset.size < 2))
-			return false;
-	}
-	first = w->ncited > 0 ? &w->cand[w->cited[0]] : &w->cand[extra[all ? 0 : subset.members[0]]];
-	a = NewAnswer(w, "list", 1, 0.9995, true);
-	AddAllCited(w, a);
-	for (int i = 0; i < (all ? nextra : subset.size); i++)
-		AddItem(a, &w->cand[extra[all ? i : subset.members[i]]],
-				w->cand[extra[all ? i : subset.members[i]]].open, 0);
-	Explain(w, a, first, Equation(w, "equals the open amounts", w->line->amount));
-	return true;
+	return false;
 }
 
 /* Cash discounts of the cited items explain the difference. */
@@ -443,7 +483,7 @@ CitedSmallDifference(Weighing *w)
 	{
 		const Candidate *c = &w->cand[w->cited[0]];
 
-		a = NewAnswer(w, "charges", 2, foreign || part ? 0.8 : 0.998, !foreign && (!part || Own(c)));
+		a = NewAnswer(w, "charges", 2, foreign || (part && !Own(c)) ? 0.8 : 0.998, !foreign && (!part || Own(c)));
 		if (a == NULL)
 			return true;
 		a->settle_kind = "charge";
@@ -534,8 +574,9 @@ Others(const Weighing *w, int *who, int64 *amount, int max, bool credits)
 		const Candidate *c = &w->cand[i];
 		bool		cited = false;
 		bool		own = c->rel >= REL_KNOWN && !c->group;
+		int			k;
 
-		for (int k = 0; k < w->ncited; k++)
+		for (k = 0; k < w->ncited; k++)
 		{
 			cited |= w->cited[k] == i;
 			own |= w->cand[w->cited[k]].customer_id == c->customer_id;
@@ -543,8 +584,19 @@ Others(const Weighing *w, int *who, int64 *amount, int max, bool credits)
 		if (cited || !own || c->dropped || c->issued > w->line->date ||
 			c->open == 0 || (c->open < 0 && !credits))
 			continue;
-		who[n] = i;
-		amount[n++] = c->open;
+		/* in the order in which they fall due */
+		for (k = n; k > 0; k--)
+		{
+			const Candidate *o = &w->cand[who[k - 1]];
+
+			if (o->due < c->due || (o->due == c->due && strcmp(o->number, c->number) <= 0))
+				break;
+			who[k] = who[k - 1];
+			amount[k] = amount[k - 1];
+		}
+		who[k] = i;
+		amount[k] = c->open;
+		n++;
 	}
 	return n;
 }
@@ -572,10 +624,29 @@ CitedLess(Weighing *w)
 
 	n = Others(w, who, amount, 256, false);
 	CashSubsetSearch(amount, n, excess, w->settings->max_size, w->settings->budget, &subset);
+	if (own && w->line->late &&
+		!(subset.solutions == 1 && subset.complete && subset.chance <= w->settings->max_chance && !w->line->windowed))
+	{
+		CashSubset	window;
+
+		CashWindowSearch(amount, n, excess, 14, w->settings->max_chance / 2, &window);
+		if (window.solutions == 1 && window.complete)
+		{
+			a = NewAnswer(w, "list_completed", 7, 1 - window.chance / 4, unfinished);
+			AddAllCited(w, a);
+			for (int i = 0; i < window.size; i++)
+				AddItem(a, &w->cand[who[window.members[i]]], amount[window.members[i]], 0);
+			Explain(w, a, &w->cand[w->cited[0]],
+					psprintf("%s is left besides the cited items and equals %d more that fall due together",
+							 Money(w->line, excess), window.size));
+			if (a != NULL && a->sure)
+				return true;
+		}
+	}
 	if (subset.solutions >= 1)
 	{
 		a = NewAnswer(w, "list_completed", 7, 0.9,
-					  own && subset.solutions == 1 && subset.complete &&
+					  own && subset.solutions == 1 && subset.complete && !w->line->windowed &&
 					  subset.chance <= w->settings->max_chance);
 		AddAllCited(w, a);
 		for (int i = 0; i < subset.size; i++)
@@ -643,7 +714,7 @@ CitedPartial(Weighing *w)
 	a = NewAnswer(w, "partial", 4, rival >= 0 ? 0.3 : 0.99,
 				  rival < 0 && (Own(c) || c->cite == CITE_REFERENCE) && c->rel != REL_FOREIGN &&
 				  (c->cite >= CITE_EXACT || (c->cite >= CITE_PART && c->rel >= REL_ACCOUNT)) &&
-				  c->issued <= w->line->date);
+				  c->issued <= w->line->date && !CreditWords(w->line));
 	AddItem(a, c, w->line->amount, 0);
 	if (a != NULL && !a->sure && rival < 0)
 		a->confidence = 0.5;
@@ -857,7 +928,7 @@ WeighBundle(Weighing *w)
 {
 	int			who[256];
 	int64		amount[256];
-	int			n = Others(w, who, amount, 64, false);
+	int			n = Others(w, who, amount, 128, false);
 	int64		all = 0;
 	int64		due = 0;
 	int			ndue = 0;
@@ -893,10 +964,28 @@ WeighBundle(Weighing *w)
 		return true;
 	}
 	CashSubsetSearch(amount, n, w->line->amount, w->settings->max_size, w->settings->budget, &subset);
-	if (subset.solutions == 0)
-		return false;
 	sure = subset.solutions == 1 && subset.complete && subset.chance <= w->settings->max_chance &&
-		w->line->payer == REL_ACCOUNT && w->line->amount % (100 * major) != 0;
+		!w->line->windowed && w->line->payer == REL_ACCOUNT && w->line->amount % (100 * major) != 0;
+	if (!sure)
+	{
+		CashSubset	window;
+
+		CashWindowSearch(amount, n, w->line->amount, 14, w->settings->max_chance / 2, &window);
+		if (window.solutions == 1 && window.complete)
+		{
+			a = NewAnswer(w, "bundle", 7, 1 - window.chance / 4,
+						  w->line->late && w->line->payer == REL_ACCOUNT && w->line->amount % (100 * major) != 0);
+			for (int i = 0; i < window.size; i++)
+				AddItem(a, &w->cand[who[window.members[i]]], amount[window.members[i]], 0);
+			Explain(w, a, &w->cand[who[window.members[0]]],
+					psprintf("%s is the sum of %d items of the payer that fall due together",
+							 Money(w->line, w->line->amount), window.size));
+			if (a != NULL && a->sure)
+				return true;
+		}
+	}
+	if (subset.solutions == 0)
+		return w->nanswers > 0;
 	a = NewAnswer(w, "bundle", 7, sure ? 1 - subset.chance / 4 : subset.solutions == 1 ? 0.6 : 0.4, sure);
 	for (int i = 0; i < subset.size; i++)
 		AddItem(a, &w->cand[who[subset.members[i]]], amount[subset.members[i]], 0);

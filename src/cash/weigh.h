@@ -77,7 +77,9 @@ typedef struct Line
 	int64		charges;
 	int			minor;			/* decimals of the currency */
 	int			payer;			/* best REL_ of any customer */
-	bool		whole;			/* all open items of the payer are candidates */
+	bool		whole;			/* the open items of the payer are candidates */
+	bool		windowed;		/* ... only those due near the booking date */
+	bool		late;			/* what other lines clearly pay is gone */
 	CashText   *tokens;
 } Line;
 
