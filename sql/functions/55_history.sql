@@ -24,7 +24,7 @@ BEGIN
     || o2c._import_query(source, columns, '{line_id,customer_code}');
   ANALYZE pg_temp.o2c_import;
   CREATE TEMPORARY TABLE o2c_import_history ON COMMIT DROP AS
-  SELECT i.*, c.id AS customer_id, CASE
+  SELECT i.*, c.id AS customer_id, c.currency AS customer_currency, CASE
       WHEN i.line_id IS NULL THEN 'line_id is missing'
       WHEN i.customer_code IS NULL THEN 'customer_code is missing'
       WHEN c.id IS NULL THEN pg_catalog.format('there is no customer "%s"', i.customer_code)
@@ -32,6 +32,8 @@ BEGIN
         THEN pg_catalog.format('booking_date "%s" is not a date', i.booking_date)
       WHEN i.amount IS NOT NULL AND o2c._to_numeric(i.amount) IS NULL THEN pg_catalog.format('amount "%s" is not a number', i.amount)
       WHEN NOT o2c.is_currency(i.currency) THEN pg_catalog.format('"%s" is not a currency', i.currency)
+      WHEN i.amount IS NOT NULL AND NOT o2c.is_amount(o2c._to_numeric(i.amount), coalesce(i.currency::o2c.currency, c.currency))
+        THEN pg_catalog.format('amount %s has more decimals than its currency', i.amount)
       WHEN i.payer_name IS NULL AND i.payer_iban IS NULL THEN 'neither payer_name nor payer_iban is given'
     END AS reason
   FROM pg_temp.o2c_import i LEFT JOIN o2c.customer c ON c.company_id = $1 AND c.code = i.customer_code;
@@ -46,7 +48,7 @@ BEGIN
     INSERT INTO o2c.payment_history (company_id, line_id, number, customer_id, booking_date, amount, currency,
                                      payer_name, payer_iban, remittance_text, structured_ref)
     SELECT DISTINCT ON (i.line_id, coalesce(i.number, '')) $1, i.line_id, coalesce(i.number, ''), i.customer_id,
-      o2c._to_date(i.booking_date), o2c._to_numeric(i.amount), i.currency::o2c.currency,
+      o2c._to_date(i.booking_date), o2c._to_numeric(i.amount), coalesce(i.currency::o2c.currency, i.customer_currency),
       i.payer_name, i.payer_iban, i.remittance_text, i.structured_ref
     FROM pg_temp.o2c_import_history i WHERE i.reason IS NULL
     ORDER BY i.line_id, coalesce(i.number, ''), i.row_no

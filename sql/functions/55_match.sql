@@ -81,7 +81,7 @@ BEGIN
   WHERE p.company_id = company AND p.state = 'received' AND b.state = 'matched' AND b.amount < 1e14
     AND (up_to IS NULL OR b.booking_date <= up_to)
     AND NOT EXISTS (SELECT FROM o2c.match_proposal r WHERE r.company_id = p.company_id AND r.payment_id = p.id
-                    AND r.state IN ('rejected', 'reversed'));
+                    AND r.state = 'reversed');
   GET DIAGNOSTICS n = ROW_COUNT;
   IF n = 0 THEN
     RETURN 0;
@@ -275,12 +275,16 @@ DECLARE
 BEGIN
   SELECT coalesce(pg_catalog.max(r.max_chance), 0.01)::double precision AS max_chance, coalesce(pg_catalog.max(r.max_size), 5) AS max_size
     INTO setting FROM o2c.match_rule r WHERE r.company_id = company AND r.rule = 'bundle';
-  SELECT coalesce(pg_catalog.max(t.amount), 0) AS amount, coalesce(pg_catalog.max(t.percent), 0) AS percent,
+  SELECT coalesce(pg_catalog.max(t.difference), 0) AS difference, coalesce(pg_catalog.max(t.percent), 0) AS percent,
     coalesce(pg_catalog.max(t.charges), 0) AS charges, coalesce(pg_catalog.max(t.grace_days), 0) AS grace_days
     INTO tolerated FROM o2c.tolerance t WHERE t.company_id = company AND t.customer_id IS NULL;
   DELETE FROM pg_temp.o2c_m_answer a USING pg_temp.o2c_m_line l WHERE l.id = a.line_id AND NOT l.done;
   INSERT INTO pg_temp.o2c_m_answer
   SELECT w.*, r.automatic AND w.confidence >= r.min_confidence
+    -- what a person rejected is not found again
+    AND NOT EXISTS (SELECT FROM pg_temp.o2c_m_line l JOIN o2c.match_proposal p ON p.company_id = company
+                    AND p.payment_id = l.payment_id AND p.state = 'rejected' AND p.item_ids = w.item_ids
+                    WHERE l.id = w.line_id AND l.payment_id IS NOT NULL)
   FROM o2c._weigh_lines(
     pg_catalog.format($q$
       SELECT l.id, l.minor_amount, l.booking_date - '2000-01-01'::date, l.remittance_text, l.payer_name,
@@ -294,7 +298,7 @@ BEGIN
         i.document_date - '2000-01-01'::date, i.due_date - '2000-01-01'::date,
         coalesce(o2c._reference_key(i.structured_ref), 0),
         least(%2$s * f.factor, pg_catalog.abs(i.amount) * f.factor * %3$s / 100,
-              t.amount * f.factor, pg_catalog.abs(i.amount) * f.factor * t.percent / 100)::bigint,
+              t.difference * f.factor, pg_catalog.abs(i.amount) * f.factor * t.percent / 100)::bigint,
         (least(%4$s, t.charges) * f.factor)::bigint,
         CASE WHEN p.rel IS NOT NULL THEN p.rel WHEN l.payer >= 3 THEN -1 ELSE 0 END, p.grp::integer
       FROM (SELECT DISTINCT x.line_id, x.item_id FROM pg_temp.o2c_m_cand x) c
@@ -313,7 +317,7 @@ BEGIN
       JOIN pg_temp.o2c_m_line l ON l.id = t.line_id AND NOT l.done
       JOIN o2c.customer u ON u.company_id = %1$s AND u.id = s.customer_id
       LEFT JOIN pg_temp.o2c_m_payer p ON p.line_id = t.line_id AND p.customer_id = s.customer_id
-      ORDER BY 1 $q$, company, tolerated.amount, tolerated.percent, tolerated.charges),
+      ORDER BY 1 $q$, company, tolerated.difference, tolerated.percent, tolerated.charges),
     setting.max_chance, setting.max_size, tolerated.grace_days, 200000) w
   LEFT JOIN o2c.match_rule r ON r.company_id = company AND r.rule = w.rule;
 END $$;
@@ -419,41 +423,16 @@ BEGIN
   UPDATE o2c.bank_line b SET state = 'matched', payment_id = p.payment_id
   FROM pg_temp.o2c_m_pay p WHERE p.is_new AND b.company_id = company AND b.id = p.line_id;
 
-  -- cash pays debits; where credit notes are part of the answer they pay first
-  INSERT INTO o2c.allocation (company_id, debit_item_id, credit_item_id, currency, amount, kind, effective_on)
-  SELECT company, c.item_id, p.item_id, p.currency, c.cash * p.unit, 'application'::o2c.entry_kind, p.booking_date
-  FROM pg_temp.o2c_m_claim c JOIN pg_temp.o2c_m_pay p ON p.line_id = c.line_id
-  WHERE c.cash > 0
-    AND NOT EXISTS (SELECT FROM pg_temp.o2c_m_claim n WHERE n.line_id = c.line_id AND n.cash < 0)
-  UNION ALL
-  SELECT company, d.item_id, k.item_id, d.currency, (least(d.upto, k.upto) - greatest(d.start, k.start)) * d.unit,
-    'application'::o2c.entry_kind, d.booking_date
-  FROM (SELECT c.line_id, c.item_id, p.currency, p.unit, p.booking_date,
-          pg_catalog.sum(c.cash) OVER w AS upto, pg_catalog.sum(c.cash) OVER w - c.cash AS start
-        FROM pg_temp.o2c_m_claim c JOIN pg_temp.o2c_m_pay p ON p.line_id = c.line_id
-        WHERE c.cash > 0 AND EXISTS (SELECT FROM pg_temp.o2c_m_claim n WHERE n.line_id = c.line_id AND n.cash < 0)
-        WINDOW w AS (PARTITION BY c.line_id ORDER BY c.item_id)) d
-  JOIN (SELECT x.line_id, x.item_id, pg_catalog.sum(x.credit) OVER w AS upto,
-          pg_catalog.sum(x.credit) OVER w - x.credit AS start
-        FROM (SELECT c.line_id, c.item_id, - c.cash AS credit, 0 AS rank FROM pg_temp.o2c_m_claim c WHERE c.cash < 0
-              UNION ALL
-              SELECT p.line_id, p.item_id, p.amount * p.factor, 1 FROM pg_temp.o2c_m_pay p
-              WHERE EXISTS (SELECT FROM pg_temp.o2c_m_claim n WHERE n.line_id = p.line_id AND n.cash < 0)) x
-        WINDOW w AS (PARTITION BY x.line_id ORDER BY x.rank, x.item_id)) k
-    ON k.line_id = d.line_id AND k.upto > d.start AND k.start < d.upto
-  ORDER BY 2;
-  -- discount, tolerance and charges settle the rest of the debit
-  INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, raises, effective_on, reason)
-  SELECT company, i.id, i.customer_id, i.currency, i.due_date, c.settle_kind::o2c.entry_kind, - c.settle * p.unit, false,
-    greatest(p.booking_date, i.document_date), 'payment ' || p.payment_id
-  FROM pg_temp.o2c_m_claim c JOIN pg_temp.o2c_m_pay p ON p.line_id = c.line_id
-  JOIN o2c.open_item i ON i.company_id = company AND i.id = c.item_id
-  WHERE c.settle > 0
-  ORDER BY i.id;
-  UPDATE o2c.payment y SET customer_id = p.customer_id,
-    state = CASE WHEN p.cash = p.amount * p.factor THEN 'applied' ELSE y.state END
+  -- retried payments that nobody could place now have a customer
+  PERFORM o2c._identify_payments(company, pg_catalog.array_agg(p.payment_id), pg_catalog.array_agg(p.customer_id))
+  FROM pg_temp.o2c_m_pay p JOIN o2c.payment y ON y.company_id = company AND y.id = p.payment_id
+  WHERE NOT p.is_new AND p.done AND y.customer_id IS NULL HAVING pg_catalog.count(*) > 0;
+  UPDATE pg_temp.o2c_m_pay p SET item_id = y.item_id
+  FROM o2c.payment y WHERE NOT p.is_new AND y.company_id = company AND y.id = p.payment_id AND y.item_id <> p.item_id;
+  PERFORM o2c._match_allocate(company);
+  UPDATE o2c.payment y SET state = 'applied'
   FROM pg_temp.o2c_m_pay p
-  WHERE NOT p.is_new AND p.done AND y.company_id = company AND y.id = p.payment_id;
+  WHERE NOT p.is_new AND p.done AND p.cash = p.amount * p.factor AND y.company_id = company AND y.id = p.payment_id;
 
   -- proposals: the posted ones as history, the rest for people
   UPDATE o2c.match_proposal m SET state = 'superseded', decided_at = pg_catalog.now()
@@ -467,7 +446,14 @@ BEGIN
     ARRAY(SELECT u.x * p.unit FROM pg_catalog.unnest(a.settle) WITH ORDINALITY u(x, n) ORDER BY u.n),
     nullif(a.settle_kind, '')::o2c.entry_kind, a.explanation
   FROM pg_temp.o2c_m_answer a JOIN pg_temp.o2c_m_pay p ON p.line_id = a.line_id
-  WHERE CASE WHEN p.done THEN a.option = 1 ELSE pg_catalog.cardinality(a.item_ids) > 0 END;
+  WHERE CASE WHEN p.done THEN a.option = 1 ELSE pg_catalog.cardinality(a.item_ids) > 0 END
+    AND NOT EXISTS (SELECT FROM o2c.match_proposal r WHERE r.company_id = company AND r.payment_id = p.payment_id
+                    AND NOT p.is_new AND r.state = 'rejected' AND r.item_ids = a.item_ids);
+  -- who paid what he cited is learned as a payer
+  PERFORM o2c._learn_payers(company, pg_catalog.array_agg(p.payment_id), 1)
+  FROM pg_temp.o2c_m_pay p JOIN pg_temp.o2c_m_line l ON l.id = p.line_id
+  JOIN pg_temp.o2c_m_answer a ON a.line_id = p.line_id AND a.option = 1
+  WHERE p.done AND l.payer < 3 AND a.tier <= 2 HAVING pg_catalog.count(*) > 0;
   posted := (SELECT pg_catalog.count(*) FROM pg_temp.o2c_m_pay p WHERE p.done);
   RETURN posted;
 END $$;

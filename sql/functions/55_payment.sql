@@ -1,0 +1,558 @@
+-- Payments: recorded, applied, taken back, returned, refunded; and what
+-- people do with the engine's proposals.  Each function that takes one id is
+-- a set of one of the function that takes many.
+
+CREATE FUNCTION o2c._match_allocate(company integer) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+SET client_min_messages = warning
+AS $$
+BEGIN
+  -- cash pays debits; where credit notes are part of the answer they pay first
+  INSERT INTO o2c.allocation (company_id, debit_item_id, credit_item_id, currency, amount, kind, effective_on)
+  SELECT company, c.item_id, p.item_id, p.currency, c.cash * p.unit, 'application'::o2c.entry_kind, p.booking_date
+  FROM pg_temp.o2c_m_claim c JOIN pg_temp.o2c_m_pay p ON p.line_id = c.line_id
+  WHERE c.cash > 0
+    AND NOT EXISTS (SELECT FROM pg_temp.o2c_m_claim n WHERE n.line_id = c.line_id AND n.cash < 0)
+  UNION ALL
+  SELECT company, d.item_id, k.item_id, d.currency, (least(d.upto, k.upto) - greatest(d.start, k.start)) * d.unit,
+    'application'::o2c.entry_kind, d.booking_date
+  FROM (SELECT c.line_id, c.item_id, p.currency, p.unit, p.booking_date,
+          pg_catalog.sum(c.cash) OVER w AS upto, pg_catalog.sum(c.cash) OVER w - c.cash AS start
+        FROM pg_temp.o2c_m_claim c JOIN pg_temp.o2c_m_pay p ON p.line_id = c.line_id
+        WHERE c.cash > 0 AND EXISTS (SELECT FROM pg_temp.o2c_m_claim n WHERE n.line_id = c.line_id AND n.cash < 0)
+        WINDOW w AS (PARTITION BY c.line_id ORDER BY c.item_id)) d
+  JOIN (SELECT x.line_id, x.item_id, pg_catalog.sum(x.credit) OVER w AS upto,
+          pg_catalog.sum(x.credit) OVER w - x.credit AS start
+        FROM (SELECT c.line_id, c.item_id, - c.cash AS credit, 0 AS rank FROM pg_temp.o2c_m_claim c WHERE c.cash < 0
+              UNION ALL
+              SELECT p.line_id, p.item_id, p.amount * p.factor, 1 FROM pg_temp.o2c_m_pay p
+              WHERE EXISTS (SELECT FROM pg_temp.o2c_m_claim n WHERE n.line_id = p.line_id AND n.cash < 0)) x
+        WINDOW w AS (PARTITION BY x.line_id ORDER BY x.rank, x.item_id)) k
+    ON k.line_id = d.line_id AND k.upto > d.start AND k.start < d.upto
+  ORDER BY 2;
+  -- discount, tolerance and charges settle the rest of the debit
+  INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, raises, effective_on, reason)
+  SELECT company, i.id, i.customer_id, i.currency, i.due_date, c.settle_kind::o2c.entry_kind, - c.settle * p.unit, false,
+    greatest(p.booking_date, i.document_date), 'payment ' || p.payment_id
+  FROM pg_temp.o2c_m_claim c JOIN pg_temp.o2c_m_pay p ON p.line_id = c.line_id
+  JOIN o2c.open_item i ON i.company_id = company AND i.id = c.item_id
+  WHERE c.settle > 0
+  ORDER BY i.id;
+END $$;
+COMMENT ON FUNCTION o2c._match_allocate(integer) IS
+  'Post the claims of pg_temp.o2c_m_claim from the payments of pg_temp.o2c_m_pay: allocations, then discounts, write-offs and charges.';
+
+CREATE FUNCTION o2c._identify_payments(company integer, payment_ids bigint[], customer_ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+SET client_min_messages = warning
+AS $$
+BEGIN
+  DROP TABLE IF EXISTS pg_temp.o2c_identify;
+  CREATE TEMPORARY TABLE o2c_identify ON COMMIT DROP AS
+  SELECT p.id AS payment_id, u.customer_id, i.id AS old_id, pg_catalog.nextval('o2c.open_item_id_seq') AS new_id,
+    i.number, i.document_date, i.due_date, i.currency, i.open_amount
+  FROM pg_catalog.unnest(payment_ids, customer_ids) u(payment_id, customer_id)
+  JOIN o2c.payment p ON p.company_id = company AND p.id = u.payment_id AND p.customer_id IS NULL
+  JOIN o2c.open_item i ON i.company_id = company AND i.id = p.item_id
+  WHERE i.open_amount <> 0 AND u.customer_id IS NOT NULL;
+  INSERT INTO o2c.open_item (company_id, id, customer_id, kind, number, source_item_id, document_date, due_date, currency, amount, open_amount)
+  SELECT company, t.new_id, t.customer_id, 'on_account', t.number, t.old_id, t.document_date, t.due_date, t.currency, t.open_amount, 0
+  FROM pg_temp.o2c_identify t;
+  INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, raises, effective_on)
+  SELECT company, t.old_id, NULL, t.currency, t.due_date, 'transfer'::o2c.entry_kind, - t.open_amount, false, t.document_date
+  FROM pg_temp.o2c_identify t
+  UNION ALL
+  SELECT company, t.new_id, t.customer_id, t.currency, t.due_date, 'transfer', t.open_amount, true, t.document_date
+  FROM pg_temp.o2c_identify t;
+  UPDATE o2c.payment p SET customer_id = t.customer_id, item_id = t.new_id
+  FROM pg_temp.o2c_identify t WHERE p.company_id = company AND p.id = t.payment_id;
+  DROP TABLE pg_temp.o2c_identify;
+END $$;
+COMMENT ON FUNCTION o2c._identify_payments(integer, bigint[], bigint[]) IS
+  'Move what is open of unidentified payments to the customers, in step: from the unidentified item to a new item on account.';
+
+CREATE FUNCTION o2c._learn_payers(company integer, payment_ids bigint[], sign integer) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  INSERT INTO o2c.payer_alias AS a (company_id, kind, value, customer_id, confirmations, contradictions)
+  SELECT company, k.kind, k.value, p.customer_id,
+    CASE WHEN sign > 0 THEN pg_catalog.count(*) ELSE 0 END, CASE WHEN sign < 0 THEN pg_catalog.count(*) ELSE 0 END
+  FROM pg_catalog.unnest(payment_ids) u(id)
+  JOIN o2c.payment p ON p.company_id = company AND p.id = u.id
+  JOIN o2c.bank_line b ON b.company_id = company AND b.id = p.bank_line_id
+  CROSS JOIN LATERAL (VALUES
+    ('account', o2c._account_key(coalesce(nullif(b.payer_iban, ''), b.payer_account))),
+    ('name', nullif(o2c._name_key(b.payer_name), ''))) k(kind, value)
+  WHERE k.value IS NOT NULL AND p.customer_id IS NOT NULL
+  GROUP BY k.kind, k.value, p.customer_id
+  ORDER BY k.kind, k.value, p.customer_id
+  ON CONFLICT ON CONSTRAINT payer_alias_pkey DO UPDATE SET
+    confirmations = a.confirmations + EXCLUDED.confirmations,
+    contradictions = a.contradictions + EXCLUDED.contradictions,
+    updated_at = pg_catalog.now();
+END $$;
+COMMENT ON FUNCTION o2c._learn_payers(integer, bigint[], integer) IS
+  'Count the accounts and names of these payments'' bank lines as confirmed (sign 1) or contradicted (-1) for their customers.';
+
+CREATE FUNCTION o2c._payment(company integer, payment_id bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  PERFORM FROM o2c.payment p WHERE p.company_id = company AND p.id = payment_id FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    PERFORM o2c._require_company(company);
+    RAISE EXCEPTION USING ERRCODE = 'O2003',
+      MESSAGE = pg_catalog.format('there is no payment %s', coalesce(payment_id::text, 'NULL')),
+      HINT = 'o2c_bi.payments lists them.';
+  END IF;
+  RETURN payment_id;
+END $$;
+COMMENT ON FUNCTION o2c._payment(integer, bigint) IS 'Locks a payment for change. Errors: O2002, O2003.';
+
+CREATE FUNCTION o2c._restate_payments(company integer, payment_ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  UPDATE o2c.payment p SET state = CASE WHEN i.open_amount = 0 THEN 'applied' ELSE 'received' END::o2c.payment_state
+  FROM o2c.open_item i
+  WHERE p.company_id = company AND p.id = ANY (payment_ids) AND p.state <> 'returned'
+    AND i.company_id = company AND i.id = p.item_id
+    AND p.state <> CASE WHEN i.open_amount = 0 THEN 'applied' ELSE 'received' END::o2c.payment_state;
+END $$;
+COMMENT ON FUNCTION o2c._restate_payments(integer, bigint[]) IS
+  'State of payments after a posting: applied when nothing is left of them.';
+
+CREATE FUNCTION o2c.record_payment(company_id integer, customer_code text, amount numeric, currency text DEFAULT NULL,
+  received_on date DEFAULT NULL, reference text DEFAULT NULL, method text DEFAULT 'transfer', value_date date DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  customer bigint := CASE WHEN customer_code IS NOT NULL THEN o2c._customer_id($1, $2) END;
+  cur o2c.currency;
+  on_day date := coalesce($5, o2c.today($1));
+  new_id bigint;
+  new_item bigint;
+BEGIN
+  PERFORM o2c._require_company($1);
+  cur := coalesce($4, (SELECT c.currency::text FROM o2c.customer c WHERE c.company_id = $1 AND c.id = customer),
+                  (SELECT c.currency::text FROM o2c.company c WHERE c.company_id = $1))::o2c.currency;
+  IF $3 IS NULL OR NOT $3 > 0 OR NOT o2c.is_amount($3, cur) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2043',
+      MESSAGE = pg_catalog.format('%s is not an amount of %s that can be received', coalesce($3::text, 'NULL'), cur),
+      HINT = 'Give a positive amount without digits beyond the minor unit.';
+  END IF;
+  IF $7 IS NULL OR $7 NOT IN ('transfer', 'cash', 'cheque', 'card', 'direct_debit', 'other') THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('"%s" is not a method of payment', $7),
+      HINT = 'Methods: transfer, cash, cheque, card, direct_debit, other.';
+  END IF;
+  IF NOT pg_catalog.isfinite(on_day) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'a payment is received on a day';
+  END IF;
+  -- the same reference of the same payer, day, amount and method again is the same payment
+  IF $6 IS NOT NULL THEN
+    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('order2cash.payment ' || $1 || ' ' || $6, 0));
+    SELECT p.id INTO new_id FROM o2c.payment p
+    WHERE p.company_id = $1 AND p.customer_id IS NOT DISTINCT FROM customer AND p.reference = $6
+      AND p.amount = $3 AND p.currency = cur AND p.received_on = on_day AND p.method = $7 AND p.bank_line_id IS NULL;
+    IF FOUND THEN
+      RETURN new_id;
+    END IF;
+  END IF;
+  new_id := pg_catalog.nextval('o2c.payment_id_seq');
+  INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
+  VALUES ($1, customer, CASE WHEN customer IS NULL THEN 'unidentified' ELSE 'on_account' END::o2c.item_kind,
+          'PAY-' || new_id, on_day, on_day, cur, - $3, - $3)
+  RETURNING id INTO new_item;
+  INSERT INTO o2c.payment (company_id, id, customer_id, amount, currency, received_on, value_date, method, reference, item_id)
+  VALUES ($1, new_id, customer, $3, cur, on_day, $8, $7, $6, new_item);
+  RETURN new_id;
+END $$;
+COMMENT ON FUNCTION o2c.record_payment(integer, text, numeric, text, date, text, text, date) IS
+  'Record money received otherwise than by a bank file; it stands on the customer''s account (unidentified without customer) until it is applied. The same reference, payer, day, amount and method again is the same payment. Returns its id. Errors: O2002, O2003, O2004, O2042, O2043, O2044.';
+
+CREATE FUNCTION o2c.apply_payment(company_id integer, payment_id bigint, number text, amount numeric DEFAULT NULL,
+  effective_on date DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  pay o2c.payment;
+  debit o2c.open_item;
+  credit o2c.open_item;
+  part numeric;
+  new_id bigint;
+BEGIN
+  PERFORM o2c._payment($1, $2);
+  SELECT p.* INTO pay FROM o2c.payment p WHERE p.company_id = $1 AND p.id = $2;
+  IF pay.state = 'returned' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('payment %s was returned', $2);
+  END IF;
+  SELECT i.* INTO debit FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = o2c._open_item_by_number($1, $3);
+  IF debit.amount < 0 THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('"%s" is a credit, a payment pays debits', $3);
+  END IF;
+  IF debit.currency <> pay.currency THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2033',
+      MESSAGE = pg_catalog.format('payment %s is in %s, "%s" in %s', $2, pay.currency, $3, debit.currency);
+  END IF;
+  IF pay.customer_id IS NULL THEN
+    PERFORM o2c._identify_payments($1, ARRAY[$2], ARRAY[debit.customer_id]);
+    SELECT p.* INTO pay FROM o2c.payment p WHERE p.company_id = $1 AND p.id = $2;
+  END IF;
+  -- in the order of ids, as every posting does
+  PERFORM FROM o2c.open_item i WHERE i.company_id = $1 AND i.id IN (debit.id, pay.item_id) ORDER BY i.id FOR NO KEY UPDATE;
+  SELECT i.* INTO debit FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = debit.id;
+  SELECT i.* INTO credit FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = pay.item_id;
+  part := coalesce($4, least(debit.open_amount, - credit.open_amount));
+  IF part > debit.open_amount OR part > - credit.open_amount OR (part = 0 AND $4 IS NULL) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2060',
+      MESSAGE = pg_catalog.format('cannot apply %s of payment %s to "%s"', coalesce(nullif(part, 0), pay.amount), $2, $3),
+      DETAIL = pg_catalog.format('%s is open on the item and %s of the payment.', debit.open_amount, - credit.open_amount),
+      HINT = 'Apply at most what is open; the rest stays on the customer''s account.';
+  END IF;
+  IF NOT part > 0 OR NOT o2c.is_amount(part, pay.currency) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2043', MESSAGE = pg_catalog.format('%s is not an amount of %s to apply', part, pay.currency);
+  END IF;
+  INSERT INTO o2c.allocation (company_id, debit_item_id, credit_item_id, currency, amount, effective_on)
+  VALUES ($1, debit.id, credit.id, pay.currency, part,
+          greatest(coalesce($5, o2c.today($1)), debit.document_date, credit.document_date))
+  RETURNING id INTO new_id;
+  PERFORM o2c._restate_payments($1, ARRAY[$2]);
+  UPDATE o2c.match_proposal m SET state = 'superseded', decided_at = pg_catalog.now(), decided_by = session_user
+  WHERE m.company_id = $1 AND m.payment_id = $2 AND m.state = 'suggested';
+  RETURN new_id;
+END $$;
+COMMENT ON FUNCTION o2c.apply_payment(integer, bigint, text, numeric, date) IS
+  'Apply a payment to the item with that number (NULL amount: as much as is open on both); an unidentified payment becomes the item''s customer''s. Returns the allocation. Errors: O2003, O2031, O2033, O2043, O2060.';
+
+CREATE FUNCTION o2c._unapply(company integer, allocation_ids bigint[], on_day date, why text) RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  new_ids bigint[];
+  payments bigint[];
+BEGIN
+  WITH undone AS (
+    INSERT INTO o2c.allocation (company_id, debit_item_id, credit_item_id, currency, amount, kind, effective_on, reverses_id, reason)
+    SELECT a.company_id, a.debit_item_id, a.credit_item_id, a.currency, - a.amount, a.kind,
+      greatest(on_day, a.effective_on), a.id, why
+    FROM o2c.allocation a
+    WHERE a.company_id = company AND a.id = ANY (allocation_ids)
+    ORDER BY a.debit_item_id
+    RETURNING id)
+  SELECT pg_catalog.array_agg(u.id) INTO new_ids FROM undone u;
+  -- payments whose money it was, and what was settled together with it
+  SELECT pg_catalog.array_agg(DISTINCT p.id) INTO payments
+  FROM o2c.allocation a
+  JOIN o2c.open_item i ON i.company_id = company AND i.id = a.credit_item_id
+  JOIN o2c.payment p ON p.company_id = company AND (p.item_id = i.id
+    OR p.item_id = (SELECT n.id FROM o2c.open_item n WHERE n.company_id = company AND n.source_item_id = i.id LIMIT 1))
+  WHERE a.company_id = company AND a.id = ANY (allocation_ids);
+  INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, raises, effective_on, reverses_id, reason)
+  SELECT e.company_id, e.item_id, e.customer_id, e.currency, e.due_date, e.kind, - e.amount, true,
+    greatest(on_day, e.effective_on), e.id, why
+  FROM o2c.allocation a
+  JOIN o2c.ledger_entry e ON e.company_id = company AND e.item_id = a.debit_item_id AND e.allocation_id IS NULL
+    AND e.kind IN ('discount', 'write_off', 'charge') AND e.reverses_id IS NULL
+    AND e.reason IN (SELECT 'payment ' || x FROM pg_catalog.unnest(payments) x)
+  WHERE a.company_id = company AND a.id = ANY (allocation_ids)
+    AND NOT EXISTS (SELECT FROM o2c.ledger_entry r WHERE r.company_id = company AND r.reverses_id = e.id)
+  ORDER BY e.item_id;
+  UPDATE o2c.match_proposal m SET state = 'reversed', decided_at = pg_catalog.now(), decided_by = session_user
+  WHERE m.company_id = company AND m.payment_id = ANY (payments) AND m.state IN ('auto', 'accepted');
+  IF FOUND THEN
+    PERFORM o2c._learn_payers(company, payments, -1);
+  END IF;
+  PERFORM o2c._restate_payments(company, payments);
+  RETURN new_ids;
+END $$;
+COMMENT ON FUNCTION o2c._unapply(integer, bigint[], date, text) IS
+  'Undo allocations by further ones, and the discounts, write-offs and charges that were settled with them; the payments are open again, what the engine learned from them is contradicted.';
+
+CREATE FUNCTION o2c.unapply(company_id integer, allocation_id bigint, effective_on date DEFAULT NULL, reason text DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  old o2c.allocation;
+BEGIN
+  SELECT a.* INTO old FROM o2c.allocation a WHERE a.company_id = $1 AND a.id = $2;
+  IF NOT FOUND THEN
+    PERFORM o2c._require_company($1);
+    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no allocation %s', coalesce($2::text, 'NULL'));
+  END IF;
+  IF old.reverses_id IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('allocation %s is itself a reversal', $2);
+  END IF;
+  -- one at a time on its items: the second finds the first's reversal
+  PERFORM FROM o2c.open_item i WHERE i.company_id = $1 AND i.id IN (old.debit_item_id, old.credit_item_id)
+  ORDER BY i.id FOR NO KEY UPDATE;
+  IF EXISTS (SELECT FROM o2c.allocation a WHERE a.company_id = $1 AND a.reverses_id = $2) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2061', MESSAGE = pg_catalog.format('allocation %s is reversed already', $2);
+  END IF;
+  RETURN (o2c._unapply($1, ARRAY[$2], coalesce($3, o2c.today($1)), $4))[1];
+END $$;
+COMMENT ON FUNCTION o2c.unapply(integer, bigint, date, text) IS
+  'Undo an allocation by a further one that counts from effective_on, with the discount or write-off settled with it; history stays. Returns the new allocation. Errors: O2003, O2031, O2033, O2061.';
+
+CREATE FUNCTION o2c.accept_matches(company_id integer, proposal_ids bigint[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+SET client_min_messages = warning
+AS $$
+#variable_conflict use_column
+DECLARE
+  bad record;
+  n bigint;
+BEGIN
+  PERFORM o2c._require_company($1);
+  PERFORM FROM o2c.payment p WHERE p.company_id = $1 AND p.id IN
+    (SELECT m.payment_id FROM o2c.match_proposal m WHERE m.company_id = $1 AND m.id = ANY ($2))
+  ORDER BY p.id FOR NO KEY UPDATE;
+  SELECT u.id, m.state::text AS state, pg_catalog.count(*) OVER (PARTITION BY m.payment_id) AS options INTO bad
+  FROM (SELECT DISTINCT x AS id FROM pg_catalog.unnest($2) x) u
+  LEFT JOIN o2c.match_proposal m ON m.company_id = $1 AND m.id = u.id
+  ORDER BY m.state IS NOT DISTINCT FROM 'suggested', 3 DESC LIMIT 1;
+  IF bad.id IS NULL THEN
+    RETURN 0;
+  ELSIF bad.state IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no proposal %s', bad.id);
+  ELSIF bad.state <> 'suggested' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('proposal %s is %s', bad.id, bad.state),
+      HINT = 'Only suggested proposals are accepted or rejected.';
+  ELSIF bad.options > 1 THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = 'several proposals of one payment were given',
+      HINT = 'Accept one of a payment''s options.';
+  END IF;
+  DROP TABLE IF EXISTS pg_temp.o2c_m_pay, pg_temp.o2c_m_claim;
+  CREATE TEMPORARY TABLE o2c_m_claim ON COMMIT DROP AS
+  SELECT m.id AS line_id, u.item_id, (u.cash * f.factor)::bigint AS cash, (u.settle * f.factor)::bigint AS settle,
+    coalesce(m.settle_kind::text, '') AS settle_kind, i.customer_id
+  FROM o2c.match_proposal m
+  JOIN o2c.payment p ON p.company_id = $1 AND p.id = m.payment_id
+  CROSS JOIN LATERAL (SELECT pg_catalog.round(10::numeric ^ o2c.minor_unit(p.currency)) AS factor) f
+  CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(m.item_ids), pg_catalog.unnest(m.amounts), pg_catalog.unnest(m.settled)) AS u(item_id, cash, settle)
+  JOIN o2c.open_item i ON i.company_id = $1 AND i.id = u.item_id
+  WHERE m.company_id = $1 AND m.id = ANY ($2);
+  PERFORM o2c._identify_payments($1, pg_catalog.array_agg(c.payment_id), pg_catalog.array_agg(c.customer_id))
+  FROM (SELECT m.payment_id, pg_catalog.min(x.customer_id) AS customer_id
+        FROM o2c.match_proposal m JOIN pg_temp.o2c_m_claim x ON x.line_id = m.id
+        WHERE m.company_id = $1 GROUP BY 1) c;
+  CREATE TEMPORARY TABLE o2c_m_pay ON COMMIT DROP AS
+  SELECT m.id AS line_id, p.currency, p.amount, p.received_on AS booking_date, p.id AS payment_id, p.item_id,
+    pg_catalog.round(10::numeric ^ o2c.minor_unit(p.currency)) AS factor,
+    pg_catalog.round(1 / 10::numeric ^ o2c.minor_unit(p.currency), o2c.minor_unit(p.currency)) AS unit
+  FROM o2c.match_proposal m JOIN o2c.payment p ON p.company_id = $1 AND p.id = m.payment_id
+  WHERE m.company_id = $1 AND m.id = ANY ($2);
+  PERFORM o2c._match_allocate($1);
+  UPDATE o2c.match_proposal m SET decided_at = pg_catalog.now(), decided_by = session_user,
+    state = CASE WHEN m.id = ANY ($2) THEN 'accepted' ELSE 'superseded' END::o2c.match_state
+  FROM pg_temp.o2c_m_pay p WHERE m.company_id = $1 AND m.payment_id = p.payment_id AND m.state = 'suggested';
+  SELECT pg_catalog.count(*) INTO n FROM pg_temp.o2c_m_pay;
+  PERFORM o2c._restate_payments($1, pg_catalog.array_agg(p.payment_id)) FROM pg_temp.o2c_m_pay p;
+  PERFORM o2c._learn_payers($1, pg_catalog.array_agg(p.payment_id), 1) FROM pg_temp.o2c_m_pay p;
+  DROP TABLE pg_temp.o2c_m_pay, pg_temp.o2c_m_claim;
+  RETURN n;
+END $$;
+COMMENT ON FUNCTION o2c.accept_matches(integer, bigint[]) IS
+  'Post suggested proposals, one option a payment, all or none; their payers are learned. Returns how many. Errors: O2002, O2003, O2033, O2060.';
+
+CREATE FUNCTION o2c.accept_match(company_id integer, proposal_id bigint) RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$ SELECT o2c.accept_matches($1, ARRAY[$2]) $$;
+COMMENT ON FUNCTION o2c.accept_match(integer, bigint) IS
+  'Post a suggested proposal; the payment''s other options are superseded. Errors: O2002, O2003, O2033, O2060.';
+
+CREATE FUNCTION o2c.reject_matches(company_id integer, proposal_ids bigint[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  bad record;
+  n bigint;
+BEGIN
+  PERFORM o2c._require_company($1);
+  SELECT u.id, m.state::text AS state INTO bad
+  FROM pg_catalog.unnest($2) u(id) LEFT JOIN o2c.match_proposal m ON m.company_id = $1 AND m.id = u.id
+  WHERE m.state IS NULL OR m.state NOT IN ('suggested', 'rejected') LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = CASE WHEN bad.state IS NULL THEN 'O2003' ELSE 'O2033' END,
+      MESSAGE = CASE WHEN bad.state IS NULL THEN pg_catalog.format('there is no proposal %s', bad.id)
+                     ELSE pg_catalog.format('proposal %s is %s', bad.id, bad.state) END,
+      HINT = 'Only suggested proposals are accepted or rejected.';
+  END IF;
+  UPDATE o2c.match_proposal m SET state = 'rejected', decided_at = pg_catalog.now(), decided_by = session_user
+  WHERE m.company_id = $1 AND m.id = ANY ($2) AND m.state = 'suggested';
+  GET DIAGNOSTICS n = ROW_COUNT;
+  RETURN n;
+END $$;
+COMMENT ON FUNCTION o2c.reject_matches(integer, bigint[]) IS
+  'Reject suggested proposals: the same answer is not proposed or posted for the payment again. Returns how many. Errors: O2002, O2003, O2033.';
+
+CREATE FUNCTION o2c.reject_match(company_id integer, proposal_id bigint) RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$ SELECT o2c.reject_matches($1, ARRAY[$2]) $$;
+COMMENT ON FUNCTION o2c.reject_match(integer, bigint) IS 'Reject a suggested proposal. Errors: O2002, O2003, O2033.';
+
+CREATE FUNCTION o2c.return_payment(company_id integer, payment_id bigint, reason text, effective_on date DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  pay o2c.payment;
+  on_day date;
+  undo bigint[];
+  rest numeric;
+BEGIN
+  IF coalesce($3, '') = '' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a return needs a reason';
+  END IF;
+  PERFORM o2c._payment($1, $2);
+  SELECT p.* INTO pay FROM o2c.payment p WHERE p.company_id = $1 AND p.id = $2;
+  IF pay.state = 'returned' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2061', MESSAGE = pg_catalog.format('payment %s was returned on %s', $2, pay.returned_on);
+  END IF;
+  on_day := greatest(coalesce($4, o2c.today($1)), pay.received_on);
+  SELECT pg_catalog.array_agg(a.id) INTO undo
+  FROM o2c.allocation a
+  WHERE a.company_id = $1 AND a.amount > 0
+    AND a.credit_item_id IN (SELECT i.id FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = pay.item_id
+                             UNION ALL SELECT i.source_item_id FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = pay.item_id)
+    AND NOT EXISTS (SELECT FROM o2c.allocation r WHERE r.company_id = $1 AND r.reverses_id = a.id);
+  IF undo IS NOT NULL THEN
+    PERFORM o2c._unapply($1, undo, on_day, $3);
+  END IF;
+  SELECT i.open_amount INTO rest FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = pay.item_id FOR NO KEY UPDATE;
+  IF - rest <> pay.amount THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2033',
+      MESSAGE = pg_catalog.format('payment %s cannot be returned whole', $2),
+      DETAIL = pg_catalog.format('%s of %s was refunded or written off.', pay.amount + rest, pay.amount);
+  END IF;
+  INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, raises, effective_on, reason)
+  SELECT $1, i.id, i.customer_id, i.currency, i.due_date, 'return', - i.open_amount, false, on_day, $3
+  FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = pay.item_id;
+  UPDATE o2c.payment p SET state = 'returned', returned_on = on_day, return_reason = $3
+  WHERE p.company_id = $1 AND p.id = $2;
+  UPDATE o2c.match_proposal m SET state = 'superseded', decided_at = pg_catalog.now()
+  WHERE m.company_id = $1 AND m.payment_id = $2 AND m.state = 'suggested';
+  RETURN coalesce(pg_catalog.cardinality(undo), 0);
+END $$;
+COMMENT ON FUNCTION o2c.return_payment(integer, bigint, text, date) IS
+  'The bank took the payment back: its applications are undone, the items are open again with their due dates, all from effective_on. Returns how many applications were undone. Errors: O2003, O2004, O2031, O2033, O2061.';
+
+CREATE FUNCTION o2c.refund(company_id integer, payment_id bigint, amount numeric DEFAULT NULL, reason text DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  pay o2c.payment;
+  rest numeric;
+  new_id bigint;
+BEGIN
+  IF coalesce($4, '') = '' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a refund needs a reason';
+  END IF;
+  PERFORM o2c._payment($1, $2);
+  SELECT p.* INTO pay FROM o2c.payment p WHERE p.company_id = $1 AND p.id = $2;
+  SELECT - i.open_amount - coalesce((SELECT pg_catalog.sum(r.amount) FROM o2c.refund r
+           WHERE r.company_id = $1 AND r.payment_id = $2 AND r.state = 'requested'), 0) INTO rest
+  FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = pay.item_id;
+  IF coalesce($3, rest) > rest OR rest <= 0 THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2060', MESSAGE = pg_catalog.format('cannot refund %s of payment %s', coalesce($3, pay.amount), $2),
+      DETAIL = pg_catalog.format('%s of it is neither applied nor to be refunded.', greatest(rest, 0));
+  END IF;
+  IF NOT coalesce($3, rest) > 0 OR NOT o2c.is_amount(coalesce($3, rest), pay.currency) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2043', MESSAGE = pg_catalog.format('%s is not an amount of %s to refund', $3, pay.currency);
+  END IF;
+  INSERT INTO o2c.refund (company_id, payment_id, amount, currency, reason)
+  VALUES ($1, $2, coalesce($3, rest), pay.currency, $4) RETURNING id INTO new_id;
+  RETURN new_id;
+END $$;
+COMMENT ON FUNCTION o2c.refund(integer, bigint, numeric, text) IS
+  'Ask to pay back what is not applied of a payment (NULL: all of it); nothing moves until another person calls approve_refund. Returns the refund. Errors: O2003, O2004, O2043, O2060.';
+
+CREATE FUNCTION o2c.approve_refund(company_id integer, refund_id bigint, effective_on date DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  back o2c.refund;
+  entry bigint;
+BEGIN
+  SELECT r.* INTO back FROM o2c.refund r WHERE r.company_id = $1 AND r.id = $2 FOR UPDATE;
+  IF NOT FOUND THEN
+    PERFORM o2c._require_company($1);
+    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no refund %s', coalesce($2::text, 'NULL'));
+  END IF;
+  IF back.state <> 'requested' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('refund %s is %s', $2, back.state);
+  END IF;
+  IF back.requested_by = session_user THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2080', MESSAGE = 'a refund is approved by another person than asked for it',
+      HINT = pg_catalog.format('%s asked for it.', back.requested_by);
+  END IF;
+  PERFORM o2c._payment($1, back.payment_id);
+  INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, raises, effective_on, reason)
+  SELECT $1, i.id, i.customer_id, i.currency, i.due_date, 'refund', back.amount, false,
+    greatest(coalesce($3, o2c.today($1)), i.document_date), back.reason
+  FROM o2c.payment p JOIN o2c.open_item i ON i.company_id = $1 AND i.id = p.item_id
+  WHERE p.company_id = $1 AND p.id = back.payment_id
+  RETURNING id INTO entry;
+  UPDATE o2c.refund r SET state = 'approved', approved_by = session_user, approved_at = pg_catalog.now(), entry_id = entry
+  WHERE r.company_id = $1 AND r.id = $2;
+  PERFORM o2c._restate_payments($1, ARRAY[back.payment_id]);
+  RETURN entry;
+END $$;
+COMMENT ON FUNCTION o2c.approve_refund(integer, bigint, date) IS
+  'Grant a refund that somebody else asked for: the money leaves the customer''s account from effective_on. Returns the ledger entry. Errors: O2003, O2031, O2033, O2060, O2080.';
+
+CREATE FUNCTION o2c._check_payment(company integer)
+RETURNS TABLE (invariant text, company_id integer, entity text, entity_id bigint, detail text)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+    SELECT 'payment is applied when nothing is left', p.company_id, 'payment', p.id,
+           pg_catalog.format('%s, open %s', p.state, i.open_amount)
+    FROM o2c.payment p JOIN o2c.open_item i ON i.company_id = p.company_id AND i.id = p.item_id
+    WHERE (company IS NULL OR p.company_id = company)
+      AND ((p.state = 'applied') <> (i.open_amount = 0 AND p.state <> 'returned') OR (p.state = 'returned' AND i.open_amount <> 0)
+           OR i.customer_id IS DISTINCT FROM p.customer_id OR i.currency::text <> p.currency::text OR i.amount < - p.amount);
+  RETURN QUERY
+    SELECT 'bank line that is matched has its payment', b.company_id, 'bank_line', b.id, b.line_id
+    FROM o2c.bank_line b LEFT JOIN o2c.payment p ON p.company_id = b.company_id AND p.bank_line_id = b.id
+    WHERE (company IS NULL OR b.company_id = company) AND b.state = 'matched' AND b.amount > 0
+      AND (p.id IS NULL OR p.id IS DISTINCT FROM b.payment_id OR p.amount <> b.amount);
+  RETURN QUERY
+    SELECT 'key of every document', i.company_id, 'open_item', i.id, i.number
+    FROM o2c.open_item i
+    WHERE (company IS NULL OR i.company_id = company) AND i.kind NOT IN ('on_account', 'unidentified')
+      AND o2c._document_key(i.number) <> 0
+      AND NOT EXISTS (SELECT FROM o2c.match_key k WHERE k.company_id = i.company_id
+                      AND k.key = o2c._document_key(i.number) AND k.item_id = i.id);
+END $$;
+COMMENT ON FUNCTION o2c._check_payment(integer) IS 'Invariants of payments and matching; see o2c.check().';

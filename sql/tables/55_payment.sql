@@ -80,7 +80,7 @@ CREATE TABLE o2c.payment_history (
   number text NOT NULL DEFAULT '',
   customer_id bigint NOT NULL,
   booking_date date CHECK (isfinite(booking_date)),
-  amount numeric,
+  amount numeric CHECK (o2c.is_amount(amount, currency)),
   currency o2c.currency,
   payer_name text,
   payer_iban text,
@@ -131,7 +131,7 @@ CREATE TABLE o2c.tolerance (
   company_id integer NOT NULL REFERENCES o2c.company,
   id bigint NOT NULL DEFAULT nextval('o2c.tolerance_id_seq'),
   customer_id bigint,
-  amount numeric NOT NULL DEFAULT 1 CHECK (amount >= 0),
+  difference numeric NOT NULL DEFAULT 1 CHECK (difference >= 0),
   percent numeric NOT NULL DEFAULT 5 CHECK (percent BETWEEN 0 AND 100),
   charges numeric NOT NULL DEFAULT 30 CHECK (charges >= 0),
   grace_days integer NOT NULL DEFAULT 1 CHECK (grace_days BETWEEN 0 AND 365),
@@ -142,7 +142,7 @@ ALTER SEQUENCE o2c.tolerance_id_seq OWNED BY o2c.tolerance.id;
 CREATE UNIQUE INDEX tolerance_company_key ON o2c.tolerance (company_id) WHERE customer_id IS NULL;
 CREATE UNIQUE INDEX tolerance_customer_key ON o2c.tolerance (company_id, customer_id) WHERE customer_id IS NOT NULL;
 COMMENT ON TABLE o2c.tolerance IS 'Differences that settle an item: the company''s (customer null) and a customer''s own; the stricter of each wins.';
-COMMENT ON COLUMN o2c.tolerance.amount IS 'Largest difference in units of the item''s currency; with percent, the stricter.';
+COMMENT ON COLUMN o2c.tolerance.difference IS 'Largest difference in units of the item''s currency; with percent, the stricter.';
 COMMENT ON COLUMN o2c.tolerance.charges IS 'Largest bank charges, when the line or its text states them.';
 COMMENT ON COLUMN o2c.tolerance.grace_days IS 'Days after the discount date on which the discount is still granted (the company''s row).';
 
@@ -183,3 +183,26 @@ CREATE TABLE o2c.match_watermark (
   matched_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE o2c.match_watermark IS 'What was known at the last match_cash: payments on account are looked at again only when something is new.';
+
+CREATE SEQUENCE o2c.refund_id_seq;
+CREATE TABLE o2c.refund (
+  company_id integer NOT NULL,
+  id bigint NOT NULL DEFAULT nextval('o2c.refund_id_seq'),
+  payment_id bigint NOT NULL,
+  amount numeric NOT NULL CHECK (amount > 0 AND o2c.is_amount(amount, currency)),
+  currency o2c.currency NOT NULL,
+  reason text NOT NULL CHECK (reason <> ''),
+  state text NOT NULL DEFAULT 'requested' CHECK (state IN ('requested', 'approved', 'rejected')),
+  requested_by text NOT NULL DEFAULT session_user,
+  requested_at timestamptz NOT NULL DEFAULT now(),
+  approved_by text,
+  approved_at timestamptz,
+  entry_id bigint,
+  PRIMARY KEY (company_id, id),
+  FOREIGN KEY (company_id, payment_id) REFERENCES o2c.payment (company_id, id),
+  CHECK (approved_by <> requested_by),
+  CHECK ((state = 'approved') = (entry_id IS NOT NULL AND approved_by IS NOT NULL))
+);
+ALTER SEQUENCE o2c.refund_id_seq OWNED BY o2c.refund.id;
+CREATE INDEX refund_payment_idx ON o2c.refund (company_id, payment_id);
+COMMENT ON TABLE o2c.refund IS 'Money to be paid back: asked for by one person, granted by another.';

@@ -16,11 +16,120 @@ WHERE m.state IN ('auto', 'suggested', 'accepted');
 COMMENT ON VIEW o2c_bi.cash_matches IS
   'What each bank line pays: posted by itself (auto), accepted by a person, or suggested (option 1 first); applied_amount is cash.';
 
-GRANT INSERT, UPDATE ON o2c.payment, o2c.match_proposal, o2c.payer_alias, o2c.match_watermark TO o2c_clerk, o2c_manager, o2c_admin;
+CREATE OR REPLACE VIEW o2c_bi.payments WITH (security_invoker = true) AS
+SELECT p.company_id, p.id AS payment_id, p.state::text AS state, c.code AS customer_code, c.name AS customer_name,
+  p.received_on, p.value_date, p.amount, p.currency::text AS currency,
+  coalesce(a.applied, 0) AS applied_amount, - i.open_amount AS open_amount, coalesce(r.refunded, 0) AS refunded_amount,
+  p.method, p.reference, b.line_id, b.payer_name, b.remittance_text, p.returned_on, p.return_reason, a.numbers,
+  (SELECT pg_catalog.count(*) FROM o2c.match_proposal m WHERE m.company_id = p.company_id AND m.payment_id = p.id
+   AND m.state = 'suggested') AS suggestions
+FROM o2c.payment p
+JOIN o2c.open_item i ON i.company_id = p.company_id AND i.id = p.item_id
+LEFT JOIN o2c.customer c ON c.company_id = p.company_id AND c.id = p.customer_id
+LEFT JOIN o2c.bank_line b ON b.company_id = p.company_id AND b.id = p.bank_line_id
+LEFT JOIN LATERAL (
+  SELECT pg_catalog.sum(x.amount) AS applied, pg_catalog.string_agg(x.number, ', ' ORDER BY x.number) AS numbers
+  FROM (SELECT d.number, pg_catalog.sum(l.amount) AS amount
+        FROM o2c.allocation l JOIN o2c.open_item d ON d.company_id = l.company_id AND d.id = l.debit_item_id
+        WHERE l.company_id = p.company_id AND l.credit_item_id IN (p.item_id, i.source_item_id)
+        GROUP BY d.number HAVING pg_catalog.sum(l.amount) <> 0) x) a ON true
+LEFT JOIN LATERAL (
+  SELECT pg_catalog.sum(f.amount) AS refunded FROM o2c.refund f
+  WHERE f.company_id = p.company_id AND f.payment_id = p.id AND f.state = 'approved') r ON true;
+COMMENT ON VIEW o2c_bi.payments IS 'Each payment with what became of it.';
+
+CREATE OR REPLACE VIEW o2c_bi.match_quality WITH (security_invoker = true) AS
+WITH total AS (
+  SELECT b.company_id, pg_catalog.count(*) AS lines, pg_catalog.sum(b.amount) AS amount
+  FROM o2c.bank_line b WHERE b.amount > 0 GROUP BY 1),
+answer AS (
+  SELECT m.company_id, m.rule, m.payment_id, m.state, m.decided_by, m.option,
+    pg_catalog.cardinality(m.item_ids) AS items,
+    (SELECT pg_catalog.sum(x) FROM pg_catalog.unnest(m.amounts) x) AS amount
+  FROM o2c.match_proposal m),
+grouped AS (
+  SELECT a.company_id, a.rule, pg_catalog.count(DISTINCT a.payment_id) AS lines,
+    pg_catalog.count(*) FILTER (WHERE a.state IN ('auto', 'reversed')) AS auto_lines,
+    coalesce(pg_catalog.sum(a.items) FILTER (WHERE a.state IN ('auto', 'reversed')), 0) AS auto_items,
+    coalesce(pg_catalog.sum(a.amount) FILTER (WHERE a.state IN ('auto', 'reversed')), 0) AS auto_amount,
+    pg_catalog.count(DISTINCT a.payment_id) FILTER (WHERE a.state = 'suggested') AS suggested_lines,
+    pg_catalog.count(*) FILTER (WHERE a.state = 'accepted') AS accepted_lines,
+    pg_catalog.count(DISTINCT a.payment_id) FILTER (WHERE a.state = 'rejected') AS rejected_lines,
+    pg_catalog.count(*) FILTER (WHERE a.state = 'reversed') AS corrected_lines
+  FROM answer a GROUP BY GROUPING SETS ((a.company_id, a.rule), (a.company_id)))
+SELECT g.company_id, g.rule, CASE WHEN g.rule IS NULL THEN t.lines ELSE g.lines END AS lines, g.auto_lines,
+  pg_catalog.round(g.auto_lines::numeric / nullif(CASE WHEN g.rule IS NULL THEN t.lines ELSE g.lines END, 0), 4) AS auto_rate,
+  g.auto_items, g.auto_amount, pg_catalog.round(g.auto_amount / nullif(t.amount, 0), 4) AS auto_amount_rate,
+  g.suggested_lines, g.accepted_lines, g.rejected_lines, g.corrected_lines,
+  pg_catalog.round(1 - g.corrected_lines::numeric / nullif(g.auto_lines, 0), 6) AS precision
+FROM grouped g JOIN total t ON t.company_id = g.company_id;
+COMMENT ON VIEW o2c_bi.match_quality IS
+  'How much the engine posts by itself, by line, document and value, and how much of it was undone later; per rule and over all.';
+
+COMMENT ON COLUMN o2c_bi.cash_matches.company_id IS 'The company.';
+COMMENT ON COLUMN o2c_bi.cash_matches.line_id IS 'Identity of the bank line.';
+COMMENT ON COLUMN o2c_bi.cash_matches.number IS 'Number of the document paid.';
+COMMENT ON COLUMN o2c_bi.cash_matches.applied_amount IS 'Cash applied, in the line''s currency; negative for a credit note that was deducted.';
+COMMENT ON COLUMN o2c_bi.cash_matches.status IS 'auto, suggested or accepted.';
+COMMENT ON COLUMN o2c_bi.cash_matches.rule IS 'The rule of o2c.match_rule that found it.';
+COMMENT ON COLUMN o2c_bi.cash_matches.confidence IS '0 to 1.';
+COMMENT ON COLUMN o2c_bi.cash_matches.explanation IS 'What was found, in a sentence.';
+COMMENT ON COLUMN o2c_bi.cash_matches.option IS 'Rank among the suggestions of the line, from 1.';
+COMMENT ON COLUMN o2c_bi.cash_matches.proposal_id IS 'For accept_match and reject_match.';
+COMMENT ON COLUMN o2c_bi.cash_matches.payment_id IS 'The payment that the line became.';
+COMMENT ON COLUMN o2c_bi.cash_matches.booking_date IS 'Day of the bank line.';
+COMMENT ON COLUMN o2c_bi.cash_matches.line_amount IS 'Amount of the bank line.';
+COMMENT ON COLUMN o2c_bi.cash_matches.currency IS 'Its currency.';
+COMMENT ON COLUMN o2c_bi.cash_matches.customer_code IS 'Customer of the document.';
+COMMENT ON COLUMN o2c_bi.cash_matches.settled_amount IS 'Settled beyond the cash.';
+COMMENT ON COLUMN o2c_bi.cash_matches.settle_kind IS 'As what: discount, write_off or charge.';
+COMMENT ON COLUMN o2c_bi.cash_matches.payer_name IS 'The payer as the bank wrote it.';
+COMMENT ON COLUMN o2c_bi.cash_matches.remittance_text IS 'The payer''s words.';
+COMMENT ON COLUMN o2c_bi.payments.company_id IS 'The company.';
+COMMENT ON COLUMN o2c_bi.payments.payment_id IS 'The payment.';
+COMMENT ON COLUMN o2c_bi.payments.state IS 'received, applied or returned.';
+COMMENT ON COLUMN o2c_bi.payments.customer_code IS 'Whose account it is on; null = unidentified.';
+COMMENT ON COLUMN o2c_bi.payments.customer_name IS 'Name of that customer.';
+COMMENT ON COLUMN o2c_bi.payments.received_on IS 'Day of receipt.';
+COMMENT ON COLUMN o2c_bi.payments.value_date IS 'Value date, when the bank gave it.';
+COMMENT ON COLUMN o2c_bi.payments.amount IS 'Amount received.';
+COMMENT ON COLUMN o2c_bi.payments.currency IS 'Its currency.';
+COMMENT ON COLUMN o2c_bi.payments.applied_amount IS 'Applied to documents.';
+COMMENT ON COLUMN o2c_bi.payments.open_amount IS 'Not applied, returned or refunded.';
+COMMENT ON COLUMN o2c_bi.payments.refunded_amount IS 'Paid back.';
+COMMENT ON COLUMN o2c_bi.payments.method IS 'Way of payment.';
+COMMENT ON COLUMN o2c_bi.payments.reference IS 'Payer''s or bank''s reference.';
+COMMENT ON COLUMN o2c_bi.payments.line_id IS 'Identity of its bank line.';
+COMMENT ON COLUMN o2c_bi.payments.payer_name IS 'The payer as the bank wrote it.';
+COMMENT ON COLUMN o2c_bi.payments.remittance_text IS 'The payer''s words.';
+COMMENT ON COLUMN o2c_bi.payments.returned_on IS 'Day the bank took it back.';
+COMMENT ON COLUMN o2c_bi.payments.return_reason IS 'Why.';
+COMMENT ON COLUMN o2c_bi.payments.numbers IS 'Documents it pays now.';
+COMMENT ON COLUMN o2c_bi.payments.suggestions IS 'Proposals that wait for a person.';
+COMMENT ON COLUMN o2c_bi.match_quality.company_id IS 'The company.';
+COMMENT ON COLUMN o2c_bi.match_quality.rule IS 'Rule of o2c.match_rule; null = all rules.';
+COMMENT ON COLUMN o2c_bi.match_quality.lines IS 'Answers of the rule, or all lines with money in.';
+COMMENT ON COLUMN o2c_bi.match_quality.auto_lines IS 'Posted without a person.';
+COMMENT ON COLUMN o2c_bi.match_quality.auto_rate IS 'Share of the lines.';
+COMMENT ON COLUMN o2c_bi.match_quality.auto_items IS 'Documents paid by them.';
+COMMENT ON COLUMN o2c_bi.match_quality.auto_amount IS 'Cash applied by them.';
+COMMENT ON COLUMN o2c_bi.match_quality.auto_amount_rate IS 'Share of all cash received by bank lines.';
+COMMENT ON COLUMN o2c_bi.match_quality.suggested_lines IS 'Shown to a person now.';
+COMMENT ON COLUMN o2c_bi.match_quality.accepted_lines IS 'Accepted by a person.';
+COMMENT ON COLUMN o2c_bi.match_quality.rejected_lines IS 'Rejected by a person.';
+COMMENT ON COLUMN o2c_bi.match_quality.corrected_lines IS 'Posted without a person and undone later.';
+COMMENT ON COLUMN o2c_bi.match_quality.precision IS 'Share of the automatic postings that nobody undid.';
+
+GRANT INSERT, UPDATE ON o2c.payment, o2c.match_proposal, o2c.payer_alias, o2c.match_watermark, o2c.refund TO o2c_clerk, o2c_manager, o2c_admin;
 GRANT UPDATE (state, payment_id) ON o2c.bank_line TO o2c_clerk, o2c_manager, o2c_admin;
 GRANT INSERT, UPDATE, DELETE ON o2c.match_rule, o2c.tolerance, o2c.payer_alias TO o2c_admin;
 GRANT INSERT ON o2c.settled_number, o2c.payment_history TO o2c_admin;
 GRANT EXECUTE ON FUNCTION o2c._match_lines, o2c._match_payers, o2c._match_candidates, o2c._match_all_of_payer,
-  o2c._match_weigh, o2c._match_decide, o2c._match_post, o2c.match_cash, o2c._weigh_lines
+  o2c._match_weigh, o2c._match_decide, o2c._match_post, o2c._match_allocate, o2c.match_cash, o2c._weigh_lines,
+  o2c._identify_payments, o2c._learn_payers, o2c._payment, o2c._restate_payments, o2c._unapply,
+  o2c.record_payment, o2c.apply_payment, o2c.unapply, o2c.accept_match, o2c.accept_matches,
+  o2c.reject_match, o2c.reject_matches, o2c.return_payment, o2c.refund
   TO o2c_clerk, o2c_manager, o2c_admin;
-GRANT EXECUTE ON FUNCTION o2c.import_payment_history TO o2c_admin;
+GRANT EXECUTE ON FUNCTION o2c.approve_refund TO o2c_manager, o2c_admin;
+GRANT EXECUTE ON FUNCTION o2c.import_payment_history, o2c._seed_company_match TO o2c_admin;
+GRANT EXECUTE ON FUNCTION o2c._check_payment TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
