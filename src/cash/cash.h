@@ -102,5 +102,7 @@ extern void CashSubsetSearch(const int64 *amounts, int n, int64 target,
 							 int maxsize, int64 budget, CashSubset *result);
 extern void CashWindowSearch(const int64 *amounts, int n, int64 target,
 							 int maxspan, double maxchance, CashSubset *result);
+extern void CashPrefixSearch(const int64 *amounts, int n, int64 target, int size,
+							 double maxchance, CashSubset *result);
 
 #endif							/* O2C_CASH_H */

@@ -289,6 +289,67 @@ CashWindowSearch(const int64 *amounts, int n, int64 target, int maxspan,
 		result->complete = false;
 }
 
+/* Like DescendWindow, for sets of exactly size (0: of any size). */
+static void
+DescendPrefix(const int64 *amounts, int from, int to, int64 rest, int64 left,
+			  int *chosen, int n, int size, CashSubset *result)
+{
+	if (rest == 0 && (size == 0 || n == size))
+	{
+		int		   *members = result->solutions == 0 ? result->members : result->second;
+
+		memcpy(members, chosen, n * sizeof(int));
+		if (result->solutions == 0)
+			result->size = n;
+		else
+			result->second_size = n;
+		result->solutions++;
+		return;
+	}
+	if (from > to || rest <= 0 || left < rest || n >= SUBSET_MAX_SIZE ||
+		(size > 0 && (n >= size || n + to - from + 1 < size)) || ++result->nodes > INT64_C(4000000))
+		return;
+	chosen[n] = from;
+	DescendPrefix(amounts, from + 1, to, rest - amounts[from], left - amounts[from],
+				  chosen, n + 1, size, result);
+	if (result->solutions < 2)
+		DescendPrefix(amounts, from + 1, to, rest, left - amounts[from], chosen, n, size, result);
+}
+
+/*
+ * What continues a list: sets of the first amounts, in their order, that add
+ * up to target, each time one amount further, until accident would give more
+ * than maxchance equal sums.  size: how many the list says are missing, or 0.
+ */
+void
+CashPrefixSearch(const int64 *amounts, int n, int64 target, int size,
+				 double maxchance, CashSubset *result)
+{
+	int			chosen[SUBSET_MAX_SIZE];
+	int64		left = 0;
+
+	memset(result, 0, sizeof(CashSubset));
+	result->complete = true;
+	for (int last = 0; last < Min(n, 40) && result->solutions < 2; last++)
+	{
+		int			k = size > 0 ? size : last / 2 + 1;
+		double		sets = size > 0 ? (last + 1 >= size ? Choose(last, size - 1) : 0) : pow(2, last);
+		double		chance = sets == 0 ? 0 : ChanceOf(amounts, n, Min(k, n), target) / Choose(n, Min(k, n)) * sets;
+
+		if (result->chance + chance > maxchance)
+			break;
+		result->chance += chance;
+		if (amounts[last] <= target && left + amounts[last] >= target && sets > 0)
+		{
+			chosen[0] = last;
+			DescendPrefix(amounts, 0, last - 1, target - amounts[last], left, chosen, 1, size, result);
+		}
+		left += amounts[last];
+	}
+	if (result->nodes > INT64_C(4000000))
+		result->complete = false;
+}
+
 /*
  * _subset_search(amounts, target, max_size, budget): (members integer[],
  * solutions, complete, chance); members are positions, from 1.

@@ -601,6 +601,121 @@ Others(const Weighing *w, int *who, int64 *amount, int max, bool credits)
 	return n;
 }
 
+/* Does another item have the amount of a member?  Then they may be exchanged. */
+static bool
+HasTwin(const int64 *amount, int n, const int *members, int size)
+{
+	for (int m = 0; m < size; m++)
+		for (int i = 0; i < n; i++)
+		{
+			bool		member = false;
+
+			for (int k = 0; k < size; k++)
+				member |= members[k] == i;
+			if (!member && amount[i] == amount[members[m]])
+				return true;
+		}
+	return false;
+}
+
+/* Of items with equal amounts take those that fall due first. */
+static void
+EarliestTwins(const int64 *amount, int n, int *members, int size)
+{
+	for (int m = 0; m < size; m++)
+		for (int i = 0; i < members[m]; i++)
+		{
+			bool		member = false;
+
+			for (int k = 0; k < size; k++)
+				member |= members[k] == i;
+			if (!member && amount[i] == amount[members[m]])
+			{
+				members[m] = i;
+				break;
+			}
+		}
+}
+
+/* "+3" at the end of the text: how many more there are; 0 = not said. */
+static int
+StatedMore(const Line *line)
+{
+	const char *s = line->tokens->folded;
+	int			i = line->tokens->len - 1;
+	int			n = 0;
+	int			unit = 1;
+
+	while (i >= 0 && s[i] == ' ')
+		i--;
+	for (; i >= 0 && s[i] >= '0' && s[i] <= '9' && unit <= 100; i--, unit *= 10)
+		n += (s[i] - '0') * unit;
+	return i >= 0 && s[i] == '+' && n > 0 && n < 60 ? n : 0;
+}
+
+/* Order of document numbers: shorter first, then as text. */
+static int
+CompareNumbers(const Candidate *a, const Candidate *b)
+{
+	size_t		alen = strlen(a->number);
+	size_t		blen = strlen(b->number);
+
+	return alen != blen ? (alen < blen ? -1 : 1) : strcmp(a->number, b->number);
+}
+
+/* The rest of a list in ascending order that was cut: the numbers behind its last. */
+static bool
+CitedContinued(Weighing *w, const int *others, int nothers, int64 excess)
+{
+	const Candidate *last = &w->cand[w->cited[0]];
+	int			who[128];
+	int64		amount[128];
+	int			n = 0;
+	int			more = StatedMore(w->line);
+	CashSubset	subset;
+	Answer	   *a;
+
+	for (int i = 1; i < w->ncited; i++)
+	{
+		const Candidate *c = &w->cand[w->cited[i]];
+
+		if (CompareNumbers(c, last) > 0)
+			last = c;
+	}
+	for (int i = 0; i < w->ncited; i++)
+		for (int k = 0; k < w->ncited; k++)
+			if (CompareNumbers(&w->cand[w->cited[i]], &w->cand[w->cited[k]]) < 0 &&
+				w->cand[w->cited[i]].pos > w->cand[w->cited[k]].pos)
+				return false;
+	for (int i = 0; i < nothers && n < lengthof(who); i++)
+	{
+		const Candidate *c = &w->cand[others[i]];
+		int			k;
+
+		if (c->customer_id != last->customer_id || CompareNumbers(c, last) <= 0)
+			continue;
+		for (k = n; k > 0 && CompareNumbers(&w->cand[who[k - 1]], c) > 0; k--)
+		{
+			who[k] = who[k - 1];
+			amount[k] = amount[k - 1];
+		}
+		who[k] = others[i];
+		amount[k] = c->open;
+		n++;
+	}
+	CashPrefixSearch(amount, n, excess, more, w->settings->max_chance / 2, &subset);
+	if (subset.solutions != 1 || !subset.complete)
+		return false;
+	a = NewAnswer(w, "list_completed", 7, 1 - subset.chance / 4,
+				  Unfinished(w->line) && !HasTwin(amount, n, subset.members, subset.size));
+	AddAllCited(w, a);
+	for (int i = 0; i < subset.size; i++)
+		AddItem(a, &w->cand[who[subset.members[i]]], amount[subset.members[i]], 0);
+	Explain(w, a, last, psprintf("%s is left besides the cited items and equals %d more that follow them",
+								 Money(w->line, excess), subset.size));
+	return a != NULL && a->sure;
+}
+
 /* More than the cited items: unnamed further items, or an overpayment. */
 static bool
 CitedLess(Weighing *w)
@@ -623,6 +738,8 @@ CitedLess(Weighing *w)
 		return true;			/* ask again with all items of the payer */
 
 	n = Others(w, who, amount, 256, false);
+	if (own && w->line->late && CitedContinued(w, who, n, excess))
+		return true;
 	CashSubsetSearch(amount, n, excess, w->settings->max_size, w->settings->budget, &subset);
 	if (own && w->line->late &&
 		!(subset.solutions == 1 && subset.complete && subset.chance <= w->settings->max_chance && !w->line->windowed))
@@ -632,7 +749,8 @@ CitedLess(Weighing *w)
 		CashWindowSearch(amount, n, excess, 14, w->settings->max_chance / 2, &window);
 		if (window.solutions == 1 && window.complete)
 		{
-			a = NewAnswer(w, "list_completed", 7, 1 - window.chance / 4, unfinished);
+			a = NewAnswer(w, "list_completed", 7, 1 - window.chance / 4,
+						  unfinished && !HasTwin(amount, n, window.members, window.size));
 			AddAllCited(w, a);
 			for (int i = 0; i < window.size; i++)
 				AddItem(a, &w->cand[who[window.members[i]]], amount[window.members[i]], 0);
@@ -643,7 +761,7 @@ CitedLess(Weighing *w)
 				return true;
 		}
 	}
-	if (subset.solutions >= 1)
+	if (subset.solutions >= 1 && subset.chance <= 1)
 	{
 		a = NewAnswer(w, "list_completed", 7, 0.9,
 					  own && subset.solutions == 1 && subset.complete && !w->line->windowed &&
@@ -659,7 +777,7 @@ CitedLess(Weighing *w)
 		if (a != NULL && a->sure)
 			return true;
 	}
-	if (subset.solutions >= 2)
+	if (subset.solutions >= 2 && subset.chance <= 1)
 	{
 		a = NewAnswer(w, "list_completed", 7, 0.5, false);
 		AddAllCited(w, a);
@@ -667,6 +785,8 @@ CitedLess(Weighing *w)
 			AddItem(a, &w->cand[who[subset.second[i]]], amount[subset.second[i]], 0);
 		Explain(w, a, &w->cand[w->cited[0]], psprintf("%s is left besides the cited items", Money(w->line, excess)));
 	}
+	if (unfinished)
+		return true;			/* there is more: the cited items alone are no answer */
 	/* the least sum of a set too large to have been searched */
 	if (n > w->settings->max_size)
 	{
@@ -739,11 +859,13 @@ CitedShort(Weighing *w)
 		{
 			int64		open = w->cand[w->cited[i]].open;
 
-			/* the smallest that may be short by so much: people dispute a part */
+			/* people dispute a part: up to a third of the smallest comes first */
 			if (used[i] || open <= diff)
 				continue;
 			if (best < 0 ||
-				llabs(open - diff * 6) < llabs(w->cand[w->cited[best]].open - diff * 6))
+				(open < diff * 3) < (w->cand[w->cited[best]].open < diff * 3) ||
+				((open < diff * 3) == (w->cand[w->cited[best]].open < diff * 3) &&
+				 (open < diff * 3 ? open > w->cand[w->cited[best]].open : open < w->cand[w->cited[best]].open)))
 				best = i;
 		}
 		if (best < 0)
@@ -974,7 +1096,8 @@ WeighBundle(Weighing *w)
 		if (window.solutions == 1 && window.complete)
 		{
 			a = NewAnswer(w, "bundle", 7, 1 - window.chance / 4,
-						  w->line->late && w->line->payer == REL_ACCOUNT && w->line->amount % (100 * major) != 0);
+						  w->line->late && w->line->payer == REL_ACCOUNT && w->line->amount % (100 * major) != 0 &&
+						  !HasTwin(amount, n, window.members, window.size));
 			for (int i = 0; i < window.size; i++)
 				AddItem(a, &w->cand[who[window.members[i]]], amount[window.members[i]], 0);
 			Explain(w, a, &w->cand[who[window.members[0]]],
@@ -984,8 +1107,10 @@ WeighBundle(Weighing *w)
 				return true;
 		}
 	}
-	if (subset.solutions == 0)
+	if (subset.solutions == 0 || subset.chance > 0.7)
 		return w->nanswers > 0;
+	if (!sure)
+		EarliestTwins(amount, n, subset.members, subset.size);
 	a = NewAnswer(w, "bundle", 7, sure ? 1 - subset.chance / 4 : subset.solutions == 1 ? 0.6 : 0.4, sure);
 	for (int i = 0; i < subset.size; i++)
 		AddItem(a, &w->cand[who[subset.members[i]]], amount[subset.members[i]], 0);
@@ -1085,7 +1210,7 @@ WeighLine(Line *line, Candidate *cand, int n, const WeighSettings *settings,
 
 	if (WeighCited(&w))
 		return w.nanswers;
-	if (WeighWeakCitation(&w))
+	if (w.closed < 0 && WeighWeakCitation(&w))
 		return w.nanswers;
 	if (w.closed >= 0)
 	{
