@@ -22,12 +22,12 @@ FUNCTION_FILES = \
 	\
 	sql/functions/15_party.sql \
 	\
-	sql/functions/20_catalog.sql \
+	sql/functions/20_catalog.sql sql/functions/21_price.sql \
 	\
 	sql/functions/30_order.sql sql/functions/31_order_confirm.sql \
 	sql/functions/32_order_import.sql \
 	\
-	sql/functions/35_credit.sql \
+	sql/functions/35_credit.sql sql/functions/36_credit_rule.sql \
 	\
 	sql/functions/40_fulfilment.sql \
 	\
@@ -78,7 +78,7 @@ TABLE_FILES = \
 	\
 	sql/tables/15_party.sql \
 	\
-	sql/tables/20_catalog.sql \
+	sql/tables/20_catalog.sql sql/tables/21_price.sql \
 	\
 	sql/tables/30_order.sql \
 	\
@@ -163,7 +163,7 @@ OBJS_types = src/types/code.o src/types/currency.o src/types/iban.o \
 	src/types/reference.o src/types/plain.o
 
 OBJS_lifecycle = src/lifecycle/machines.o src/lifecycle/guard.o \
-	src/lifecycle/order_lines.o src/lifecycle/shipments.o
+	src/lifecycle/history.o src/lifecycle/order_lines.o src/lifecycle/shipments.o
 
 OBJS_credit = src/credit/account.o src/credit/alert.o src/credit/customers.o \
 	src/credit/invoices.o src/credit/items.o src/credit/orders.o src/credit/screen.o

@@ -53,3 +53,8 @@ CREATE FUNCTION o2c.follow_shipment_lines() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_follow_shipment_lines';
 COMMENT ON FUNCTION o2c.follow_shipment_lines() IS
   'Statement trigger of shipment_line: counts what is picked and returned on the order lines (O2010, O2012, O2030).';
+
+CREATE FUNCTION o2c.record_history() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_history_record';
+COMMENT ON FUNCTION o2c.record_history() IS
+  'Statement trigger of master data: notes in o2c.master_history the columns that changed, before and after, by whom.';

@@ -140,3 +140,120 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION o2c.import_customers(integer, regclass) IS
   'Insert or update customers by code from the named columns of a table, view or temporary table. Bad rows go to o2c.import_reject with their reason. Errors: O2002, O2006.';
+
+-- Four eyes: with company.settings {"four_eyes_bank_accounts": true} a
+-- customer's bank account counts only when a second person approved it.
+
+CREATE FUNCTION o2c._four_eyes(company integer) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT coalesce((SELECT c.settings -> 'four_eyes_bank_accounts' = 'true'::jsonb FROM o2c.company c WHERE c.company_id = company), false)
+$$;
+COMMENT ON FUNCTION o2c._four_eyes(integer) IS 'Whether bank accounts of customers need a second person''s approval.';
+
+CREATE FUNCTION o2c._bank_account_eyes() RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  -- names are those of the session, whatever the statement says
+  IF TG_OP = 'INSERT' THEN
+    NEW.proposed_by := current_user;
+    NEW.approved_by := NULL;
+    NEW.approved_at := NULL;
+    RETURN NEW;
+  END IF;
+  IF (NEW.company_id, NEW.customer_id, NEW.iban::text, NEW.bic, NEW.holder, NEW.proposed_by, NEW.proposed_at)
+     IS DISTINCT FROM (OLD.company_id, OLD.customer_id, OLD.iban::text, OLD.bic, OLD.holder, OLD.proposed_by, OLD.proposed_at) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2030',
+      MESSAGE = pg_catalog.format('bank account %s of customer %s cannot be changed', OLD.id, OLD.customer_id),
+      HINT = 'Propose another one with o2c.propose_bank_account().';
+  END IF;
+  IF NEW.approved_by IS NOT NULL AND OLD.approved_by IS NULL THEN
+    NEW.approved_by := current_user;
+    NEW.approved_at := pg_catalog.clock_timestamp();
+    IF o2c._four_eyes(NEW.company_id) AND NEW.approved_by = OLD.proposed_by THEN
+      RAISE EXCEPTION USING ERRCODE = 'O2080',
+        MESSAGE = 'who proposed a bank account may not approve it',
+        DETAIL = pg_catalog.format('%s proposed it.', OLD.proposed_by),
+        HINT = 'Let a second person call o2c.approve_bank_account().';
+    END IF;
+  ELSIF (NEW.approved_by, NEW.approved_at) IS DISTINCT FROM (OLD.approved_by, OLD.approved_at) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2030', MESSAGE = 'an approval cannot be changed or taken back';
+  END IF;
+  RETURN NEW;
+END $$;
+COMMENT ON FUNCTION o2c._bank_account_eyes() IS
+  'Row trigger: notes who proposes and approves a bank account, and that they are two (O2030, O2080).';
+
+CREATE FUNCTION o2c._customer_iban_eyes() RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  IF TG_OP = 'UPDATE' THEN
+    IF NEW.iban::text = OLD.iban::text THEN
+      RETURN NEW;
+    END IF;
+  END IF;
+  IF o2c._four_eyes(NEW.company_id)
+     AND NOT EXISTS (SELECT FROM o2c.customer_bank_account b WHERE b.company_id = NEW.company_id
+                     AND b.customer_id = NEW.id AND b.iban = NEW.iban AND b.approved_by IS NOT NULL) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2080',
+      MESSAGE = pg_catalog.format('the bank account of customer "%s" takes two persons to change', NEW.code),
+      HINT = 'Call o2c.propose_bank_account(); a second person calls o2c.approve_bank_account().';
+  END IF;
+  RETURN NEW;
+END $$;
+COMMENT ON FUNCTION o2c._customer_iban_eyes() IS
+  'Row trigger: where four eyes are asked for, customer.iban takes approved accounts only (O2080).';
+
+CREATE FUNCTION o2c.propose_bank_account(company_id integer, customer_code text, iban text, bic text DEFAULT NULL, holder text DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  customer bigint := o2c._customer_id($1, $2);
+  new_id bigint;
+BEGIN
+  IF $3 IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2040', MESSAGE = 'a bank account needs an IBAN';
+  END IF;
+  INSERT INTO o2c.customer_bank_account (company_id, customer_id, iban, bic, holder)
+  VALUES ($1, customer, $3::o2c.iban, $4, $5) ON CONFLICT DO NOTHING RETURNING id INTO new_id;
+  IF new_id IS NULL THEN
+    RETURN (SELECT b.id FROM o2c.customer_bank_account b
+            WHERE b.company_id = $1 AND b.customer_id = customer AND b.iban = $3::o2c.iban);
+  END IF;
+  IF NOT o2c._four_eyes($1) THEN
+    PERFORM o2c.approve_bank_account($1, new_id);
+  END IF;
+  RETURN new_id;
+END $$;
+COMMENT ON FUNCTION o2c.propose_bank_account(integer, text, text, text, text) IS
+  'Propose a bank account of a customer; where four eyes are not asked for it holds at once. The same again: the same id. Errors: O2002, O2003, O2040.';
+
+CREATE FUNCTION o2c.approve_bank_account(company_id integer, bank_account_id bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  b record;
+BEGIN
+  SELECT a.* INTO b FROM o2c.customer_bank_account a WHERE a.company_id = $1 AND a.id = $2 FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    PERFORM o2c._require_company($1);
+    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no proposed bank account %s', coalesce($2::text, 'NULL'));
+  END IF;
+  IF b.approved_by IS NULL THEN
+    UPDATE o2c.customer_bank_account a SET approved_by = current_user, approved_at = pg_catalog.now()
+    WHERE a.company_id = $1 AND a.id = $2;
+  END IF;
+  UPDATE o2c.customer c SET iban = b.iban WHERE c.company_id = $1 AND c.id = b.customer_id AND c.iban IS DISTINCT FROM b.iban;
+END $$;
+COMMENT ON FUNCTION o2c.approve_bank_account(integer, bigint) IS
+  'Approve a proposed bank account, which becomes the customer''s. Errors: O2002, O2003, O2080 (by whom proposed it).';

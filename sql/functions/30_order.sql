@@ -99,7 +99,8 @@ COMMENT ON FUNCTION o2c._parse_order_lines(jsonb) IS
 
 CREATE FUNCTION o2c.place_order(company_id integer, customer_code text, lines jsonb,
   ordered_on date DEFAULT NULL, order_code text DEFAULT NULL, currency text DEFAULT NULL,
-  promised_on date DEFAULT NULL, customer_reference text DEFAULT NULL, warehouse text DEFAULT 'main')
+  promised_on date DEFAULT NULL, customer_reference text DEFAULT NULL, warehouse text DEFAULT 'main',
+  carrier text DEFAULT NULL, incoterm text DEFAULT NULL, incoterm_place text DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -113,7 +114,6 @@ DECLARE
   key text;
   new_id bigint;
   there record;
-  bad record;
 BEGIN
   IF NOT pg_catalog.isfinite(use_date) OR NOT coalesce(pg_catalog.isfinite($7), true) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'the date of an order must be finite';
@@ -124,6 +124,13 @@ BEGIN
   IF NOT EXISTS (SELECT FROM o2c.warehouse w WHERE w.company_id = $1 AND w.code = use_warehouse) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2003',
       MESSAGE = pg_catalog.format('there is no warehouse "%s"', use_warehouse);
+  END IF;
+  IF $11 IS NOT NULL AND NOT EXISTS (SELECT FROM o2c._incoterms() i WHERE i.code = $11) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('"%s" is not a term of Incoterms 2020', $11),
+      HINT = 'Use one of EXW, FCA, CPT, CIP, DAP, DPU, DDP, FAS, FOB, CFR, CIF.';
+  END IF;
+  IF $10 IS NOT NULL AND NOT EXISTS (SELECT FROM o2c.carrier c WHERE c.company_id = $1 AND c.code = $10) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no carrier "%s"', $10);
   END IF;
   use_currency := coalesce($6::o2c.currency,
     (SELECT c.currency FROM o2c.customer c WHERE c.company_id = $1 AND c.id = customer));
@@ -136,8 +143,9 @@ BEGIN
     FROM o2c._parse_order_lines(lines) p);
   new_id := pg_catalog.nextval('o2c.sales_order_id_seq');
   INSERT INTO o2c.sales_order (company_id, id, code, customer_id, currency, ordered_on, promised_on,
-                               customer_reference, warehouse, content_key)
-  VALUES ($1, new_id, coalesce(order_code, 'SO-' || new_id), customer, use_currency, use_date, $7, $8, use_warehouse, key)
+                               customer_reference, warehouse, content_key, carrier, incoterm, incoterm_place)
+  VALUES ($1, new_id, coalesce(order_code, 'SO-' || new_id), customer, use_currency, use_date, $7, $8, use_warehouse, key,
+          $10, $11, $12)
   ON CONFLICT ON CONSTRAINT sales_order_company_id_code_key DO NOTHING;
   IF NOT FOUND THEN
     SELECT s.id, s.content_key INTO there FROM o2c.sales_order s
@@ -153,7 +161,7 @@ BEGIN
   PERFORM o2c._insert_order_lines($1, new_id, lines);
   RETURN new_id;
 END $$;
-COMMENT ON FUNCTION o2c.place_order(integer, text, jsonb, date, text, text, date, text, text) IS
+COMMENT ON FUNCTION o2c.place_order(integer, text, jsonb, date, text, text, date, text, text, text, text, text) IS
   'Create a draft order; prices that are null come from the price list. The same order_code and content again returns the same order. Errors: O2002, O2003 (customer, product, warehouse), O2004 (a line), O2005 (code used for other content).';
 
 CREATE FUNCTION o2c._insert_order_lines(company integer, target bigint, lines jsonb) RETURNS void
@@ -163,6 +171,8 @@ AS $$
 #variable_conflict use_column
 DECLARE
   bad record;
+  want record;
+  o record;
 BEGIN
   SELECT l.line_no, l.product, p.id AS product_id, p.active INTO bad
   FROM o2c._parse_order_lines(lines) l
@@ -174,22 +184,79 @@ BEGIN
         THEN pg_catalog.format('line %s: there is no product "%s"', bad.line_no, bad.product)
         ELSE pg_catalog.format('line %s: product "%s" is no longer sold', bad.line_no, bad.product) END;
   END IF;
-  SELECT l.line_no, l.product INTO bad
-  FROM o2c._parse_order_lines(lines) l
-  JOIN o2c.product p ON p.company_id = company AND p.code = l.product
-  WHERE l.unit_price IS NULL AND p.unit_price IS NULL ORDER BY l.line_no LIMIT 1;
+  SELECT pg_catalog.array_agg(p.id ORDER BY l.line_no) AS products,
+         pg_catalog.array_agg(l.quantity ORDER BY l.line_no) AS quantities, pg_catalog.count(*) AS count
+  INTO want FROM o2c._parse_order_lines(lines) l JOIN o2c.product p ON p.company_id = company AND p.code = l.product;
+  SELECT s.customer_id, s.currency::text AS currency, s.ordered_on INTO o
+  FROM o2c.sales_order s WHERE s.company_id = company AND s.id = target;
+  -- as prices stand in the list, or as the caller gives them
+  WITH found AS MATERIALIZED (
+    SELECT f.n, f.unit_price, f.discount_percent
+    FROM o2c._find_prices(company, pg_catalog.array_fill(o.customer_id, ARRAY[want.count::integer]),
+      pg_catalog.array_fill(o.currency, ARRAY[want.count::integer]),
+      pg_catalog.array_fill(o.ordered_on, ARRAY[want.count::integer]), want.products, want.quantities) f
+  ), made AS (
+    INSERT INTO o2c.sales_order_line (company_id, order_id, line_no, product_id, description, quantity,
+                                      unit_price, discount_percent, currency, net_amount, tax_category)
+    SELECT company, target, l.line_no, p.id, p.name, l.quantity, x.price, x.discount, o.currency::o2c.currency,
+           o2c._line_net(l.quantity, x.price, x.discount, o.currency::o2c.currency), p.tax_category
+    FROM o2c._parse_order_lines(lines) l
+    JOIN o2c.product p ON p.company_id = company AND p.code = l.product
+    JOIN found f ON f.n = l.line_no
+    CROSS JOIN LATERAL (SELECT coalesce(l.unit_price, f.unit_price) AS price,
+      CASE WHEN l.unit_price IS NULL AND l.discount_percent = 0 THEN f.discount_percent ELSE l.discount_percent END AS discount) x
+    WHERE x.price IS NOT NULL
+    ORDER BY l.line_no
+    RETURNING line_no)
+  SELECT l.line_no, l.product INTO bad FROM o2c._parse_order_lines(lines) l
+  WHERE NOT EXISTS (SELECT FROM made m WHERE m.line_no = l.line_no) ORDER BY l.line_no LIMIT 1;
   IF FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'O2003',
-      MESSAGE = pg_catalog.format('line %s: product "%s" has no price', bad.line_no, bad.product);
+      MESSAGE = pg_catalog.format('line %s: product "%s" has no price in %s on %s', bad.line_no, bad.product, o.currency, o.ordered_on),
+      DETAIL = (SELECT pg_catalog.format('The last price ended on %s.', pg_catalog.max(pg_catalog.upper(r.valid) - 1))
+                FROM o2c.price r JOIN o2c.product p ON p.company_id = r.company_id AND p.id = r.product_id
+                WHERE r.company_id = company AND p.code = bad.product AND pg_catalog.upper(r.valid) <= o.ordered_on
+                HAVING pg_catalog.count(*) > 0),
+      HINT = 'Give a unit_price, or insert a price into o2c.price or product.unit_price.';
   END IF;
-  INSERT INTO o2c.sales_order_line (company_id, order_id, line_no, product_id, description, quantity,
-                                    unit_price, discount_percent, currency, net_amount, tax_category)
-  SELECT company, target, l.line_no, p.id, p.name, l.quantity, coalesce(l.unit_price, p.unit_price), l.discount_percent,
-         s.currency, o2c._line_net(l.quantity, coalesce(l.unit_price, p.unit_price), l.discount_percent, s.currency),
-         p.tax_category
-  FROM o2c._parse_order_lines(lines) l
-  JOIN o2c.product p ON p.company_id = company AND p.code = l.product
-  JOIN o2c.sales_order s ON s.company_id = company AND s.id = target
-  ORDER BY l.line_no;
 END $$;
 COMMENT ON FUNCTION o2c._insert_order_lines(integer, bigint, jsonb) IS 'Price and insert the lines of an order. Errors: O2003, O2004.';
+
+CREATE FUNCTION o2c._check_order(company_id integer)
+RETURNS TABLE (invariant text, company_id integer, entity text, entity_id bigint, detail text)
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT 'an order''s total is the sum of its lines', s.company_id, 'order', s.id,
+         pg_catalog.format('order %s: total %s, lines %s', s.code, s.total_amount, coalesce(l.amount, 0))
+  FROM o2c.sales_order s
+  LEFT JOIN (SELECT l.company_id, l.order_id, pg_catalog.sum(l.net_amount) AS amount, pg_catalog.bool_and(l.currency = x.currency) AS same
+             FROM o2c.sales_order_line l JOIN o2c.sales_order x ON x.company_id = l.company_id AND x.id = l.order_id
+             WHERE $1 IS NULL OR l.company_id = $1 GROUP BY 1, 2) l
+    ON l.company_id = s.company_id AND l.order_id = s.id
+  WHERE ($1 IS NULL OR s.company_id = $1) AND (s.total_amount <> coalesce(l.amount, 0) OR NOT coalesce(l.same, true))
+  UNION ALL
+  SELECT 'only orders under way have reserved stock', s.company_id, 'order', s.id,
+         pg_catalog.format('order %s is %s and has reserved %s', s.code, s.state, l.reserved)
+  FROM o2c.sales_order s JOIN o2c.sales_order_line l ON l.company_id = s.company_id AND l.order_id = s.id
+  WHERE ($1 IS NULL OR s.company_id = $1) AND l.reserved > 0 AND s.state NOT IN ('submitted', 'confirmed', 'fulfilling')
+  UNION ALL
+  SELECT 'reserved stock is that of the order lines', coalesce(k.company_id, d.company_id), 'product',
+         coalesce(k.product_id, d.product_id),
+         pg_catalog.format('%s: stock has reserved %s, orders %s', coalesce(k.warehouse, d.warehouse), k.reserved, d.reserved)
+  FROM (SELECT * FROM o2c.stock k WHERE $1 IS NULL OR k.company_id = $1) k
+  FULL JOIN (SELECT s.company_id, l.product_id, s.warehouse, pg_catalog.sum(l.reserved) AS reserved
+             FROM o2c.sales_order s JOIN o2c.sales_order_line l ON l.company_id = s.company_id AND l.order_id = s.id
+             WHERE ($1 IS NULL OR s.company_id = $1) AND l.reserved > 0 GROUP BY 1, 2, 3) d
+    ON d.company_id = k.company_id AND d.product_id = k.product_id AND d.warehouse = k.warehouse
+  WHERE coalesce(k.reserved, 0) <> coalesce(d.reserved, 0)
+  UNION ALL
+  SELECT 'an order is in the state that its events lead to', s.company_id, 'order', s.id,
+         pg_catalog.format('order %s is %s, its last event led to %s', s.code, s.state, e.to_state)
+  FROM o2c.sales_order s
+  CROSS JOIN LATERAL (SELECT n.to_state FROM o2c.event n
+    WHERE n.company_id = s.company_id AND n.entity = 'order' AND n.entity_id = s.id AND n.to_state IS NOT NULL
+    ORDER BY n.id DESC LIMIT 1) e
+  WHERE ($1 IS NULL OR s.company_id = $1) AND e.to_state <> s.state::text
+$$;
+COMMENT ON FUNCTION o2c._check_order(integer) IS 'Violated invariants of orders and stock.';

@@ -9,15 +9,44 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$
   SELECT DISTINCT ON (s.id) s.id, s.code, CASE
     WHEN l.id IS NULL THEN 'has no lines'
-    ELSE pg_catalog.format('line %s: product "%s" is no longer sold', l.line_no, p.code) END
+    WHEN NOT p.active THEN pg_catalog.format('line %s: product "%s" is no longer sold', l.line_no, p.code)
+    WHEN s.incoterm IS NOT NULL AND coalesce(s.incoterm_place, '') = ''
+      THEN pg_catalog.format('%s needs a named place', s.incoterm)
+    WHEN NOT k.active THEN pg_catalog.format('carrier "%s" is no longer used', s.carrier)
+    ELSE pg_catalog.format('carrier "%s" has no shipping rule for its country and weight or amount', s.carrier) END
   FROM o2c.sales_order s
+  LEFT JOIN o2c.carrier k ON k.company_id = s.company_id AND k.code = s.carrier
   LEFT JOIN o2c.sales_order_line l ON l.company_id = s.company_id AND l.order_id = s.id
   LEFT JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id
-  WHERE s.company_id = company AND s.id = ANY (order_ids) AND (l.id IS NULL OR NOT p.active)
-  ORDER BY s.id, l.line_no
+  WHERE s.company_id = company AND s.id = ANY (order_ids) 
+    AND (l.id IS NULL OR NOT p.active OR (s.incoterm IS NOT NULL AND coalesce(s.incoterm_place, '') = '')
+      OR NOT k.active
+      OR (EXISTS (SELECT FROM o2c.shipping_rule r WHERE r.company_id = company AND r.carrier = s.carrier)
+          AND NOT EXISTS (SELECT FROM o2c._shipping(company, ARRAY[s.id]))))
+  ORDER BY s.id, l.id IS NULL DESC, p.active, l.line_no
 $$;
 COMMENT ON FUNCTION o2c._submit_findings(integer, bigint[]) IS
   'Why draft orders cannot be submitted, one finding each; no row when they can.';
+
+CREATE FUNCTION o2c._submit(company integer, order_ids bigint[]) RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  UPDATE o2c.sales_order s SET state = 'submitted', shipping_amount = d.cost,
+    promised_on = coalesce(s.promised_on, s.ordered_on + d.days)
+  FROM (SELECT s.id, o2c.round_amount(h.cost_amount * o2c._rate_on(company, h.currency, s.currency, s.ordered_on), s.currency) AS cost,
+               coalesce(h.lead_days, 0) + coalesce((
+                 SELECT pg_catalog.max(p.lead_days) FROM o2c.sales_order_line l
+                 JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id
+                 LEFT JOIN o2c.stock k ON k.company_id = p.company_id AND k.product_id = p.id AND k.warehouse = s.warehouse
+                 WHERE l.company_id = company AND l.order_id = s.id
+                   AND (NOT p.stocked OR l.quantity > coalesce(k.available, 0))), 0) AS days
+        FROM o2c.sales_order s LEFT JOIN o2c._shipping(company, order_ids) h ON h.order_id = s.id
+        WHERE s.company_id = company AND s.id = ANY (order_ids)) d
+  WHERE s.company_id = company AND s.id = d.id
+$$;
+COMMENT ON FUNCTION o2c._submit(integer, bigint[]) IS
+  'Submit orders: the cost of shipping is looked up, and the date promised when none was given.';
 
 CREATE FUNCTION o2c.submit_order(company_id integer, order_id bigint) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -39,7 +68,7 @@ BEGIN
       RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('order %s cannot be submitted: %s', label, why);
     END IF;
   END IF;
-  UPDATE o2c.sales_order s SET state = 'submitted' WHERE s.company_id = $1 AND s.id = $2;
+  PERFORM o2c._submit($1, ARRAY[$2]);
   RETURN 'submitted';
 END $$;
 COMMENT ON FUNCTION o2c.submit_order(integer, bigint) IS
@@ -67,9 +96,8 @@ BEGIN
   END IF;
 
   IF drafts IS NOT NULL THEN
-    UPDATE o2c.sales_order s SET state = 'submitted'
-    WHERE s.company_id = $1 AND s.id = ANY (drafts)
-      AND s.id NOT IN (SELECT f.order_id FROM o2c._submit_findings($1, drafts) f);
+    PERFORM o2c._submit($1, pg_catalog.array_agg(d.id)) FROM pg_catalog.unnest(drafts) d(id)
+    WHERE d.id NOT IN (SELECT f.order_id FROM o2c._submit_findings($1, drafts) f);
   END IF;
 
   -- what has lapsed, then what keeps the others

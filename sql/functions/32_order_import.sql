@@ -17,15 +17,26 @@ BEGIN
   EXECUTE 'CREATE TEMPORARY TABLE o2c_import ON COMMIT DROP AS '
     || o2c._import_query(source, columns, '{order_code,customer_code,product_code,quantity}');
   ALTER TABLE pg_temp.o2c_import ADD reason text, ADD customer_id bigint, ADD product_id bigint,
-    ADD n_quantity numeric, ADD n_price numeric, ADD price numeric, ADD on_date date;
+    ADD n_quantity numeric, ADD n_price numeric, ADD price numeric, ADD discount numeric NOT NULL DEFAULT 0,
+    ADD on_date date;
   UPDATE pg_temp.o2c_import i SET n_quantity = o2c._to_numeric(i.quantity), n_price = o2c._to_numeric(i.unit_price),
     on_date = coalesce(o2c._to_date(i.ordered_on), CASE WHEN i.ordered_on IS NULL THEN company_today END),
     customer_id = (SELECT c.id FROM o2c.customer c WHERE c.company_id = $1 AND c.code = i.customer_code),
     product_id = (SELECT p.id FROM o2c.product p WHERE p.company_id = $1 AND p.code = i.product_code);
   CREATE INDEX ON pg_temp.o2c_import (order_code);
   ANALYZE pg_temp.o2c_import;
+  -- rows without a price ask the price list, all at once
+  WITH w AS (
+    SELECT pg_catalog.array_agg(i.row_no) AS rows, pg_catalog.array_agg(i.customer_id) AS customers,
+           pg_catalog.array_agg(c.currency::text) AS currencies, pg_catalog.array_agg(i.on_date) AS dates,
+           pg_catalog.array_agg(i.product_id) AS products, pg_catalog.array_agg(i.n_quantity) AS quantities
+    FROM pg_temp.o2c_import i JOIN o2c.customer c ON c.company_id = $1 AND c.id = i.customer_id
+    WHERE i.unit_price IS NULL AND i.product_id IS NOT NULL AND i.on_date IS NOT NULL AND i.n_quantity > 0)
+  UPDATE pg_temp.o2c_import i SET price = f.unit_price, discount = f.discount_percent
+  FROM w CROSS JOIN LATERAL o2c._find_prices($1, w.customers, w.currencies, w.dates, w.products, w.quantities) f
+  WHERE w.rows IS NOT NULL AND i.row_no = w.rows[f.n];
   UPDATE pg_temp.o2c_import i SET
-    price = coalesce(i.n_price, p.unit_price),
+    price = coalesce(i.n_price, i.price),
     reason = CASE
     WHEN i.order_code IS NULL THEN 'order code is missing'
     WHEN pg_catalog.length(i.order_code) > 100 THEN 'order code is longer than 100 characters'
@@ -40,11 +51,9 @@ BEGIN
     WHEN i.unit_price IS NOT NULL AND i.n_price IS NULL THEN pg_catalog.format('unit price "%s" is not a number', i.unit_price)
     WHEN i.n_price <= 0 THEN pg_catalog.format('unit price %s is not greater than zero', i.unit_price)
     WHEN NOT o2c.is_quantity(i.n_price) THEN pg_catalog.format('unit price %s has more than six decimals or is too large', i.unit_price)
-    WHEN i.n_price IS NULL AND p.unit_price IS NULL THEN pg_catalog.format('product "%s" has no price', i.product_code)
+    WHEN i.n_price IS NULL AND i.price IS NULL AND i.on_date IS NOT NULL THEN pg_catalog.format('product "%s" has no price', i.product_code)
     WHEN i.on_date IS NULL THEN pg_catalog.format('order date "%s" is not a date', i.ordered_on)
-    END
-  FROM pg_temp.o2c_import s LEFT JOIN o2c.product p ON p.company_id = $1 AND p.id = s.product_id
-  WHERE s.row_no = i.row_no;
+    END;
   -- one order has one customer and one date: its first good row decides
   UPDATE pg_temp.o2c_import i SET reason = pg_catalog.format('order "%s" has another customer or date in an earlier row', i.order_code)
   FROM (SELECT DISTINCT ON (f.order_code) f.order_code, f.customer_id, f.on_date FROM pg_temp.o2c_import f
@@ -76,9 +85,9 @@ BEGIN
   WHERE NOT d.fresh AND d.order_code = i.order_code AND i.reason IS NULL AND s.content_key IS DISTINCT FROM d.content_key;
 
   INSERT INTO o2c.sales_order_line (company_id, order_id, line_no, product_id, description, quantity, unit_price,
-                                    currency, net_amount, tax_category)
+                                    discount_percent, currency, net_amount, tax_category)
   SELECT $1, d.order_id, pg_catalog.row_number() OVER (PARTITION BY d.order_id ORDER BY i.row_no), i.product_id, p.name,
-         i.n_quantity, i.price, d.currency, o2c._line_net(i.n_quantity, i.price, 0, d.currency), p.tax_category
+         i.n_quantity, i.price, i.discount, d.currency, o2c._line_net(i.n_quantity, i.price, i.discount, d.currency), p.tax_category
   FROM pg_temp.o2c_import i
   JOIN pg_temp.o2c_import_order d ON d.order_code = i.order_code AND d.fresh
   JOIN o2c.product p ON p.company_id = $1 AND p.id = i.product_id

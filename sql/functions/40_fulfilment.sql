@@ -357,3 +357,78 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION o2c.return_goods(integer, bigint, jsonb, text, boolean) IS
   'Take goods of a shipment back: given lines or everything; back on stock unless restock is false. Returns the quantity. Errors: O2002, O2003, O2004, O2010, O2012.';
+
+CREATE FUNCTION o2c._check_fulfilment(company_id integer)
+RETURNS TABLE (invariant text, company_id integer, entity text, entity_id bigint, detail text)
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT 'an order line is picked, shipped and returned as its shipments say', l.company_id, 'order_line', l.id,
+         pg_catalog.format('line %s, shipments %s', (l.picked, l.shipped, l.returned), (d.picked, d.shipped, d.returned))
+  FROM o2c.sales_order_line l
+  LEFT JOIN (
+    SELECT w.company_id, w.order_line_id,
+           coalesce(pg_catalog.sum(w.quantity) FILTER (WHERE h.state <> 'cancelled'), 0) AS picked,
+           coalesce(pg_catalog.sum(w.quantity) FILTER (WHERE h.state IN ('shipped', 'delivered')), 0) AS shipped,
+           pg_catalog.sum(w.returned) AS returned
+    FROM o2c.shipment_line w JOIN o2c.shipment h ON h.company_id = w.company_id AND h.id = w.shipment_id
+    WHERE $1 IS NULL OR w.company_id = $1 GROUP BY 1, 2) d
+    ON d.company_id = l.company_id AND d.order_line_id = l.id
+  WHERE ($1 IS NULL OR l.company_id = $1)
+    AND (l.picked, l.shipped, l.returned) <> (coalesce(d.picked, 0), coalesce(d.shipped, 0), coalesce(d.returned, 0))
+  UNION ALL
+  SELECT 'an order line is billed as its issued invoices say', l.company_id, 'order_line', l.id,
+         pg_catalog.format('billed %s, invoices %s', l.billed, coalesce(d.quantity, 0))
+  FROM o2c.sales_order_line l
+  LEFT JOIN (
+    SELECT v.company_id, v.order_line_id, pg_catalog.sum(v.quantity) AS quantity
+    FROM o2c.invoice_line v JOIN o2c.invoice i ON i.company_id = v.company_id AND i.id = v.invoice_id
+    WHERE ($1 IS NULL OR v.company_id = $1) AND i.state NOT IN ('draft', 'void')
+      AND v.order_line_id IS NOT NULL AND v.original_line_id IS NULL GROUP BY 1, 2) d
+    ON d.company_id = l.company_id AND d.order_line_id = l.id
+  WHERE ($1 IS NULL OR l.company_id = $1) AND l.billed <> coalesce(d.quantity, 0)
+$$;
+COMMENT ON FUNCTION o2c._check_fulfilment(integer) IS 'Violated invariants of shipments and of what was billed.';
+
+CREATE FUNCTION o2c.allocate_stock(company_id integer, product_code text DEFAULT NULL) RETURNS numeric
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  total numeric;
+BEGIN
+  PERFORM o2c._require_company($1);
+  -- orders first, then the stock: the order of all locks
+  PERFORM FROM o2c.sales_order s
+  WHERE s.company_id = $1 AND s.state IN ('confirmed', 'fulfilling')
+    AND EXISTS (SELECT FROM o2c.sales_order_line l JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id AND p.stocked
+                WHERE l.company_id = $1 AND l.order_id = s.id AND l.reserved + l.shipped + l.cancelled < l.quantity
+                  AND ($2 IS NULL OR p.code = $2))
+  ORDER BY s.id FOR NO KEY UPDATE;
+  WITH missing AS MATERIALIZED (
+    SELECT l.id, l.product_id, s.warehouse, l.quantity - l.cancelled - l.shipped - l.reserved AS wanted,
+           coalesce(pg_catalog.sum(l.quantity - l.cancelled - l.shipped - l.reserved) OVER (
+             PARTITION BY l.product_id, s.warehouse
+             ORDER BY coalesce(s.promised_on, s.ordered_on), s.id, l.line_no
+             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
+    FROM o2c.sales_order s
+    JOIN o2c.sales_order_line l ON l.company_id = s.company_id AND l.order_id = s.id
+    JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id AND p.stocked
+    WHERE s.company_id = $1 AND s.state IN ('confirmed', 'fulfilling')
+      AND l.reserved + l.shipped + l.cancelled < l.quantity AND ($2 IS NULL OR p.code = $2)
+  ), place AS MATERIALIZED (
+    SELECT k.product_id, k.warehouse, k.available FROM o2c.stock k
+    WHERE k.company_id = $1 AND k.product_id IN (SELECT m.product_id FROM missing m)
+    ORDER BY k.product_id, k.warehouse COLLATE "C" FOR NO KEY UPDATE
+  ), given AS (
+    UPDATE o2c.sales_order_line l SET reserved = l.reserved + q.quantity
+    FROM (SELECT m.id, least(m.wanted, greatest(0, k.available - m.before)) AS quantity
+          FROM missing m JOIN place k ON k.product_id = m.product_id AND k.warehouse = m.warehouse) q
+    WHERE l.company_id = $1 AND l.id = q.id AND q.quantity > 0
+    RETURNING q.quantity)
+  SELECT coalesce(pg_catalog.sum(g.quantity), 0) INTO total FROM given g;
+  RETURN total;
+END $$;
+COMMENT ON FUNCTION o2c.allocate_stock(integer, text) IS
+  'Reserve what is on stock for back-ordered lines, oldest promise first, of one product or all. Returns the quantity. Errors: O2002.';

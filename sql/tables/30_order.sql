@@ -14,17 +14,22 @@ CREATE TABLE o2c.sales_order (
   customer_reference text,
   warehouse text NOT NULL DEFAULT 'main',
   carrier text,
+  incoterm text CHECK (incoterm IN ('EXW', 'FCA', 'CPT', 'CIP', 'DAP', 'DPU', 'DDP', 'FAS', 'FOB', 'CFR', 'CIF')),
+  incoterm_place text,
+  shipping_amount numeric CHECK (shipping_amount >= 0 AND o2c.is_amount(shipping_amount, currency)),
   version integer NOT NULL DEFAULT 1 CHECK (version > 0),
   content_key text,
   created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
   PRIMARY KEY (company_id, id),
   UNIQUE (company_id, code),
   FOREIGN KEY (company_id, customer_id) REFERENCES o2c.customer (company_id, id),
-  FOREIGN KEY (company_id, warehouse) REFERENCES o2c.warehouse (company_id, code)
+  FOREIGN KEY (company_id, warehouse) REFERENCES o2c.warehouse (company_id, code),
+  FOREIGN KEY (company_id, carrier) REFERENCES o2c.carrier (company_id, code)
 );
 ALTER SEQUENCE o2c.sales_order_id_seq OWNED BY o2c.sales_order.id;
 CREATE INDEX sales_order_customer_idx ON o2c.sales_order (company_id, customer_id);
 CREATE INDEX sales_order_warehouse_idx ON o2c.sales_order (company_id, warehouse);
+CREATE INDEX sales_order_carrier_idx ON o2c.sales_order (company_id, carrier) WHERE carrier IS NOT NULL;
 CREATE INDEX sales_order_state_idx ON o2c.sales_order (company_id, state) WHERE state NOT IN ('closed', 'cancelled');
 CREATE TRIGGER sales_order_lifecycle BEFORE INSERT OR UPDATE ON o2c.sales_order
   FOR EACH ROW EXECUTE FUNCTION o2c.lifecycle_guard('order');
@@ -40,6 +45,8 @@ CREATE TRIGGER sales_order_guard_insert BEFORE INSERT ON o2c.sales_order
 COMMENT ON TABLE o2c.sales_order IS 'A customer''s order; progress stands on its lines.';
 COMMENT ON COLUMN o2c.sales_order.total_amount IS 'Sum of the lines'' net amounts, before tax.';
 COMMENT ON COLUMN o2c.sales_order.promised_on IS 'Date promised to the customer; the oldest promise is served first.';
+COMMENT ON COLUMN o2c.sales_order.incoterm IS 'Delivery term of Incoterms 2020, with its named place.';
+COMMENT ON COLUMN o2c.sales_order.shipping_amount IS 'Cost of the carrier by o2c.shipping_rule, looked up at submission; not part of total_amount.';
 COMMENT ON COLUMN o2c.sales_order.version IS 'Counts amendments; earlier versions stand in o2c.order_version.';
 COMMENT ON COLUMN o2c.sales_order.content_key IS 'Digest of what was ordered: a repeated call with the same content finds the same order.';
 

@@ -68,6 +68,25 @@ CREATE TRIGGER credit_increase_delete AFTER DELETE ON o2c.credit_increase
   REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.credit_on_increases();
 COMMENT ON TABLE o2c.credit_increase IS 'Amounts added to a customer''s limit from one day to another, both included; they count in the limit''s currency.';
 
+CREATE SEQUENCE o2c.credit_rule_id_seq;
+CREATE TABLE o2c.credit_rule (
+  company_id integer NOT NULL REFERENCES o2c.company,
+  id bigint NOT NULL DEFAULT pg_catalog.nextval('o2c.credit_rule_id_seq'),
+  code text NOT NULL CHECK (code <> '' AND pg_catalog.length(code) <= 100),
+  kind text NOT NULL CHECK (kind IN ('overdue_days', 'limit_share', 'risk_class', 'order_amount')),
+  threshold numeric CHECK (threshold >= 0 AND o2c.is_quantity(threshold)),
+  risk_class text,
+  hold_reason text NOT NULL DEFAULT 'credit' CHECK (hold_reason <> ''),
+  active boolean NOT NULL DEFAULT true,
+  PRIMARY KEY (company_id, id),
+  UNIQUE (company_id, code),
+  CHECK (CASE kind WHEN 'risk_class' THEN risk_class IS NOT NULL ELSE threshold IS NOT NULL END)
+);
+ALTER SEQUENCE o2c.credit_rule_id_seq OWNED BY o2c.credit_rule.id;
+COMMENT ON TABLE o2c.credit_rule IS 'When a customer''s order must not be confirmed although its limit would allow it.';
+COMMENT ON COLUMN o2c.credit_rule.kind IS
+  'overdue_days: some item is overdue for more than threshold days; limit_share: exposure with the order is over threshold percent of the limit; risk_class: the customer is in risk_class; order_amount: the order is over threshold, in the customer''s currency.';
+
 -- Customers come before this table, so their accounts are attached here.
 CREATE TRIGGER customer_credit_insert AFTER INSERT ON o2c.customer
   REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.credit_on_customers();

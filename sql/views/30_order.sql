@@ -6,8 +6,57 @@ GRANT INSERT, UPDATE ON o2c.hold TO o2c_clerk, o2c_manager;
 GRANT INSERT, UPDATE, DELETE ON o2c.hold_reason TO o2c_admin;
 GRANT INSERT ON o2c.order_version TO o2c_clerk, o2c_manager;
 GRANT EXECUTE ON FUNCTION o2c.place_order, o2c.submit_order, o2c.confirm_orders, o2c.cancel_rest, o2c.close_order,
-  o2c.amend_order, o2c._submit_findings, o2c._credit_findings, o2c.confirm_order, o2c.hold_order, o2c.release_order,
+  o2c.amend_order, o2c._submit_findings, o2c._submit, o2c._credit_findings, o2c.confirm_order, o2c.hold_order, o2c.release_order,
   o2c.cancel_order, o2c._order_label, o2c._note_reason, o2c._parse_order_lines, o2c._insert_order_lines,
   o2c.import_orders
   TO o2c_clerk, o2c_manager;
 GRANT EXECUTE ON FUNCTION o2c._seed_company_order TO o2c_admin;
+
+CREATE OR REPLACE VIEW o2c_bi.open_orders WITH (security_invoker = true) AS
+SELECT s.company_id, s.id AS order_id, s.code AS order_code, c.code AS customer_code,
+       c.name AS customer_name, s.state::text AS state, s.ordered_on, s.promised_on, s.currency::text AS currency,
+       s.total_amount, l.line_no::bigint AS line_no, p.code AS product_code, l.quantity, l.cancelled, l.reserved, l.picked,
+       l.shipped, l.returned, l.invoiced, l.quantity - l.cancelled - l.shipped AS open_quantity,
+       greatest(l.quantity - l.cancelled - l.shipped - l.reserved, 0) AS backordered,
+       pg_catalog.round(l.net_amount * (l.quantity - l.cancelled - l.shipped) / l.quantity,
+                        coalesce(o2c.minor_unit(l.currency), 2)) AS open_amount,
+       (SELECT pg_catalog.string_agg(h.reason, ', ' ORDER BY h.id) FROM o2c.hold h
+        WHERE h.company_id = s.company_id AND h.order_id = s.id AND h.released_at IS NULL
+          AND (h.expires_at IS NULL OR h.expires_at > pg_catalog.now())) AS holds
+FROM o2c.sales_order s
+JOIN o2c.customer c ON c.company_id = s.company_id AND c.id = s.customer_id
+JOIN o2c.sales_order_line l ON l.company_id = s.company_id AND l.order_id = s.id
+JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id
+WHERE s.state NOT IN ('fulfilled', 'closed', 'cancelled') AND l.quantity - l.cancelled - l.shipped > 0;
+COMMENT ON VIEW o2c_bi.open_orders IS 'Every order line of which something is still to be delivered.';
+
+CREATE OR REPLACE VIEW o2c_bi.order_cycle WITH (security_invoker = true) AS
+SELECT s.company_id, s.id AS order_id, s.code AS order_code, c.code AS customer_code,
+       s.state::text AS state, e.submitted_at, e.confirmed_at, h.first_shipped_at, e.fulfilled_at, e.closed_at, v.invoiced_at,
+       pg_catalog.round(extract(epoch FROM e.submitted_at - e.placed_at) / 3600, 2) AS hours_to_submit,
+       pg_catalog.round(extract(epoch FROM e.confirmed_at - e.submitted_at) / 3600, 2) AS hours_to_confirm,
+       pg_catalog.round(extract(epoch FROM h.first_shipped_at - e.confirmed_at) / 3600, 2) AS hours_to_ship,
+       pg_catalog.round(extract(epoch FROM e.fulfilled_at - h.first_shipped_at) / 3600, 2) AS hours_to_fulfil,
+       pg_catalog.round(extract(epoch FROM v.invoiced_at - h.first_shipped_at) / 3600, 2) AS hours_to_invoice,
+       pg_catalog.round(x.hours_on_hold, 2) AS hours_on_hold
+FROM o2c.sales_order s
+JOIN o2c.customer c ON c.company_id = s.company_id AND c.id = s.customer_id
+LEFT JOIN LATERAL (
+  SELECT pg_catalog.min(n.at) FILTER (WHERE n.to_state = 'draft') AS placed_at,
+         pg_catalog.min(n.at) FILTER (WHERE n.to_state = 'submitted') AS submitted_at,
+         pg_catalog.min(n.at) FILTER (WHERE n.to_state = 'confirmed') AS confirmed_at,
+         pg_catalog.max(n.at) FILTER (WHERE n.to_state = 'fulfilled') AS fulfilled_at,
+         pg_catalog.max(n.at) FILTER (WHERE n.to_state = 'closed') AS closed_at
+  FROM o2c.event n WHERE n.company_id = s.company_id AND n.entity = 'order' AND n.entity_id = s.id) e ON true
+LEFT JOIN LATERAL (
+  SELECT pg_catalog.min(n.at) AS first_shipped_at
+  FROM o2c.shipment t JOIN o2c.event n ON n.company_id = t.company_id AND n.entity = 'shipment' AND n.entity_id = t.id AND n.to_state = 'shipped'
+  WHERE t.company_id = s.company_id AND t.order_id = s.id) h ON true
+LEFT JOIN LATERAL (
+  SELECT pg_catalog.min(i.issued_at) AS invoiced_at FROM o2c.invoice i
+  WHERE i.company_id = s.company_id AND i.order_id = s.id AND i.kind = 'invoice') v ON true
+LEFT JOIN LATERAL (
+  SELECT pg_catalog.sum(extract(epoch FROM coalesce(d.released_at, least(d.expires_at, pg_catalog.now()), pg_catalog.now()) - d.placed_at)) / 3600 AS hours_on_hold
+  FROM o2c.hold d WHERE d.company_id = s.company_id AND d.order_id = s.id) x ON true;
+COMMENT ON VIEW o2c_bi.order_cycle IS 'Hours that each order spent per stage, from the event log.';
+GRANT EXECUTE ON FUNCTION o2c._check_order TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;

@@ -6,5 +6,33 @@ GRANT EXECUTE ON FUNCTION o2c.credit_exposure, o2c._credit_parts, o2c._credit_fa
 GRANT UPDATE (alert_below) ON o2c.credit_account TO o2c_clerk, o2c_manager;
 GRANT EXECUTE ON FUNCTION o2c._screen_orders TO o2c_clerk, o2c_manager;
 GRANT INSERT, UPDATE, DELETE ON o2c.credit_increase TO o2c_manager;
-GRANT EXECUTE ON FUNCTION o2c.set_credit_limit TO o2c_manager;
+GRANT INSERT, UPDATE, DELETE ON o2c.credit_rule TO o2c_manager, o2c_admin;
+GRANT EXECUTE ON FUNCTION o2c.set_credit_limit, o2c.raise_credit_limit, o2c.classify_risk TO o2c_manager;
 GRANT EXECUTE ON FUNCTION o2c._check_credit TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
+
+CREATE OR REPLACE VIEW o2c_bi.credit WITH (security_invoker = true) AS
+SELECT a.company_id, c.code AS customer_code, c.name AS customer_name, c.currency::text AS currency,
+       a.credit_limit + coalesce(i.amount, 0) AS credit_limit, x.exposure,
+       a.credit_limit + coalesce(i.amount, 0) - x.exposure AS available,
+       pg_catalog.round(x.exposure / nullif(a.credit_limit + coalesce(i.amount, 0), 0), 6) AS ratio,
+       x.open_items, x.open_orders, x.shipped_not_invoiced, x.unapplied, x.group_exposure,
+       c.risk_class, c.parent_code, a.alert_level::bigint AS alert_level
+FROM o2c.credit_account a
+JOIN o2c.customer c ON c.company_id = a.company_id AND c.id = a.customer_id
+CROSS JOIN LATERAL (
+  SELECT pg_catalog.sum(o2c.round_amount(k.open_items * r.rate, c.currency)) AS open_items,
+         pg_catalog.sum(o2c.round_amount(k.open_orders * r.rate, c.currency)) AS open_orders,
+         pg_catalog.sum(o2c.round_amount(k.shipped_not_invoiced * r.rate, c.currency)) AS shipped_not_invoiced,
+         pg_catalog.sum(o2c.round_amount(k.unapplied * r.rate, c.currency)) AS unapplied,
+         pg_catalog.sum(o2c.round_amount(k.group_exposure * r.rate, c.currency)) AS group_exposure,
+         pg_catalog.sum(o2c.round_amount((k.open_items + k.open_orders + k.shipped_not_invoiced - k.unapplied) * r.rate, c.currency)) AS exposure
+  FROM o2c.credit_account k
+  CROSS JOIN LATERAL (SELECT CASE WHEN k.head THEN 1 ELSE o2c._credit_rate(k.company_id, k.currency, c.currency) END AS rate) r
+  WHERE k.company_id = a.company_id AND k.customer_id = a.customer_id) x
+LEFT JOIN LATERAL (
+  SELECT pg_catalog.sum(n.amount) AS amount FROM o2c.credit_increase n
+  WHERE a.temporary AND n.company_id = a.company_id AND n.customer_id = a.customer_id
+    AND o2c.today(a.company_id) BETWEEN n.valid_from AND n.valid_to) i ON true
+WHERE a.head;
+COMMENT ON VIEW o2c_bi.credit IS
+  'Limit and exposure of each customer, in the currency of its limit; group_exposure has those below it too.';

@@ -119,12 +119,25 @@ RefuseConfirmation(void)
 		" JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id"
 		" WHERE p.stocked AND NOT p.backorder AND l.reserved + l.shipped + l.cancelled < l.quantity LIMIT 1"
 	};
+	static KeptPlan ruled_out = {
+		.sql = "SELECT n.code, f.note FROM (SELECT m.company_id, array_agg(m.id) AS ids FROM"
+		"  (SELECT n.company_id, n.id FROM " MOVED_TO("confirmed") ") m"
+		"  WHERE m.company_id IN (SELECT r.company_id FROM o2c.credit_rule r WHERE r.active) GROUP BY 1) g"
+		" CROSS JOIN LATERAL o2c._credit_findings(g.company_id, g.ids) f"
+		" JOIN new_rows n ON n.company_id = g.company_id AND n.id = f.order_id LIMIT 1"
+	};
 
 	if (KeptPlanExecute(&held, NULL, NULL, SPI_OK_SELECT) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_O2C_ON_HOLD),
 				 errmsg("order %s is on hold: %s", FirstValue(1), FirstValue(2)),
 				 errhint("Release it with o2c.release_order().")));
+	if (KeptPlanExecute(&ruled_out, NULL, NULL, SPI_OK_SELECT) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_CREDIT_LIMIT),
+				 errmsg("order %s cannot be confirmed", FirstValue(1)),
+				 errdetail_internal("%s.", FirstValue(2)),
+				 errhint("o2c.confirm_order() puts such an order on hold; the rules stand in o2c.credit_rule.")));
 	if (KeptPlanExecute(&unreserved, NULL, NULL, SPI_OK_SELECT) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_O2C_STOCK),

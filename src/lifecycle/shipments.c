@@ -190,6 +190,21 @@ ShipGoods(void)
 		"  JOIN o2c.sales_order_line l ON l.company_id = x.company_id AND l.order_id = x.order_id GROUP BY 1, 2) d"
 		" WHERE s.company_id = d.company_id AND s.id = d.order_id AND s.state <> d.state"
 	};
+	/*
+	 * The number of the transport document is drawn last, because its series
+	 * stays locked until the transaction ends.
+	 */
+	static KeptPlan number = {
+		.sql = "WITH r AS (SELECT n.company_id, n.id, row_number() OVER (PARTITION BY n.company_id ORDER BY n.id) AS i"
+		"  FROM " WENT_TO("shipped") " WHERE n.number IS NULL),"
+		" d AS MATERIALIZED (SELECT c.company_id, s.pattern, coalesce(s.prefix, s.code) AS prefix, o2c.today(c.company_id) AS today,"
+		"   o2c._draw_numbers(c.company_id, s.code, o2c.today(c.company_id), c.n::integer) AS first"
+		"  FROM (SELECT r.company_id, count(*) AS n FROM r GROUP BY 1) c"
+		"  JOIN o2c.number_series s ON s.company_id = c.company_id AND s.code = 'shipment')"
+		" UPDATE o2c.shipment h SET number = o2c._format_number(d.pattern, d.prefix, d.today, d.first + r.i - 1)"
+		" FROM r JOIN d ON d.company_id = r.company_id"
+		" WHERE h.company_id = r.company_id AND h.id = r.id"
+	};
 
 	if (KeptPlanExecute(&refused, NULL, NULL, SPI_OK_SELECT) > 0)
 	{
@@ -214,6 +229,7 @@ ShipGoods(void)
 	KeptPlanExecuteDerived(&ship, NULL, NULL, SPI_OK_UPDATE);
 	KeptPlanExecuteDerived(&take, NULL, NULL, SPI_OK_UPDATE);
 	KeptPlanExecuteDerived(&move_orders, NULL, NULL, SPI_OK_UPDATE);
+	KeptPlanExecute(&number, NULL, NULL, SPI_OK_UPDATE);
 }
 
 /* o2c_follow_shipments(): AFTER UPDATE ON shipment, for each statement. */
@@ -221,10 +237,10 @@ Datum
 o2c_follow_shipments(PG_FUNCTION_ARGS)
 {
 	static KeptPlan moves = {
-		.sql = "SELECT coalesce(bool_or(n.state = 'shipped'), false), coalesce(bool_or(n.state = 'cancelled'), false),"
-		" coalesce(bool_or(n.order_id <> o.order_id), false)"
+		.sql = "SELECT coalesce(bool_or(n.state = 'shipped' AND o.state <> n.state), false), coalesce(bool_or(n.state = 'cancelled' AND o.state <> n.state), false),"
+		" coalesce(bool_or(n.order_id <> o.order_id OR n.number <> o.number OR (n.number IS NULL AND o.number IS NOT NULL)), false)"
 		" FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id"
-		" WHERE o.state <> n.state OR n.order_id <> o.order_id"
+		" WHERE o.state <> n.state OR n.order_id <> o.order_id OR n.number IS DISTINCT FROM o.number"
 	};
 	static KeptPlan lock = {
 		.sql = "SELECT count(*) FROM (SELECT 1 FROM o2c.sales_order s WHERE (s.company_id, s.id) IN"
@@ -253,7 +269,7 @@ o2c_follow_shipments(PG_FUNCTION_ARGS)
 	if (DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull)))
 		ereport(ERROR,
 				(errcode(ERRCODE_O2C_IMMUTABLE),
-				 errmsg("a shipment cannot go over to another order")));
+				 errmsg("a shipment keeps its order and its number")));
 	if (ship || cancel)
 		KeptPlanExecute(&lock, NULL, NULL, SPI_OK_SELECT);
 	if (ship)
