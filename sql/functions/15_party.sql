@@ -153,59 +153,12 @@ $$;
 COMMENT ON FUNCTION o2c._four_eyes(integer) IS 'Whether bank accounts of customers need a second person''s approval.';
 
 CREATE FUNCTION o2c._bank_account_eyes() RETURNS trigger
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, o2c, pg_temp
-AS $$
-BEGIN
-  -- names are those of the session, whatever the statement says
-  IF TG_OP = 'INSERT' THEN
-    NEW.proposed_by := current_user;
-    NEW.approved_by := NULL;
-    NEW.approved_at := NULL;
-    RETURN NEW;
-  END IF;
-  IF (NEW.company_id, NEW.customer_id, NEW.iban::text, NEW.bic, NEW.holder, NEW.proposed_by, NEW.proposed_at)
-     IS DISTINCT FROM (OLD.company_id, OLD.customer_id, OLD.iban::text, OLD.bic, OLD.holder, OLD.proposed_by, OLD.proposed_at) THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2030',
-      MESSAGE = pg_catalog.format('bank account %s of customer %s cannot be changed', OLD.id, OLD.customer_id),
-      HINT = 'Propose another one with o2c.propose_bank_account().';
-  END IF;
-  IF NEW.approved_by IS NOT NULL AND OLD.approved_by IS NULL THEN
-    NEW.approved_by := current_user;
-    NEW.approved_at := pg_catalog.clock_timestamp();
-    IF o2c._four_eyes(NEW.company_id) AND NEW.approved_by = OLD.proposed_by THEN
-      RAISE EXCEPTION USING ERRCODE = 'O2080',
-        MESSAGE = 'who proposed a bank account may not approve it',
-        DETAIL = pg_catalog.format('%s proposed it.', OLD.proposed_by),
-        HINT = 'Let a second person call o2c.approve_bank_account().';
-    END IF;
-  ELSIF (NEW.approved_by, NEW.approved_at) IS DISTINCT FROM (OLD.approved_by, OLD.approved_at) THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2030', MESSAGE = 'an approval cannot be changed or taken back';
-  END IF;
-  RETURN NEW;
-END $$;
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_four_eyes_account';
 COMMENT ON FUNCTION o2c._bank_account_eyes() IS
   'Row trigger: notes who proposes and approves a bank account, and that they are two (O2030, O2080).';
 
 CREATE FUNCTION o2c._customer_iban_eyes() RETURNS trigger
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, o2c, pg_temp
-AS $$
-BEGIN
-  IF TG_OP = 'UPDATE' THEN
-    IF NEW.iban::text = OLD.iban::text THEN
-      RETURN NEW;
-    END IF;
-  END IF;
-  IF o2c._four_eyes(NEW.company_id)
-     AND NOT EXISTS (SELECT FROM o2c.customer_bank_account b WHERE b.company_id = NEW.company_id
-                     AND b.customer_id = NEW.id AND b.iban = NEW.iban AND b.approved_by IS NOT NULL) THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2080',
-      MESSAGE = pg_catalog.format('the bank account of customer "%s" takes two persons to change', NEW.code),
-      HINT = 'Call o2c.propose_bank_account(); a second person calls o2c.approve_bank_account().';
-  END IF;
-  RETURN NEW;
-END $$;
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_four_eyes_customer';
 COMMENT ON FUNCTION o2c._customer_iban_eyes() IS
   'Row trigger: where four eyes are asked for, customer.iban takes approved accounts only (O2080).';
 

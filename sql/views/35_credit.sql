@@ -36,3 +36,19 @@ LEFT JOIN LATERAL (
 WHERE a.head;
 COMMENT ON VIEW o2c_bi.credit IS
   'Limit and exposure of each customer, in the currency of its limit; group_exposure has those below it too.';
+COMMENT ON COLUMN o2c_bi.credit.company_id IS 'Company.';
+COMMENT ON COLUMN o2c_bi.credit.customer_code IS 'Customer.';
+COMMENT ON COLUMN o2c_bi.credit.customer_name IS 'Name of the customer.';
+COMMENT ON COLUMN o2c_bi.credit.currency IS 'Currency of the limit, in which all amounts are.';
+COMMENT ON COLUMN o2c_bi.credit.credit_limit IS 'Limit with what is added today; NULL is unlimited.';
+COMMENT ON COLUMN o2c_bi.credit.exposure IS 'Open items, open orders and unbilled shipments less unapplied credits of the customer.';
+COMMENT ON COLUMN o2c_bi.credit.available IS 'Limit less exposure.';
+COMMENT ON COLUMN o2c_bi.credit.ratio IS 'Exposure by limit.';
+COMMENT ON COLUMN o2c_bi.credit.open_items IS 'Open debits.';
+COMMENT ON COLUMN o2c_bi.credit.open_orders IS 'Ordered and not shipped.';
+COMMENT ON COLUMN o2c_bi.credit.shipped_not_invoiced IS 'Shipped and not on an issued invoice.';
+COMMENT ON COLUMN o2c_bi.credit.unapplied IS 'Payments and credit notes not yet applied.';
+COMMENT ON COLUMN o2c_bi.credit.group_exposure IS 'Exposure with that of all customers below.';
+COMMENT ON COLUMN o2c_bi.credit.risk_class IS 'Risk class.';
+COMMENT ON COLUMN o2c_bi.credit.parent_code IS 'Customer whose limit holds for the group.';
+COMMENT ON COLUMN o2c_bi.credit.alert_level IS 'Highest threshold announced, in percent.';
