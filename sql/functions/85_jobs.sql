@@ -247,7 +247,7 @@ BEGIN
   IF FOUND THEN
     UPDATE o2c.job_heartbeat h SET last_tick_at = pg_catalog.clock_timestamp(),
       jobs_run = h.jobs_run + ran, jobs_failed = h.jobs_failed + failed;
-  ELSE
+  ELSIF NOT EXISTS (SELECT FROM o2c.job_heartbeat) THEN
     INSERT INTO o2c.job_heartbeat (last_tick_at, jobs_run, jobs_failed)
     VALUES (pg_catalog.clock_timestamp(), ran, failed) ON CONFLICT DO NOTHING;
   END IF;
