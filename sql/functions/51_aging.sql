@@ -34,6 +34,23 @@ CREATE AGGREGATE o2c.aging_sum(amount numeric, days integer, bounds integer[]) (
 COMMENT ON AGGREGATE o2c.aging_sum(numeric, integer, integer[]) IS
   'Sums of amounts by aging bucket of their days, in one pass: as many elements as bounds and one more. Exact; amounts below 10^28 with at most 24 decimals. Errors: O2004, O2043.';
 
+CREATE FUNCTION o2c._aging_line_step(state bytea, amount numeric, disputed numeric, days integer, credit boolean, bounds integer[])
+RETURNS bytea
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'o2c_aging_line_step';
+COMMENT ON FUNCTION o2c._aging_line_step(bytea, numeric, numeric, integer, boolean, integer[]) IS 'Transition function of o2c._aging_line.';
+
+CREATE FUNCTION o2c._aging_line_final(state bytea) RETURNS numeric[]
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'o2c_aging_line_final';
+COMMENT ON FUNCTION o2c._aging_line_final(bytea) IS 'Final function of o2c._aging_line.';
+
+CREATE AGGREGATE o2c._aging_line(amount numeric, disputed numeric, days integer, credit boolean, bounds integer[]) (
+  SFUNC = o2c._aging_line_step, STYPE = bytea, SSPACE = 320,
+  COMBINEFUNC = o2c._aging_sum_combine, FINALFUNC = o2c._aging_line_final,
+  PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE o2c._aging_line(numeric, numeric, integer, boolean, integer[]) IS
+  'A line of o2c.aging(): the buckets of debits, then credits, total and disputed amounts; NULL when nothing is open.';
+
 CREATE FUNCTION o2c._aging_net(buckets numeric[], credit numeric, OUT netted numeric[], OUT rest numeric)
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -68,7 +85,7 @@ END $$;
 COMMENT ON FUNCTION o2c._aging_path(integer, date, timestamptz) IS
   'Which way to an aging reads least: stored, rollback or full. All give the same answer.';
 
-CREATE FUNCTION o2c._aging_rows_query(path text, basis text, one_customer boolean) RETURNS text
+CREATE FUNCTION o2c._aging_rows_query(path text, basis text, aged boolean, one_customer boolean) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
@@ -80,11 +97,12 @@ DECLARE
   mine text := CASE WHEN one_customer THEN ' AND i.company_id = $1 AND i.customer_id = $4' ELSE '' END;
   stored text := 'SELECT i.customer_id, i.currency, $2 - '
     || CASE WHEN basis = 'due' THEN 'i.due_date' ELSE 'i.document_date' END
-    || ' AS days, i.amount < 0 AS credit, i.open_amount AS amount,'
-    || ' LEAST(i.disputed_amount, i.open_amount) AS disputed'
+    || ' AS days, ' || CASE WHEN aged THEN 'false' ELSE 'i.amount < 0' END
+    || ' AS credit, i.open_amount AS amount, i.disputed_amount AS disputed'
     || ' FROM o2c.open_item i WHERE i.company_id = $1 AND i.open_amount <> 0' || mine;
   entries text := 'SELECT e.customer_id, e.currency, $2 - ' || anchor
-    || ' AS days, e.credit, %s e.amount AS amount, 0::numeric AS disputed FROM o2c.ledger_entry e'
+    || ' AS days, ' || CASE WHEN aged THEN 'false' ELSE 'e.credit' END
+    || ' AS credit, %s e.amount AS amount, NULL::numeric AS disputed FROM o2c.ledger_entry e'
     || item || ' WHERE e.company_id = $1' || mine;
 BEGIN
   RETURN CASE path
@@ -95,29 +113,27 @@ BEGIN
     ELSE pg_catalog.format(entries, '') || ' AND e.effective_on <= $2 AND ($3 IS NULL OR e.recorded_at <= $3)'
     END;
 END $$;
-COMMENT ON FUNCTION o2c._aging_rows_query(text, text, boolean) IS
+COMMENT ON FUNCTION o2c._aging_rows_query(text, text, boolean, boolean) IS
   'Query of the rows that an aging sums: (customer_id, currency, days, credit, amount, disputed), $1 company, $2 as of, $3 known at, $4 customer.';
 
 CREATE FUNCTION o2c._aging(company integer, as_of date, bounds integer[], basis text, known_at timestamptz,
-  customer bigint, path text)
-RETURNS TABLE (customer_id bigint, currency o2c.currency, buckets numeric[], credit_buckets numeric[],
-               unapplied numeric, disputed numeric)
+  customer bigint, path text, aged boolean DEFAULT false)
+RETURNS TABLE (customer_id bigint, currency o2c.currency, buckets numeric[], unapplied numeric, total numeric, disputed numeric)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+DECLARE
+  n integer := coalesce(pg_catalog.array_length(bounds, 1), 0) + 1;
 BEGIN
   RETURN QUERY EXECUTE
-    'SELECT r.customer_id, r.currency::o2c.currency,'
-    ' coalesce(o2c.aging_sum(r.amount, r.days, $5) FILTER (WHERE NOT r.credit), pg_catalog.array_fill(0::numeric, ARRAY[coalesce(pg_catalog.array_length($5, 1), 0) + 1])),'
-    ' coalesce(o2c.aging_sum(r.amount, r.days, $5) FILTER (WHERE r.credit), pg_catalog.array_fill(0::numeric, ARRAY[coalesce(pg_catalog.array_length($5, 1), 0) + 1])),'
-    ' coalesce(pg_catalog.sum(r.amount) FILTER (WHERE r.credit), 0),'
-    ' coalesce(pg_catalog.sum(r.disputed) FILTER (WHERE r.disputed > 0), 0)'
-    ' FROM (' || o2c._aging_rows_query(path, basis, customer IS NOT NULL) || ') r'
-    ' GROUP BY r.customer_id, r.currency'
-    USING company, as_of, known_at, customer, bounds;
+    'SELECT g.customer_id, g.currency, g.line[1:$6], g.line[$6 + 1], g.line[$6 + 2], g.line[$6 + 3]'
+    ' FROM (SELECT r.customer_id, r.currency, o2c._aging_line(r.amount, r.disputed, r.days, r.credit, $5) AS line'
+    ' FROM (' || o2c._aging_rows_query(path, basis, aged, customer IS NOT NULL) || ') r'
+    ' GROUP BY r.customer_id, r.currency OFFSET 0) g WHERE g.line IS NOT NULL'
+    USING company, as_of, known_at, customer, bounds, n;
 END $$;
-COMMENT ON FUNCTION o2c._aging(integer, date, integer[], text, timestamptz, bigint, text) IS
-  'Aging per customer id and currency by one way (stored, rollback, full); debits and credits apart.';
+COMMENT ON FUNCTION o2c._aging(integer, date, integer[], text, timestamptz, bigint, text, boolean) IS
+  'Aging per customer id and currency by one way (stored, rollback, full); credits apart, or in the bucket of their own date when aged.';
 
 CREATE FUNCTION o2c.aging(company_id integer, as_of date DEFAULT NULL, bounds integer[] DEFAULT '{0,30,60,90}',
   basis text DEFAULT 'due', known_at timestamptz DEFAULT NULL, credits text DEFAULT 'separate',
@@ -172,13 +188,11 @@ BEGIN
   END IF;
   path := o2c._aging_path(company, on_date, known_at);
 
-  IF credits = 'separate' AND grouped_by = 'customer' AND target IS NULL THEN
+  IF credits <> 'netted' AND grouped_by = 'customer' AND target IS NULL THEN
     RETURN QUERY
-      SELECT c.code, a.currency::text, a.buckets, a.unapplied,
-             a.unapplied + (SELECT pg_catalog.sum(b) FROM pg_catalog.unnest(a.buckets) b), a.disputed
-      FROM o2c._aging(company, on_date, bounds, basis, known_at, one, path) a
-      LEFT JOIN o2c.customer c ON c.company_id = company AND c.id = a.customer_id
-      WHERE a.unapplied <> 0 OR EXISTS (SELECT FROM pg_catalog.unnest(a.buckets) b WHERE b <> 0);
+      SELECT c.code, a.currency::text, a.buckets, a.unapplied, a.total, a.disputed
+      FROM o2c._aging(company, on_date, bounds, basis, known_at, one, path, credits = 'aged') a
+      LEFT JOIN o2c.customer c ON c.company_id = company AND c.id = a.customer_id;
     RETURN;
   END IF;
 
@@ -192,8 +206,8 @@ BEGIN
     aged AS (
       SELECT CASE WHEN grouped_by <> 'company' THEN coalesce(t.top_code, c.code) END AS code,
              a.currency AS from_currency, coalesce(target, a.currency) AS currency,
-             a.buckets, a.credit_buckets, a.unapplied, a.disputed
-      FROM o2c._aging(company, on_date, bounds, basis, known_at, one, path) a
+             a.buckets, a.unapplied, a.disputed
+      FROM o2c._aging(company, on_date, bounds, basis, known_at, one, path, credits = 'aged') a
       LEFT JOIN o2c.customer c ON c.company_id = company AND c.id = a.customer_id
       LEFT JOIN top t ON t.id = a.customer_id),
     rate AS (
@@ -203,20 +217,17 @@ BEGIN
       FROM (SELECT DISTINCT a.from_currency FROM aged a) f),
     cell AS (
       SELECT a.code, a.currency, u.place,
-             pg_catalog.sum(CASE WHEN target IS NULL THEN u.amount + CASE WHEN credits = 'aged' THEN u.credit ELSE 0 END
-               ELSE o2c.round_amount(r.rate * (u.amount + CASE WHEN credits = 'aged' THEN u.credit ELSE 0 END), target) END) AS amount
+             pg_catalog.sum(CASE WHEN target IS NULL THEN u.amount ELSE o2c.round_amount(r.rate * u.amount, target) END) AS amount
       FROM aged a JOIN rate r ON r.from_currency::text = a.from_currency::text
-      CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(a.buckets), pg_catalog.unnest(a.credit_buckets))
-        WITH ORDINALITY u (amount, credit, place)
+      CROSS JOIN LATERAL pg_catalog.unnest(a.buckets) WITH ORDINALITY u (amount, place)
       GROUP BY a.code, a.currency, u.place),
     line AS (
       SELECT c.code, c.currency, pg_catalog.array_agg(c.amount ORDER BY c.place) AS buckets
       FROM cell c GROUP BY c.code, c.currency),
     rest AS (
       SELECT a.code, a.currency,
-             CASE WHEN credits = 'aged' THEN 0
-                  ELSE pg_catalog.sum(CASE WHEN target IS NULL THEN a.unapplied
-                                           ELSE o2c.round_amount(r.rate * a.unapplied, target) END) END AS unapplied,
+             pg_catalog.sum(CASE WHEN target IS NULL THEN a.unapplied
+                                 ELSE o2c.round_amount(r.rate * a.unapplied, target) END) AS unapplied,
              pg_catalog.sum(CASE WHEN target IS NULL THEN a.disputed
                                  ELSE o2c.round_amount(r.rate * a.disputed, target) END) AS disputed
       FROM aged a JOIN rate r ON r.from_currency::text = a.from_currency::text

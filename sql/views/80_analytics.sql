@@ -29,15 +29,13 @@ r AS (
   SELECT e.company_id, e.customer_id, e.currency, t.today - e.due_date, e.credit, - e.amount
   FROM t JOIN o2c.ledger_entry e ON e.company_id = t.company_id AND e.effective_on > t.today),
 s AS (
-  SELECT r.company_id, r.customer_id, r.currency,
-         o2c.aging_sum(CASE WHEN NOT r.credit THEN r.amount END, r.days, '{0,30,60,90}') AS b,
-         coalesce(pg_catalog.sum(r.amount) FILTER (WHERE r.credit), 0) AS unapplied
+  SELECT r.company_id, r.customer_id, r.currency, o2c._aging_line(r.amount, NULL, r.days, r.credit, '{0,30,60,90}') AS b
   FROM r GROUP BY r.company_id, r.customer_id, r.currency)
 SELECT s.company_id, c.code AS customer_code, c.name AS customer_name, s.currency::text AS currency,
        s.b[1] AS not_due, s.b[2] AS d1_30, s.b[3] AS d31_60, s.b[4] AS d61_90, s.b[5] AS d90_plus,
-       s.unapplied, s.b[1] + s.b[2] + s.b[3] + s.b[4] + s.b[5] + s.unapplied AS total
+       s.b[6] AS unapplied, s.b[7] AS total
 FROM s LEFT JOIN o2c.customer c ON c.company_id = s.company_id AND c.id = s.customer_id
-WHERE s.unapplied <> 0 OR s.b[1] <> 0 OR s.b[2] <> 0 OR s.b[3] <> 0 OR s.b[4] <> 0 OR s.b[5] <> 0;
+WHERE s.b IS NOT NULL;
 COMMENT ON VIEW o2c_bi.aging IS 'Aging by due date as of today, one row per customer and currency; without customer_code: money not identified yet.';
 
 CREATE OR REPLACE VIEW o2c_bi.customer_behaviour WITH (security_invoker = true) AS

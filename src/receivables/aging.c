@@ -1,9 +1,10 @@
 /*
  * aging.c
  *		Buckets of an aging report: which one a number of days falls into, and
- *		an aggregate that fills all of them in one pass.
+ *		aggregates that fill all of them in one pass: o2c.aging_sum for
+ *		everybody, and one that makes a whole line of o2c.aging().
  *
- * The aggregate's state is a bytea of fixed size, changed in place, that holds
+ * The state of both is a bytea of fixed size, changed in place, that holds
  * the bounds and exact 128-bit sums; so it needs no serialisation, runs in
  * parallel workers, and can be sent between servers and combined there.  A
  * numeric is read digit by digit into the sum instead of going through
@@ -20,6 +21,8 @@ PG_FUNCTION_INFO_V1(o2c_aging_bucket);
 PG_FUNCTION_INFO_V1(o2c_aging_sum_step);
 PG_FUNCTION_INFO_V1(o2c_aging_sum_combine);
 PG_FUNCTION_INFO_V1(o2c_aging_sum_final);
+PG_FUNCTION_INFO_V1(o2c_aging_line_step);
+PG_FUNCTION_INFO_V1(o2c_aging_line_final);
 
 /* More bounds than any report has columns; keeps the state small. */
 #define AGING_MAX_BOUNDS	64
@@ -56,17 +59,25 @@ typedef struct Sum
 	int128		fraction;
 } Sum;
 
-/* The state; bounds and then sums follow, neither of them aligned. */
+/*
+ * The state; bounds and then sums follow, the latter not aligned.  A line of
+ * the report has two sums more than it has buckets.
+ */
 typedef struct AgingState
 {
 	int32		vl_len_;
-	int32		nbounds;
+	int16		nbounds;
+	int16		nsums;
 	int32		dscale;
 	int32		bounds[FLEXIBLE_ARRAY_MEMBER];
 } AgingState;
 
-#define AgingStateSize(nbounds) \
-	(offsetof(AgingState, bounds) + (nbounds) * sizeof(int32) + ((nbounds) + 1) * sizeof(Sum))
+#define LINE_UNAPPLIED(nbounds)	((nbounds) + 1)
+#define LINE_DISPUTED(nbounds)	((nbounds) + 2)
+#define LINE_SUMS(nbounds)		((nbounds) + 3)
+
+#define AgingStateSize(nbounds, nsums) \
+	(offsetof(AgingState, bounds) + (nbounds) * sizeof(int32) + (nsums) * sizeof(Sum))
 #define AgingSum(state, i) \
 	((char *) (state) + offsetof(AgingState, bounds) + (state)->nbounds * sizeof(int32) + (i) * sizeof(Sum))
 
@@ -199,12 +210,13 @@ AddNumeric(Sum *sum, struct varlena *num)
 
 /* A state with these bounds and nothing in it. */
 static AgingState *
-MakeState(const int32 *bounds, int nbounds)
+MakeState(const int32 *bounds, int nbounds, int nsums)
 {
-	AgingState *state = palloc0(AgingStateSize(nbounds));
+	AgingState *state = palloc0(AgingStateSize(nbounds, nsums));
 
-	SET_VARSIZE(state, AgingStateSize(nbounds));
+	SET_VARSIZE(state, AgingStateSize(nbounds, nsums));
 	state->nbounds = nbounds;
+	state->nsums = nsums;
 	if (nbounds > 0)
 		memcpy(state->bounds, bounds, nbounds * sizeof(int32));
 	return state;
@@ -220,7 +232,8 @@ StateOf(FunctionCallInfo fcinfo, int arg)
 
 	if (VARSIZE(state) < offsetof(AgingState, bounds) ||
 		state->nbounds < 0 || state->nbounds > AGING_MAX_BOUNDS ||
-		VARSIZE(state) != AgingStateSize(state->nbounds))
+		(state->nsums != state->nbounds + 1 && state->nsums != LINE_SUMS(state->nbounds)) ||
+		VARSIZE(state) != AgingStateSize(state->nbounds, state->nsums))
 		ereport(ERROR,
 				(errcode(ERRCODE_O2C_INVALID_ARGUMENT),
 				 errmsg("not a state of aging_sum")));
@@ -235,46 +248,90 @@ RefuseBounds(void)
 			 errmsg("bounds of aging_sum must be the same for all rows of a group")));
 }
 
+/* The state that a transition changes, made or checked against the bounds. */
+static AgingState *
+StepState(FunctionCallInfo fcinfo, const int32 *bounds, int nbounds, int nsums)
+{
+	AgingState *state;
+
+	if (PG_ARGISNULL(0))
+		return MakeState(bounds, nbounds, nsums);
+	state = StateOf(fcinfo, 0);
+	if (state->nbounds != nbounds || state->nsums != nsums ||
+		memcmp(state->bounds, bounds, nbounds * sizeof(int32)) != 0)
+		RefuseBounds();
+	return state;
+}
+
+/* Bounds that must be given. */
+static const int32 *
+BoundsArgument(FunctionCallInfo fcinfo, int arg, int *nbounds)
+{
+	if (PG_ARGISNULL(arg))
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_INVALID_ARGUMENT),
+				 errmsg("bounds of aging buckets must not be null")));
+	return BoundsOf(PG_GETARG_ARRAYTYPE_P(arg), nbounds);
+}
+
+/* Add a numeric argument to one of the sums. */
+static void
+AddArgument(FunctionCallInfo fcinfo, int arg, AgingState *state, int place)
+{
+	char	   *cell = AgingSum(state, place);
+	Sum			sum;
+	int			dscale;
+
+	memcpy(&sum, cell, sizeof(sum));
+	dscale = AddNumeric(&sum, PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(arg)));
+	memcpy(cell, &sum, sizeof(sum));
+	state->dscale = Max(state->dscale, dscale);
+}
+
+static void
+RefuseMissingDays(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_O2C_INVALID_ARGUMENT),
+			 errmsg("days of an amount must not be null"),
+			 errhint("An amount without a date would vanish from the report; give it one.")));
+}
+
 /* o2c_aging_sum_step(state, amount, days, bounds): a null amount adds nothing. */
 Datum
 o2c_aging_sum_step(PG_FUNCTION_ARGS)
 {
-	const int32 *bounds;
 	int			nbounds;
-	AgingState *state;
-	struct varlena *amount;
-	char	   *place;
-	Sum			sum;
-	int			dscale;
+	const int32 *bounds = BoundsArgument(fcinfo, 3, &nbounds);
+	AgingState *state = StepState(fcinfo, bounds, nbounds, nbounds + 1);
 
-	if (PG_ARGISNULL(3))
-		ereport(ERROR,
-				(errcode(ERRCODE_O2C_INVALID_ARGUMENT),
-				 errmsg("bounds of aging buckets must not be null")));
-	bounds = BoundsOf(PG_GETARG_ARRAYTYPE_P(3), &nbounds);
-	if (PG_ARGISNULL(0))
-		state = MakeState(bounds, nbounds);
-	else
+	if (!PG_ARGISNULL(1))
 	{
-		state = StateOf(fcinfo, 0);
-		if (state->nbounds != nbounds ||
-			memcmp(state->bounds, bounds, nbounds * sizeof(int32)) != 0)
-			RefuseBounds();
+		if (PG_ARGISNULL(2))
+			RefuseMissingDays();
+		AddArgument(fcinfo, 1, state, BucketOf(PG_GETARG_INT32(2), bounds, nbounds));
 	}
-	if (PG_ARGISNULL(1))
-		PG_RETURN_POINTER(state);
-	if (PG_ARGISNULL(2))
-		ereport(ERROR,
-				(errcode(ERRCODE_O2C_INVALID_ARGUMENT),
-				 errmsg("days of an amount must not be null"),
-				 errhint("An amount without a date would vanish from the report; give it one.")));
+	PG_RETURN_POINTER(state);
+}
 
-	amount = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(1));
-	place = AgingSum(state, BucketOf(PG_GETARG_INT32(2), bounds, nbounds));
-	memcpy(&sum, place, sizeof(sum));
-	dscale = AddNumeric(&sum, amount);
-	memcpy(place, &sum, sizeof(sum));
-	state->dscale = Max(state->dscale, dscale);
+/*
+ * o2c_aging_line_step(state, amount, disputed, days, credit, bounds): credits
+ * are summed as unapplied, debits by bucket.
+ */
+Datum
+o2c_aging_line_step(PG_FUNCTION_ARGS)
+{
+	int			nbounds;
+	const int32 *bounds = BoundsArgument(fcinfo, 5, &nbounds);
+	AgingState *state = StepState(fcinfo, bounds, nbounds, LINE_SUMS(nbounds));
+
+	if (PG_ARGISNULL(1) || PG_ARGISNULL(3) || PG_ARGISNULL(4))
+		RefuseMissingDays();
+	AddArgument(fcinfo, 1, state,
+				PG_GETARG_BOOL(4) ? LINE_UNAPPLIED(nbounds) :
+				BucketOf(PG_GETARG_INT32(3), bounds, nbounds));
+	if (!PG_ARGISNULL(2))
+		AddArgument(fcinfo, 2, state, LINE_DISPUTED(nbounds));
 	PG_RETURN_POINTER(state);
 }
 
@@ -296,10 +353,10 @@ o2c_aging_sum_combine(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(1))
 		PG_RETURN_POINTER(a);
 	b = StateOf(fcinfo, 1);
-	if (a->nbounds != b->nbounds ||
+	if (a->nbounds != b->nbounds || a->nsums != b->nsums ||
 		memcmp(a->bounds, b->bounds, a->nbounds * sizeof(int32)) != 0)
 		RefuseBounds();
-	for (int i = 0; i <= a->nbounds; i++)
+	for (int i = 0; i < a->nsums; i++)
 	{
 		Sum			x;
 		Sum			y;
@@ -391,4 +448,44 @@ o2c_aging_sum_final(PG_FUNCTION_ARGS)
 	}
 	PG_RETURN_ARRAYTYPE_P(construct_array(buckets, state->nbounds + 1, NUMERICOID,
 										  -1, false, TYPALIGN_INT));
+}
+
+/*
+ * o2c_aging_line_final(state): buckets, unapplied, total and disputed, or NULL
+ * when nothing is open.
+ */
+Datum
+o2c_aging_line_final(PG_FUNCTION_ARGS)
+{
+	AgingState *state;
+	Datum	   *line;
+	Sum			total = {0, 0};
+	bool		any = false;
+	int			n = 0;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	state = StateOf(fcinfo, 0);
+	if (state->nsums != LINE_SUMS(state->nbounds))
+		RefuseBounds();
+	line = palloc((state->nsums + 1) * sizeof(Datum));
+	for (int i = 0; i <= LINE_DISPUTED(state->nbounds); i++)
+	{
+		Sum			sum;
+
+		memcpy(&sum, AgingSum(state, i), sizeof(sum));
+		if (i == LINE_DISPUTED(state->nbounds))
+			line[n++] = SumToNumeric(total, state->dscale);
+		else
+		{
+			any = any || sum.units != 0 || sum.fraction != 0;
+			total.fraction += sum.fraction;
+			if (__builtin_add_overflow(total.units, sum.units, &total.units))
+				RefuseAmount();
+		}
+		line[n++] = SumToNumeric(sum, state->dscale);
+	}
+	if (!any)
+		PG_RETURN_NULL();
+	PG_RETURN_ARRAYTYPE_P(construct_array(line, n, NUMERICOID, -1, false, TYPALIGN_INT));
 }
