@@ -54,7 +54,8 @@ say ""
 say "== 13. One of the reminders, as the mail server received it"
 mail=$(ls "$ROOM/mail"/mail.* 2>/dev/null | head -n 1)
 [ -n "$mail" ] || die "the mail server has received nothing"
-sed 's/^/  | /' "$mail"
+sed -e 's/^/  | /' -e '/^  | Content-Type: text\/html/q' "$mail"
+say "  | … (and the same as HTML)"
 
 say ""
 say "The server goes on running; the mails are in $ROOM/mail. Go on yourself:"

@@ -73,7 +73,7 @@ SELECT * FROM o2c.credit_exposure(1, 'HOLZ');
 \set file `base64 -w0 test/data/statement_camt053.xml`
 SELECT o2c.import_statement(1, 'MAIN', decode(:'file', 'base64')) \g /dev/null
 \set ECHO queries
-SELECT line_id, booking_date, amount, payer_name, remittance_text FROM o2c.bank_line WHERE company_id = 1 ORDER BY id;
+SELECT booking_date, round(amount, 2) AS amount, payer_name, remittance_text FROM o2c.bank_line WHERE company_id = 1 ORDER BY id;
 \set ECHO none
 \echo 'SELECT * FROM o2c.import_statement(1, ''MAIN'', <the same file>);'
 SELECT * FROM o2c.import_statement(1, 'MAIN', decode(:'file', 'base64'));
@@ -82,11 +82,12 @@ SELECT * FROM o2c.import_statement(1, 'MAIN', decode(:'file', 'base64'));
 \echo '== 8. The money is matched to the invoices; what is certain is posted, the rest is proposed'
 \set ECHO queries
 SELECT * FROM o2c.match_cash(1);
-SELECT line_id, number, applied_amount, status, rule, explanation FROM o2c_bi.cash_matches ORDER BY line_id, number;
+SELECT left(line_id, 13) AS line, number, applied_amount AS applied, status, rule, explanation FROM o2c_bi.cash_matches ORDER BY line_id, number;
 \set ECHO none
 
 \echo
 \echo '== 9. Aging on 10 November 2025'
+\echo 'What nobody could be found for stands in a line of its own: money is never lost.'
 \set ECHO queries
 SELECT customer_code, currency, buckets[1] AS not_due, buckets[2] AS d1_30, buckets[3] AS d31_60, buckets[4] AS d61_90, buckets[5] AS d90_plus, unapplied, total FROM o2c.aging(1, '2025-11-10') ORDER BY customer_code;
 \set ECHO none

@@ -1,0 +1,53 @@
+# What README shows is what happens: its SQL runs as it stands there and gives
+# the output printed below it.  And links of the docs lead somewhere.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use File::Find;
+use Test::More;
+
+my $root = $ENV{O2C_ROOT} || '.';
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', 'fsync = off');
+$node->start;
+
+# The SQL block of a document and the output block that follows it.
+sub example_of
+{
+	my ($file) = @_;
+	my $text = slurp_file("$root/$file");
+	my ($sql, $output) = $text =~ /^```sql\n(.*?)^```\n.*?^```(?:text)?\n(.*?)^```/ms;
+	return ($sql // '', $output // '');
+}
+
+# Output without what carries no meaning: blanks at line ends, empty lines.
+sub plain
+{
+	my ($text) = @_;
+	return join "\n", grep { $_ ne '' } map { s/\s+$//r } split /\n/, $text;
+}
+
+my ($sql, $output) = example_of('README.md');
+cmp_ok(length($sql), '>', 100, 'README has an SQL example');
+my ($code, $out, $err) = $node->psql('postgres', "\\set QUIET on\nSET client_min_messages = warning;\n\\pset format aligned\n\\pset footer off\n\\pset tuples_only off\n$sql");
+is($err, '', 'it runs without an error');
+is(plain($out), plain($output), 'and prints what README says');
+is($node->safe_psql('postgres', 'SELECT * FROM o2c.check()'), '', 'check() is empty afterwards');
+$node->stop;
+
+my @missing;
+find({ no_chdir => 1, wanted => sub {
+	return unless /\.md$/ && !m{/build/};
+	my $file = $_;
+	(my $folder = $file) =~ s{/[^/]*$}{};
+	my $text = slurp_file($file);
+	while ($text =~ /\]\(([^)#:\s]+)(?:#[^)]*)?\)/g)
+	{
+		push @missing, "$file -> $1" unless -e "$folder/$1";
+	}
+} }, "$root/README.md", "$root/CONTRIBUTING.md", "$root/CHANGELOG.md", "$root/docs");
+is(join("\n", @missing), '', 'every link of the docs leads to a file');
+
+done_testing();
