@@ -168,7 +168,7 @@ OBJS_lifecycle = src/lifecycle/machines.o src/lifecycle/guard.o \
 OBJS_credit = src/credit/account.o src/credit/alert.o src/credit/customers.o \
 	src/credit/invoices.o src/credit/items.o src/credit/orders.o src/credit/screen.o
 
-OBJS_invoicing = src/invoicing/numbering.o src/invoicing/guard.o src/invoicing/early_release.o
+OBJS_invoicing = src/invoicing/numbering.o src/invoicing/guard.o src/invoicing/assign.o src/invoicing/early_release.o
 
 OBJS_receivables = src/receivables/append_only.o src/receivables/posting.o src/receivables/aging.o src/receivables/journal.o
 

@@ -27,7 +27,7 @@ typedef struct KeptPlan
 {
 	const char *sql;
 	int			nargs;
-	Oid			argtypes[6];
+	Oid			argtypes[8];
 	SPIPlanPtr	plan;
 } KeptPlan;
 

@@ -11,6 +11,11 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_invoice_part_guard';
 COMMENT ON FUNCTION o2c._invoice_part_guard() IS
   'Statement trigger of lines, allowances and taxes: refuses (O2030) changes of issued documents; keeps sales_order_line.invoiced.';
 
+CREATE FUNCTION o2c._invoice_assign() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_invoice_assign';
+COMMENT ON FUNCTION o2c._invoice_assign() IS
+  'Deferred constraint trigger: gives numbers, at commit, to documents whose series assigns them there.';
+
 CREATE FUNCTION o2c._no_truncate() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_no_truncate';
 COMMENT ON FUNCTION o2c._no_truncate() IS 'Statement trigger: refuses (O2030) TRUNCATE, for the owner too.';

@@ -62,11 +62,13 @@ CREATE INDEX invoice_customer_idx ON o2c.invoice (company_id, customer_id);
 CREATE INDEX invoice_order_idx ON o2c.invoice (company_id, order_id) WHERE order_id IS NOT NULL;
 CREATE INDEX invoice_original_idx ON o2c.invoice (company_id, original_id) WHERE original_id IS NOT NULL;
 CREATE INDEX invoice_draft_idx ON o2c.invoice (company_id, id) WHERE state = 'draft';
-CREATE INDEX invoice_unnumbered_idx ON o2c.invoice (company_id, id) WHERE state <> 'draft' AND number IS NULL;
 CREATE TRIGGER invoice_lifecycle BEFORE INSERT OR UPDATE ON o2c.invoice
   FOR EACH ROW EXECUTE FUNCTION o2c.lifecycle_guard('invoice');
 CREATE TRIGGER invoice_guard BEFORE INSERT OR UPDATE OR DELETE ON o2c.invoice
   FOR EACH ROW EXECUTE FUNCTION o2c._invoice_guard();
+CREATE CONSTRAINT TRIGGER invoice_assign AFTER UPDATE ON o2c.invoice
+  DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW WHEN (NEW.number IS NULL AND NEW.state <> 'draft') EXECUTE FUNCTION o2c._invoice_assign();
 CREATE TRIGGER invoice_no_truncate BEFORE TRUNCATE ON o2c.invoice
   FOR EACH STATEMENT EXECUTE FUNCTION o2c._no_truncate();
 CREATE TRIGGER invoice_log_update AFTER UPDATE ON o2c.invoice

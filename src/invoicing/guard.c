@@ -61,6 +61,43 @@ RefuseChange(const char *verb, const char *document)
 			 errhint("Correct it by a further document: o2c.credit_invoice() or a debit note.")));
 }
 
+/*
+ * A document that is being issued carries a number that this transaction drew
+ * from its series, or waits for commit to get one.
+ */
+static void
+RequireDrawn(HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	int32		company = DatumGetInt32(SPI_getbinval(tuple, desc, SPI_fnumber(desc, "company_id"), &isnull));
+	int64		id = DatumGetInt64(SPI_getbinval(tuple, desc, SPI_fnumber(desc, "id"), &isnull));
+	char	   *series = SPI_getvalue(tuple, desc, SPI_fnumber(desc, "series"));
+	DateADT		period;
+	int64		n;
+
+	(void) SPI_getbinval(tuple, desc, SPI_fnumber(desc, "issue_date"), &isnull);
+	if (isnull || series == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_NUMBERING),
+				 errmsg("invoice with id %lld has no issue date or series", (long long) id),
+				 errhint("Issue it with o2c.issue_invoice().")));
+	(void) SPI_getbinval(tuple, desc, SPI_fnumber(desc, "number"), &isnull);
+	if (isnull)
+	{
+		NoteUnnumbered(company, id);
+		return;
+	}
+	period = DatumGetDateADT(SPI_getbinval(tuple, desc, SPI_fnumber(desc, "sequence_period"), &isnull));
+	if (!isnull)
+		n = DatumGetInt64(SPI_getbinval(tuple, desc, SPI_fnumber(desc, "sequence_no"), &isnull));
+	if (isnull || !WasDrawn(company, series, period, n))
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_NUMBERING),
+				 errmsg("number %s was not drawn from series \"%s\" by this transaction",
+						SPI_getvalue(tuple, desc, SPI_fnumber(desc, "number")), series),
+				 errhint("Issue documents with o2c.issue_invoice().")));
+}
+
 /* o2c_invoice_guard(): BEFORE INSERT, UPDATE or DELETE ON invoice, for each row. */
 Datum
 o2c_invoice_guard(PG_FUNCTION_ARGS)
@@ -86,7 +123,11 @@ o2c_invoice_guard(PG_FUNCTION_ARGS)
 		return PointerGetDatum(trigdata->tg_trigtuple);
 	}
 	if (draft)
+	{
+		if (strcmp(SPI_getvalue(trigdata->tg_newtuple, desc, state_att), "draft") != 0)
+			RequireDrawn(trigdata->tg_newtuple, desc);
 		return PointerGetDatum(trigdata->tg_newtuple);
+	}
 
 	for (int att = 1; att <= desc->natts; att++)
 	{

@@ -270,6 +270,7 @@ DrawNumbers(int32 company, text *series_code, DateADT on_date, int32 count)
 		block.period = PeriodOf('n', on_date);
 		block.issued_at = GetCurrentTimestamp();
 	}
+	NoteDrawn(company, series_code, &block, count);
 	return block;
 }
 

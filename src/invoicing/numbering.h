@@ -19,6 +19,12 @@ typedef struct NumberBlock
 extern NumberBlock DrawNumbers(int32 company, text *series, DateADT on_date,
 							   int32 count);
 
+/* Numbers that this transaction drew, and documents that still need one. */
+extern void NoteDrawn(int32 company, text *series, const NumberBlock *block,
+					  int32 count);
+extern bool WasDrawn(int32 company, const char *series, DateADT period, int64 n);
+extern void NoteUnnumbered(int32 company, int64 id);
+
 /* Let this transaction's locks go before its commit record is flushed. */
 extern void RequestEarlyRelease(void);
 
