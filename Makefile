@@ -39,6 +39,8 @@ FUNCTION_FILES = \
 	sql/functions/45_invoice_issue.sql \
 	sql/functions/45_invoice_credit.sql \
 	sql/functions/45_invoice_ubl.sql \
+	sql/functions/45_invoice_html.sql \
+	sql/functions/45_invoice_check.sql \
 	\
 	sql/functions/50_receivable.sql \
 	sql/functions/51_aging.sql \
@@ -184,7 +186,7 @@ OBJS_dispatch = src/dispatch/outbox.o src/dispatch/address.o src/dispatch/hosts.
 	src/dispatch/request.o src/dispatch/reply.o src/dispatch/compose.o \
 	src/dispatch/recorder.o src/dispatch/secrets.o src/dispatch/webhook.o
 
-OBJS_documents = src/documents/invoice_xml.o src/documents/format.o src/documents/template_guard.o src/documents/template_parse.o src/documents/template_render.o
+OBJS_documents = src/documents/invoice_xml.o src/documents/invoice_qr.o src/documents/format.o src/documents/template_guard.o src/documents/template_parse.o src/documents/template_render.o
 
 OBJS = $(OBJS_base) $(OBJS_types) $(OBJS_lifecycle) $(OBJS_credit) \
 	$(OBJS_invoicing) $(OBJS_receivables) $(OBJS_collection) $(OBJS_cash) $(OBJS_match) $(OBJS_dispatch) \
@@ -195,9 +197,9 @@ DATA_built = $(SCRIPT)
 EXTRA_CLEAN = $(SCRIPT)
 
 PG_CONFIG ?= pg_config
-PG_CPPFLAGS = -Isrc -DO2C_VERSION='"$(EXTVERSION)"' $(shell pkg-config --cflags libcurl)
+PG_CPPFLAGS = -Isrc -DO2C_VERSION='"$(EXTVERSION)"' $(shell pkg-config --cflags libcurl libqrencode)
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
-SHLIB_LINK = $(shell pkg-config --libs libcurl)
+SHLIB_LINK = $(shell pkg-config --libs libcurl libqrencode)
 
 # pg_regress and isolation tests are found by listing their folders.
 REGRESS = $(sort $(notdir $(basename $(wildcard test/sql/*.sql))))

@@ -38,6 +38,7 @@ look()
 	need make "make" command -v make
 	need pkg-config "pkg-config" command -v pkg-config
 	need libcurl4-openssl-dev "libcurl's headers" pkg-config --exists libcurl
+	need libqrencode-dev "libqrencode's headers" pkg-config --exists libqrencode
 	need libtap-parser-sourcehandler-pgtap-perl "pg_prove" command -v pg_prove
 	need libipc-run-perl "Perl's IPC::Run" perl -MIPC::Run -e 1
 	need perl "Perl's Test::More" perl -MTest::More -MIO::Socket::INET -e 1

@@ -2,23 +2,28 @@
 
 CREATE FUNCTION o2c._due_date(kind text, base date, net_days integer, months integer, day_of_month integer)
 RETURNS date
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
-  SELECT CASE kind
-    WHEN 'end_of_month' THEN
-      (pg_catalog.date_trunc('month', base::timestamp) + pg_catalog.make_interval(months => months + 1)
-        - '1 day'::interval)::date + net_days
-    WHEN 'day_of_month' THEN
-      (SELECT pg_catalog.min(d) FROM (
-         SELECT (m + pg_catalog.make_interval(days => least(day_of_month,
-                   pg_catalog.date_part('day', m + '1 month - 1 day'::interval)::integer) - 1))::date AS d
-         FROM (SELECT pg_catalog.date_trunc('month', base::timestamp)
-                      + pg_catalog.make_interval(months => months + n) AS m
-               FROM pg_catalog.generate_series(0, 1) n) x) y
-       WHERE d >= base)
-    ELSE base + net_days END
-$$;
+DECLARE
+  month timestamp;
+  day date;
+BEGIN
+  IF kind = 'net' THEN
+    RETURN base + net_days;
+  END IF;
+  -- the first day of the month that is meant
+  month := pg_catalog.date_trunc('month', base::timestamp) + pg_catalog.make_interval(months => months);
+  IF kind = 'end_of_month' THEN
+    RETURN (month + '1 month - 1 day'::interval)::date + net_days;
+  END IF;
+  day := least(month::date + day_of_month - 1, (month + '1 month - 1 day'::interval)::date);
+  IF day < base THEN
+    month := month + '1 month'::interval;
+    day := least(month::date + day_of_month - 1, (month + '1 month - 1 day'::interval)::date);
+  END IF;
+  RETURN day;
+END $$;
 COMMENT ON FUNCTION o2c._due_date(text, date, integer, integer, integer) IS
   'Due date by calendar arithmetic alone; a day that a month lacks is its last day.';
 
@@ -45,9 +50,12 @@ COMMENT ON FUNCTION o2c._roll_date(integer, date, text) IS
 CREATE FUNCTION o2c._term_schedule(company integer, term text, base date)
 RETURNS TABLE (instalment integer, percent numeric, is_last boolean, due_date date, discount_date date,
                discount_percent numeric, discount_basis text)
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT l.instalment, l.percent, l.instalment = pg_catalog.max(l.instalment) OVER (),
          o2c._roll_date($1, greatest(o2c._due_date(l.kind, $3, l.net_days, l.months, l.day_of_month), $3), t.business_days),
          CASE WHEN t.discount_percent > 0 THEN $3 + t.discount_days END,
@@ -64,8 +72,8 @@ AS $$
   UNION ALL
   -- no such term: 30 days net
   SELECT 1, 100, true, $3 + 30, NULL, 0, 'gross'
-  WHERE NOT EXISTS (SELECT FROM o2c.payment_term t WHERE t.company_id = $1 AND t.code = $2)
-$$;
+  WHERE NOT EXISTS (SELECT FROM o2c.payment_term t WHERE t.company_id = $1 AND t.code = $2);
+END $$;
 COMMENT ON FUNCTION o2c._term_schedule(integer, text, date) IS
   'Instalments of a term for an invoice date, without amounts; a missing term is 30 days net.';
 

@@ -86,7 +86,6 @@ COMMENT ON FUNCTION o2c._seed_company_tax(integer) IS 'Rates and rules of tax th
 
 CREATE FUNCTION o2c._destination(seller_country text, buyer_country text, buyer_vat_id text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, o2c, pg_temp
 AS $$
   SELECT CASE
     WHEN buyer_country IS NULL OR buyer_country = seller_country THEN 'domestic'
@@ -100,9 +99,12 @@ COMMENT ON FUNCTION o2c._destination(text, text, text) IS
 CREATE FUNCTION o2c._taxes(company integer, on_date date)
 RETURNS TABLE (tax_category text, country text, vat_registered boolean,
                category text, rate numeric, exemption_code text, exemption_reason text)
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   -- every combination that may occur, so that bulk billing joins it once:
   -- product category x country of a customer ('' = none) x has a VAT id
   WITH me AS (
@@ -141,8 +143,8 @@ AS $$
   LEFT JOIN LATERAL (
     SELECT r.rate FROM rates r
     WHERE r.country = s.country AND r.tax_category IN (c.tax_category, CASE WHEN c.tax_category IN ('AE', 'K', 'G') THEN 'S' END)
-    ORDER BY r.tax_category = c.tax_category DESC LIMIT 1) t ON true
-$$;
+    ORDER BY r.tax_category = c.tax_category DESC LIMIT 1) t ON true;
+END $$;
 COMMENT ON FUNCTION o2c._taxes(integer, date) IS
   'Category, rate and exemption for every product category, customer country and kind of customer on a date. A country without any rate is category O.';
 

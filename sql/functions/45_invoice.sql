@@ -25,22 +25,27 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_invoice_line_compute';
 COMMENT ON FUNCTION o2c._invoice_line_compute() IS 'Row trigger: computes net_amount from quantity, price, discount, allowance and charge.';
 
 CREATE FUNCTION o2c._cash_step(company integer, currency text) RETURNS numeric
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+BEGIN
+  RETURN (
   SELECT CASE WHEN v > 0 THEN v END
   FROM (SELECT o2c._to_numeric(c.settings #>> ARRAY['invoice', 'cash_rounding', $2]) AS v
-        FROM o2c.company c WHERE c.company_id = $1) x
-$$;
+        FROM o2c.company c WHERE c.company_id = $1) x);
+END $$;
 COMMENT ON FUNCTION o2c._cash_step(integer, text) IS
   'Step that amounts payable are rounded to in a currency, from company.settings {"invoice": {"cash_rounding": {"CHF": 0.05}}}; NULL is none.';
 
 CREATE FUNCTION o2c._expected_taxes(company integer, ids bigint[])
 RETURNS TABLE (invoice_id bigint, tax_category text, tax_rate numeric, currency o2c.currency,
                base_amount numeric, tax_amount numeric, exemption_code text, exemption_reason text)
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   -- tax is rounded once for each category and rate (BR-CO-17)
   SELECT p.invoice_id, p.tax_category, pg_catalog.trim_scale(p.tax_rate), pg_catalog.max(p.currency::text)::o2c.currency, pg_catalog.sum(p.amount),
          o2c.round_amount(pg_catalog.sum(p.amount) * p.tax_rate * 0.01, pg_catalog.max(p.currency::text)::o2c.currency),
@@ -51,8 +56,8 @@ AS $$
         SELECT a.invoice_id, a.tax_category, a.tax_rate, a.currency, CASE WHEN a.charge THEN a.amount ELSE -a.amount END,
                a.exemption_code, a.exemption_reason
         FROM o2c.invoice_allowance a WHERE a.company_id = $1 AND a.invoice_id = ANY ($2)) p
-  GROUP BY p.invoice_id, p.tax_category, p.tax_rate
-$$;
+  GROUP BY p.invoice_id, p.tax_category, p.tax_rate;
+END $$;
 COMMENT ON FUNCTION o2c._expected_taxes(integer, bigint[]) IS
   'Base and tax of each category and rate, from lines, allowances and charges.';
 
@@ -211,27 +216,31 @@ COMMENT ON FUNCTION o2c._require_draft(integer, bigint) IS
   'Lock an invoice and raise unless it is a draft. Errors: O2002, O2003, O2010.';
 
 CREATE FUNCTION o2c._seller(company integer) RETURNS jsonb
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+BEGIN
+  RETURN (
   SELECT pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('id', c.company_id, 'name', c.name, 'country', c.country,
     'vat_id', nullif(pg_catalog.upper(pg_catalog.regexp_replace(c.vat_id, '[\s.-]', '', 'g')), ''),
     'registration_id', nullif(pg_catalog.btrim(c.registration_id), ''),
     'tax_id', nullif(pg_catalog.btrim(c.settings #>> '{tax,registration}'), ''),
     'street', c.street, 'postal_code', c.postal_code, 'city', c.city, 'email', c.email, 'phone', c.phone, 'website', c.website))
-  FROM o2c.company c WHERE c.company_id = $1
-$$;
+  FROM o2c.company c WHERE c.company_id = $1);
+END $$;
 COMMENT ON FUNCTION o2c._seller(integer) IS 'The company as an issued document keeps it.';
 
 CREATE FUNCTION o2c._payment_means(company integer, currency text) RETURNS jsonb
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+BEGIN
+  RETURN (
   SELECT pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('iban', b.iban, 'bic', b.bic, 'account', b.account_number, 'name', b.name))
   FROM o2c.bank_account b
   WHERE b.company_id = $1 AND b.active AND (b.iban IS NOT NULL OR b.account_number IS NOT NULL)
     AND (b.currency IS NULL OR b.currency = $2::o2c.currency)
-  ORDER BY b.iban IS NULL, b.currency IS NULL, b.id LIMIT 1
-$$;
+  ORDER BY b.iban IS NULL, b.currency IS NULL, b.id LIMIT 1);
+END $$;
 COMMENT ON FUNCTION o2c._payment_means(integer, text) IS
   'The company''s account for payments in a currency: its oldest active one of that currency; NULL when there is none.';

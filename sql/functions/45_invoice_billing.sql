@@ -6,9 +6,12 @@
 
 CREATE FUNCTION o2c._billable_lines(company integer, orders bigint[], up_to date)
 RETURNS TABLE (order_id bigint, order_line_id bigint, quantity numeric, supply_date date, shipment_line_id bigint)
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT l.order_id, l.id, d.quantity - l.invoiced, d.supply_date, d.shipment_line_id
   FROM o2c.sales_order_line l
   JOIN o2c.sales_order o ON o.company_id = l.company_id AND o.id = l.order_id
@@ -33,17 +36,19 @@ AS $$
     AND o.state IN ('confirmed', 'fulfilling', 'fulfilled', 'closed', 'cancelled')
     AND d.quantity > l.invoiced
     -- an order with milestones is billed by them
-    AND NOT EXISTS (SELECT FROM o2c.billing_milestone m WHERE m.company_id = l.company_id AND m.order_id = l.order_id)
-$$;
+    AND NOT EXISTS (SELECT FROM o2c.billing_milestone m WHERE m.company_id = l.company_id AND m.order_id = l.order_id);
+END $$;
 COMMENT ON FUNCTION o2c._billable_lines(integer, bigint[], date) IS
   'What is to be billed of these orders up to a date and is not invoiced: quantity, last date of supply.';
 
 CREATE FUNCTION o2c._default_term(company integer) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
-  SELECT coalesce(c.settings #>> '{invoice,payment_term}', 'NET30') FROM o2c.company c WHERE c.company_id = $1
-$$;
+BEGIN
+  RETURN (
+  SELECT coalesce(c.settings #>> '{invoice,payment_term}', 'NET30') FROM o2c.company c WHERE c.company_id = $1);
+END $$;
 COMMENT ON FUNCTION o2c._default_term(integer) IS
   'Payment term of customers without one: company.settings {"invoice": {"payment_term": …}}, else NET30.';
 
@@ -159,6 +164,9 @@ COMMENT ON FUNCTION o2c._deduct_prepayments(integer, bigint[]) IS
 CREATE FUNCTION o2c.invoice_order(company_id integer, order_id bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
+-- one document: planning would cost more than it saves
+SET plan_cache_mode = force_generic_plan
+SET jit = off
 AS $$
 DECLARE
   drafts bigint[];

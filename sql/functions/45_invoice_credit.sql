@@ -2,9 +2,12 @@
 
 CREATE FUNCTION o2c._credit_left(company integer, invoice bigint)
 RETURNS TABLE (tax_category text, tax_rate numeric, base_left numeric, tax_left numeric)
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT t.tax_category, t.tax_rate,
          t.base_amount - coalesce(pg_catalog.sum(c.base_amount), 0),
          t.tax_amount - coalesce(pg_catalog.sum(c.tax_amount), 0)
@@ -13,8 +16,8 @@ AS $$
     ON n.company_id = t.company_id AND n.original_id = t.invoice_id AND n.kind = 'credit_note' AND n.state NOT IN ('draft', 'void')
    AND c.tax_category = t.tax_category AND c.tax_rate = t.tax_rate
   WHERE t.company_id = $1 AND t.invoice_id = $2
-  GROUP BY t.tax_category, t.tax_rate, t.base_amount, t.tax_amount
-$$;
+  GROUP BY t.tax_category, t.tax_rate, t.base_amount, t.tax_amount;
+END $$;
 COMMENT ON FUNCTION o2c._credit_left(integer, bigint) IS
   'What of an invoice is not credited yet, per tax category and rate.';
 
@@ -83,6 +86,9 @@ CREATE FUNCTION o2c.credit_invoice(company_id integer, invoice_id bigint, lines 
   reason text DEFAULT NULL, issue_date date DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
+-- one document: planning would cost more than it saves
+SET plan_cache_mode = force_generic_plan
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

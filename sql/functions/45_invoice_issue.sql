@@ -114,7 +114,6 @@ COMMENT ON FUNCTION o2c._issue(integer, bigint[], date) IS
 
 CREATE FUNCTION o2c._payment_reference(number text) RETURNS o2c.creditor_reference
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path = pg_catalog, o2c, pg_temp
 AS $$
   SELECT CASE WHEN pg_catalog.length(pg_catalog.regexp_replace($1, '[^A-Za-z0-9]', '', 'g')) BETWEEN 1 AND 21
               THEN o2c.creditor_reference_from($1) END
@@ -173,6 +172,9 @@ COMMENT ON FUNCTION o2c._post_invoices(integer, bigint[]) IS
 CREATE FUNCTION o2c.issue_invoice(company_id integer, invoice_id bigint, issue_date date DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
+-- one document: planning would cost more than it saves
+SET plan_cache_mode = force_generic_plan
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

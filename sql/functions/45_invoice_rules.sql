@@ -3,9 +3,12 @@
 
 CREATE FUNCTION o2c._invoice_faults(company integer, ids bigint[])
 RETURNS TABLE (invoice_id bigint, fault text)
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   WITH line AS (
     SELECT l.invoice_id, pg_catalog.count(*) AS n, pg_catalog.sum(l.net_amount) AS net,
            pg_catalog.bool_or(l.unit_price < 0) AS negative_price,
@@ -80,8 +83,8 @@ AS $$
     CASE WHEN i.total_amount < 0 THEN 'the total is negative: issue a credit note instead' END,
     CASE WHEN i.payable_amount < 0 AND i.total_amount >= 0 THEN 'more was prepaid than the total' END
     ], NULL)) f(fault)
-  WHERE i.company_id = $1 AND i.id = ANY ($2)
-$$;
+  WHERE i.company_id = $1 AND i.id = ANY ($2);
+END $$;
 COMMENT ON FUNCTION o2c._invoice_faults(integer, bigint[]) IS
   'What keeps documents from being issued: each violated rule, with its EN 16931 id where it has one.';
 

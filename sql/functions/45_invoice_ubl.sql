@@ -31,9 +31,11 @@ $$;
 COMMENT ON FUNCTION o2c._ubl_category(text, text, numeric, text, text) IS 'A tax category element of UBL.';
 
 CREATE FUNCTION o2c._ubl_unit(unit text) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+BEGIN
+  RETURN (
   SELECT coalesce(
     (SELECT c.code FROM o2c.code_list c WHERE c.list = 'unit' AND c.code = $1),
     (SELECT m.code FROM (VALUES ('pcs', 'C62'), ('pc', 'C62'), ('piece', 'C62'), ('pieces', 'C62'), ('unit', 'C62'), ('each', 'C62'),
@@ -41,8 +43,8 @@ AS $$
        ('m3', 'MTQ'), ('km', 'KMT'), ('h', 'HUR'), ('hour', 'HUR'), ('hours', 'HUR'), ('day', 'DAY'), ('days', 'DAY'),
        ('month', 'MON'), ('set', 'SET'), ('box', 'XBX'), ('kwh', 'KWH')) m(word, code)
      WHERE m.word = pg_catalog.lower($1)),
-    'ZZ')
-$$;
+    'ZZ'));
+END $$;
 COMMENT ON FUNCTION o2c._ubl_unit(text) IS
   'Code of UNECE Recommendation 20 for a unit: itself, the code of a usual word, else ZZ (mutually defined).';
 
@@ -71,9 +73,11 @@ COMMENT ON FUNCTION o2c._ubl_party(jsonb, boolean, boolean) IS
   'A party of UBL from the copy kept on the document; subject: whether anything on it is subject to VAT.';
 
 CREATE FUNCTION o2c._payment_terms_text(company integer, invoice bigint) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+BEGIN
+  RETURN (
   SELECT pg_catalog.string_agg(
     CASE WHEN x.n > 1 THEN pg_catalog.format('%s/%s: %s %s, %s', x.instalment, x.n, x.amount, x.currency, x.due_date)
          ELSE pg_catalog.format('%s', coalesce(nullif(x.name, '') || ', ', '') || x.due_date) END
@@ -84,15 +88,17 @@ AS $$
         FROM o2c.open_item i
         JOIN o2c.invoice v ON v.company_id = i.company_id AND v.id = i.invoice_id
         LEFT JOIN o2c.payment_term t ON t.company_id = v.company_id AND t.code = v.payment_term
-        WHERE i.company_id = $1 AND i.invoice_id = $2) x
-$$;
+        WHERE i.company_id = $1 AND i.invoice_id = $2) x);
+END $$;
 COMMENT ON FUNCTION o2c._payment_terms_text(integer, bigint) IS
   'Instalments, due dates and cash discounts of an issued document, one a line.';
 
 CREATE FUNCTION o2c._ubl_lines(company integer, invoice bigint, credit boolean) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+BEGIN
+  RETURN (
   SELECT pg_catalog.string_agg(o2c._xml_node(CASE WHEN $3 THEN 'cac:CreditNoteLine' ELSE 'cac:InvoiceLine' END,
     o2c._xml_leaf('cbc:ID', l.line_no::text)
     || o2c._xml_leaf(CASE WHEN $3 THEN 'cbc:CreditedQuantity' ELSE 'cbc:InvoicedQuantity' END,
@@ -121,15 +127,18 @@ AS $$
   FROM o2c.invoice_line l
   LEFT JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id
   LEFT JOIN o2c.sales_order_line o ON o.company_id = l.company_id AND o.id = l.order_line_id
-  WHERE l.company_id = $1 AND l.invoice_id = $2
-$$;
+  WHERE l.company_id = $1 AND l.invoice_id = $2);
+END $$;
 COMMENT ON FUNCTION o2c._ubl_lines(integer, bigint, boolean) IS 'The lines of a document in UBL.';
 
 CREATE FUNCTION o2c._invoice_ubl(company integer, ids bigint[])
 RETURNS TABLE (invoice_id bigint, ubl xml)
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT i.id, (CASE WHEN k.credit
       THEN '<CreditNote xmlns="urn:oasis:names:specification:ubl:schema:xsd:CreditNote-2"'
       ELSE '<Invoice xmlns="urn:oasis:names:specification:ubl:schema:xsd:Invoice-2"' END
@@ -206,14 +215,17 @@ AS $$
     SELECT i.kind = 'credit_note' AS credit,
            EXISTS (SELECT FROM o2c.invoice_tax t WHERE t.company_id = i.company_id AND t.invoice_id = i.id
                    AND t.tax_category <> 'O') AS subject) k
-  WHERE i.company_id = $1 AND i.id = ANY ($2) AND i.state NOT IN ('draft', 'void')
-$$;
+  WHERE i.company_id = $1 AND i.id = ANY ($2) AND i.state NOT IN ('draft', 'void');
+END $$;
 COMMENT ON FUNCTION o2c._invoice_ubl(integer, bigint[]) IS 'UBL of issued documents.';
 
 CREATE FUNCTION o2c._ubl_faults(company integer, invoice bigint) RETURNS SETOF text
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   -- what an issued document cannot mend: facts of the seller, and decimals
   SELECT f.fault
   FROM o2c.invoice i
@@ -228,14 +240,17 @@ AS $$
     CASE WHEN i.seller ->> 'vat_id' !~ '^[A-Z1][A-Z]' THEN 'BR-CO-09: the company''s VAT id does not begin with a country code' END,
     CASE WHEN o2c.minor_unit(i.currency) > 2 THEN 'BR-DEC-12: EN 16931 knows amounts of two decimals only' END
     ], NULL)) f(fault)
-  WHERE i.company_id = $1 AND i.id = $2
-$$;
+  WHERE i.company_id = $1 AND i.id = $2;
+END $$;
 COMMENT ON FUNCTION o2c._ubl_faults(integer, bigint) IS
   'Rules of EN 16931 that the electronic form of an issued document cannot keep.';
 
 CREATE FUNCTION o2c.invoice_ubl(company_id integer, invoice_id bigint) RETURNS xml
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
+-- one document: planning would cost more than it saves
+SET plan_cache_mode = force_generic_plan
+SET jit = off
 AS $$
 DECLARE
   made xml := (SELECT u.ubl FROM o2c._invoice_ubl($1, ARRAY[$2]) u);

@@ -20,19 +20,25 @@ COMMENT ON FUNCTION o2c._draw_block(integer, text, date, integer) IS
   'Draw consecutive numbers; the series stays locked until the transaction ends. issued_at is taken under the lock. Errors: O2003, O2032 when the date is before the last one.';
 
 CREATE FUNCTION o2c._draw_numbers(company integer, series text, on_date date, count integer) RETURNS bigint
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
-AS $$ SELECT b.first FROM o2c._draw_block($1, $2, $3, $4) b $$;
+AS $$
+BEGIN
+  RETURN (
+ SELECT b.first FROM o2c._draw_block($1, $2, $3, $4) b);
+END $$;
 COMMENT ON FUNCTION o2c._draw_numbers(integer, text, date, integer) IS
   'The first of count consecutive numbers of a series. Errors: as _draw_block.';
 
 CREATE FUNCTION o2c._next_number(company integer, series text, on_date date) RETURNS text
-LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+BEGIN
+  RETURN (
   SELECT o2c._format_number(s.pattern, coalesce(s.prefix, s.code), $3, o2c._draw_numbers($1, $2, $3, 1))
-  FROM o2c.number_series s WHERE s.company_id = $1 AND s.code = $2
-$$;
+  FROM o2c.number_series s WHERE s.company_id = $1 AND s.code = $2);
+END $$;
 COMMENT ON FUNCTION o2c._next_number(integer, text, date) IS
   'Draw one number of a series and print it by the pattern. Errors: as _draw_block.';
 
