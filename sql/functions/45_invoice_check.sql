@@ -1,6 +1,6 @@
 -- What must never be false of invoices, for o2c.check().
 
-CREATE FUNCTION o2c._check_invoice(company_id integer)
+CREATE FUNCTION o2c._check_invoice(company integer)
 RETURNS TABLE (invariant text, company_id integer, entity text, entity_id bigint, detail text)
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
