@@ -12,7 +12,10 @@ AS $$
   -- that was accepted, and only when none is under way has it failed
   SELECT n.id, n.channel,
          CASE WHEN m.notice_id IS NULL THEN n.state
-              WHEN m.accepted THEN 'accepted' WHEN m.under_way THEN 'pending'
+              WHEN m.accepted THEN 'accepted'
+              -- a dead message that is revived does not undo that the next
+              -- channel has been tried: it is cancelled before it is sent
+              WHEN m.under_way THEN CASE WHEN n.state IN ('failed', 'cancelled') THEN n.state ELSE 'pending' END
               WHEN m.dead THEN 'failed' ELSE 'cancelled' END,
          CASE WHEN m.notice_id IS NULL THEN n.accepted_on
               WHEN m.accepted THEN coalesce(n.accepted_on, m.sent_on, n.as_of) END,

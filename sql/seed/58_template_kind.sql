@@ -54,7 +54,7 @@ FROM o2c.template_kind k CROSS JOIN (VALUES
   ('company.postal_code', ''), ('company.city', ''), ('company.country', ''), ('company.vat_id', ''),
   ('customer.code', ''), ('customer.name', ''), ('customer.street', ''), ('customer.postal_code', ''),
   ('customer.city', ''), ('customer.country', ''),
-  ('event.*', 'for messages by subscription: the event''s own data')
+  ('event.*', 'for messages by subscription: the event'), ('record.*', 'for messages by subscription: the document''s row')
 ) v(name, description)
 ON CONFLICT (kind, name) DO NOTHING;
 

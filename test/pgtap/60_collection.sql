@@ -1,7 +1,7 @@
 -- Collection: levels, intervals, outcome of messages, promises, blocks,
 -- charges, policies, preview.  Each scenario has a company of its own.
 BEGIN;
-SELECT plan(82);
+SELECT plan(86);
 CREATE TEMPORARY TABLE ctx (c integer);
 CREATE FUNCTION pg_temp.c() RETURNS integer LANGUAGE sql AS 'SELECT c FROM ctx';
 CREATE FUNCTION pg_temp.fresh(name text) RETURNS void LANGUAGE plpgsql AS $$
@@ -206,6 +206,28 @@ SELECT o2c.confirm_notice(pg_temp.c(), (SELECT max(id) FROM o2c.dunning_notice W
 SELECT pg_temp.run('2023-09-30');
 SELECT is((SELECT array_agg(h.kind || ' ' || h.amount || ' ' || coalesce(h.from_date::text, '') ORDER BY h.id) FROM o2c.dunning_charge h JOIN o2c.dunning_notice n ON n.company_id = h.company_id AND n.id = h.notice_id WHERE n.company_id = pg_temp.c() AND n.as_of = '2023-09-30' AND h.source_item_id = pg_temp.item('I1')),
   '{"interest 95.34 2023-09-02","fee 40 "}', 'interest goes on after the last day charged; one fee for each item');
+
+-- a dead message that somebody revives when the next channel was tried
+SELECT pg_temp.fresh('Revived');
+SELECT pg_temp.add('B', 'V1', '2026-01-01', 100);
+SELECT pg_temp.run('2026-01-02'); SELECT pg_temp.work('dead'); SELECT pg_temp.run('2026-01-03');
+SELECT id AS message FROM o2c.message WHERE company_id = pg_temp.c() \gset
+UPDATE o2c.message SET state = 'queued' WHERE id = :message;
+SELECT pg_temp.run('2026-01-04');
+SELECT is(pg_temp.levels('V1'), '1:failed 1:pending', 'does not become a second reminder');
+SELECT is(o2c._message_still_due(pg_temp.c(), :message), false, 'and is not sent');
+
+-- the collector's own rights are enough
+SELECT pg_temp.add('A', 'V2', '2026-01-01', 100);
+SELECT o2c.set_dunning_policy(pg_temp.c(), 'standard', '[{"level": 1, "days": 1, "fee_amount": 5, "charge_interest": true, "escalation": "service_stop"}]', options => '{"is_default": true}');
+INSERT INTO o2c.company_member (company_id, role_name) VALUES (pg_temp.c(), 'o2c_collector') ON CONFLICT DO NOTHING;
+SELECT pg_temp.c() AS c \gset
+SET ROLE o2c_collector;
+SELECT format('%s,%s,%s', r.notices, r.items, r.messages) AS ran FROM o2c.run_dunning(:c, '2026-02-04') r \gset
+SELECT count(*) AS listed FROM o2c_bi.worklist WHERE company_id = :c \gset
+RESET ROLE;
+SELECT is(:'ran'::text, '1,1,1', 'a collector may run it, with charges');
+SELECT is(:listed, 2, 'and sees the worklist');
 SELECT is_empty('SELECT * FROM o2c.check()', 'nothing is violated');
 
 SELECT * FROM finish();
