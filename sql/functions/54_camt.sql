@@ -30,6 +30,8 @@ COMMENT ON FUNCTION o2c._xml_sum(xml) IS 'The sum of some elements that hold amo
 CREATE FUNCTION o2c._camt_rows() RETURNS SETOF o2c._bank_file_row
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
+SET enable_nestloop = off  -- rows out of XML have no statistics: join them by hash
+SET jit = off  -- compiling its many expressions takes longer than running them
 AS $$
 WITH head AS (
   SELECT p.statement_no, p.message, h.*
@@ -119,14 +121,15 @@ WITH head AS (
   WHERE p.kind = 'details'
 ), whole AS (
   -- an entry is split into its details when they are all there and fit it
-  SELECT e.statement_no, e.n, x.n_details > 1 AND x.n_amounts = x.n_details AND x.total = e.signed AS split,
-         x.n_details, CASE WHEN x.n_details > 1 THEN pg_catalog.left(x.texts, 60000) END AS texts
+  SELECT e.statement_no, e.n, f.split, x.n_details,
+         CASE WHEN x.n_details > 1 AND NOT f.split THEN pg_catalog.left(x.texts, 60000) END AS texts
   FROM entry e
   JOIN (SELECT d.statement_no, d.n, pg_catalog.count(*) AS n_details,
                pg_catalog.count(*) FILTER (WHERE d.amt IS NOT NULL AND d.ccy = g.ccy) AS n_amounts,
                pg_catalog.sum(CASE WHEN coalesce(d.sign, g.sign) = 'DBIT' THEN -d.amt ELSE d.amt END) AS total,
                pg_catalog.string_agg(nullif(pg_catalog.concat_ws(' ', o2c._xml_text(d.unstructured), o2c._xml_text(d.structured)), ''), ' ' ORDER BY d.d) AS texts
-        FROM detail d JOIN entry g USING (statement_no, n) GROUP BY 1, 2) x USING (statement_no, n)
+        FROM detail d JOIN entry g USING (statement_no, n) GROUP BY 1, 2) x USING (statement_no, n),
+    LATERAL (SELECT x.n_details > 1 AND x.n_amounts = x.n_details AND x.total = e.signed AS split) f
 ), line AS (
   SELECT e.statement_no, e.n, d.d, w.split, w.texts, w.n_details,
          CASE WHEN w.split THEN CASE WHEN coalesce(d.sign, e.sign) = 'DBIT' THEN -d.amt ELSE d.amt END ELSE e.signed END AS amount,

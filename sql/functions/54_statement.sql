@@ -347,6 +347,7 @@ BEGIN
 
   wanted := pg_catalog.regexp_replace(pg_catalog.lower(coalesce(wanted, 'auto')), '^camt[._]?(05\d).*$', 'camt.\1');
   file_format := o2c._open_statement_file(company, o2c._statement_text(content), wanted);
+  ANALYZE pg_temp.o2c_statement_row;
   today := o2c.today(company);
 
   DROP TABLE IF EXISTS pg_temp.o2c_statement, pg_temp.o2c_line;
@@ -368,6 +369,7 @@ BEGIN
              FROM pg_temp.o2c_statement_row r WHERE r.line_no > 0 GROUP BY 1) l USING (statement_no)
   LEFT JOIN o2c.bank_account ac ON ac.company_id = company AND ac.id = account.id
   WHERE h.line_no = 0;
+  ANALYZE pg_temp.o2c_statement;
   IF NOT EXISTS (SELECT FROM pg_temp.o2c_statement) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2050', MESSAGE = 'the file holds no statement';
   END IF;
@@ -451,6 +453,7 @@ BEGIN
     FROM keyed k
   )
   SELECT c.*, NULL::text AS line_id, false AS known FROM counted c;
+  ANALYZE pg_temp.o2c_line;
 
   -- equal lines without reference in the statement before on the same day
   UPDATE pg_temp.o2c_line l SET occurrence = l.occurrence + x.n
@@ -479,30 +482,33 @@ BEGIN
   FROM o2c.bank_line b
   WHERE b.company_id = company AND b.bank_account_id = l.account_id AND b.line_id = l.line_id;
 
-  -- a whole entry whose details came before (as a notification, say)
-  UPDATE pg_temp.o2c_line l SET known = true
-  FROM (SELECT n.statement_no, n.entry_ref, pg_catalog.min(n.line_no) AS line_no
-        FROM pg_temp.o2c_line n WHERE n.entry_ref IS NOT NULL GROUP BY 1, 2
-        HAVING pg_catalog.count(*) = 1 AND NOT pg_catalog.bool_or(n.known)) one
-  WHERE l.statement_no = one.statement_no AND l.line_no = one.line_no
-    AND (SELECT pg_catalog.count(*) > 1 AND pg_catalog.sum(b.amount) = l.amount FROM o2c.bank_line b
-         WHERE b.company_id = company AND b.bank_account_id = l.account_id AND b.entry_ref = l.entry_ref
-           AND b.booking_date = l.booking_date AND b.state <> 'ignored');
-
-  -- details of an entry that came before as a whole: they take its place while
-  -- nothing was posted from it, and are known otherwise
+  -- entries by the bank's reference: here, and as they came before
+  DROP TABLE IF EXISTS pg_temp.o2c_entry, pg_temp.o2c_batch;
+  CREATE TEMPORARY TABLE o2c_entry ON COMMIT DROP AS
+  SELECT n.statement_no, n.account_id, n.entry_ref, n.booking_date, pg_catalog.count(*) AS n, pg_catalog.sum(n.amount) AS total
+  FROM pg_temp.o2c_line n WHERE n.entry_ref IS NOT NULL GROUP BY 1, 2, 3, 4 HAVING NOT pg_catalog.bool_or(n.known);
+  ANALYZE pg_temp.o2c_entry;
   CREATE TEMPORARY TABLE o2c_batch ON COMMIT DROP AS
-  SELECT d.statement_no, d.entry_ref, b.id, b.state
-  FROM (SELECT n.statement_no, n.account_id, n.entry_ref, n.booking_date, pg_catalog.sum(n.amount) AS total
-        FROM pg_temp.o2c_line n WHERE n.entry_ref IS NOT NULL GROUP BY 1, 2, 3, 4
-        HAVING pg_catalog.count(*) > 1 AND NOT pg_catalog.bool_or(n.known)) d
-  JOIN o2c.bank_line b ON b.company_id = company AND b.bank_account_id = d.account_id AND b.entry_ref = d.entry_ref
-    AND b.booking_date = d.booking_date AND b.amount = d.total AND b.state <> 'ignored';
+  SELECT e.statement_no, e.entry_ref, e.booking_date, e.n, p.n AS n_before, p.ids, p.open
+  FROM pg_temp.o2c_entry e
+  JOIN (SELECT b.bank_account_id, b.entry_ref, b.booking_date, pg_catalog.count(*) AS n, pg_catalog.sum(b.amount) AS total,
+               pg_catalog.min(b.id) AS ids, pg_catalog.bool_and(b.state = 'open') AS open
+        FROM o2c.bank_line b
+        WHERE b.company_id = company AND b.state <> 'ignored'
+          AND (b.bank_account_id, b.entry_ref) IN (SELECT x.account_id, x.entry_ref FROM pg_temp.o2c_entry x)
+        GROUP BY 1, 2, 3) p
+    ON p.bank_account_id = e.account_id AND p.entry_ref = e.entry_ref AND p.booking_date = e.booking_date AND p.total = e.total
+  WHERE (e.n = 1) <> (p.n = 1);
+
+  -- A whole entry whose details came before (as a notification, say) is known.
+  -- Details of an entry that came before as a whole take its place while
+  -- nothing was posted from it, and are known otherwise.
   UPDATE pg_temp.o2c_line l SET known = true
-  FROM pg_temp.o2c_batch x WHERE x.statement_no = l.statement_no AND x.entry_ref = l.entry_ref AND x.state <> 'open';
+  FROM pg_temp.o2c_batch x
+  WHERE x.statement_no = l.statement_no AND x.entry_ref = l.entry_ref AND x.booking_date = l.booking_date AND (x.n = 1 OR NOT x.open);
   UPDATE o2c.bank_line b SET state = 'ignored', details = coalesce(b.details, '{}') || '{"replaced_by": "details"}'
-  FROM pg_temp.o2c_batch x WHERE b.company_id = company AND b.id = x.id AND x.state = 'open';
-  DROP TABLE pg_temp.o2c_batch;
+  FROM pg_temp.o2c_batch x WHERE b.company_id = company AND b.id = x.ids AND x.n > 1 AND x.open;
+  DROP TABLE pg_temp.o2c_entry, pg_temp.o2c_batch;
 END $$;
 COMMENT ON FUNCTION o2c._settle_batches(integer) IS
   'Marks lines that are known, and keeps a batched entry and its details from counting twice.';
