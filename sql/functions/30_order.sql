@@ -213,10 +213,10 @@ BEGIN
   IF FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'O2003',
       MESSAGE = pg_catalog.format('line %s: product "%s" has no price in %s on %s', bad.line_no, bad.product, o.currency, o.ordered_on),
-      DETAIL = (SELECT pg_catalog.format('The last price ended on %s.', pg_catalog.max(pg_catalog.upper(r.valid) - 1))
+      DETAIL = coalesce((SELECT pg_catalog.format('The last price ended on %s.', pg_catalog.max(pg_catalog.upper(r.valid) - 1))
                 FROM o2c.price r JOIN o2c.product p ON p.company_id = r.company_id AND p.id = r.product_id
                 WHERE r.company_id = company AND p.code = bad.product AND pg_catalog.upper(r.valid) <= o.ordered_on
-                HAVING pg_catalog.count(*) > 0),
+                HAVING pg_catalog.count(*) > 0), 'Neither a price list nor the product has one.'),
       HINT = 'Give a unit_price, or insert a price into o2c.price or product.unit_price.';
   END IF;
 END $$;

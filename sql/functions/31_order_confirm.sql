@@ -62,11 +62,14 @@ BEGIN
   IF present = 'submitted' THEN
     RETURN present;
   END IF;
-  IF present = 'draft' THEN
-    SELECT f.finding INTO why FROM o2c._submit_findings($1, ARRAY[$2]) f;
-    IF FOUND THEN
-      RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('order %s cannot be submitted: %s', label, why);
-    END IF;
+  IF present <> 'draft' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2010',
+      MESSAGE = pg_catalog.format('order %s is %s and cannot be submitted', label, present),
+      HINT = 'o2c.amend_order() changes a confirmed order.';
+  END IF;
+  SELECT f.finding INTO why FROM o2c._submit_findings($1, ARRAY[$2]) f;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('order %s cannot be submitted: %s', label, why);
   END IF;
   PERFORM o2c._submit($1, ARRAY[$2]);
   RETURN 'submitted';
