@@ -137,22 +137,14 @@ COMMENT ON FUNCTION o2c._aging(integer, date, integer[], text, timestamptz, bigi
 
 CREATE FUNCTION o2c.aging(company_id integer, as_of date DEFAULT NULL, bounds integer[] DEFAULT '{0,30,60,90}',
   basis text DEFAULT 'due', known_at timestamptz DEFAULT NULL, credits text DEFAULT 'separate',
-  grouped_by text DEFAULT 'customer', in_currency text DEFAULT NULL, customer_code text DEFAULT NULL)
-RETURNS TABLE (customer_code text, currency text, buckets numeric[], unapplied numeric, total numeric, disputed numeric)
-LANGUAGE sql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, o2c, pg_temp
-AS $$ SELECT * FROM o2c._aging_report($1, $2, $3, $4, $5, $6, $7, $8, $9) $$;
-COMMENT ON FUNCTION o2c.aging(integer, date, integer[], text, timestamptz, text, text, text, text) IS
-  'Receivables by age as of a date (default: the company''s today), as known at a moment (default: now). basis: due or document. credits: separate (in unapplied), aged (in the bucket of their own date) or netted (taken from the oldest bucket first). grouped_by: customer, group (topmost parent) or company. in_currency converts at the rate of as_of. Buckets and unapplied add up to total, the customer''s balance; disputed says how much of it is in dispute now. A row without customer_code is money not identified yet. Errors: O2002, O2003, O2004, O2042.';
-
-CREATE FUNCTION o2c._aging_report(company integer, as_of date, bounds integer[], basis text, known_at timestamptz,
-  credits text, grouped_by text, in_currency text, for_customer text)
+  grouped_by text DEFAULT 'customer', in_currency text DEFAULT NULL, customer text DEFAULT NULL)
 RETURNS TABLE (customer_code text, currency text, buckets numeric[], unapplied numeric, total numeric, disputed numeric)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+  company constant integer := $1;
   on_date date := as_of;
   one bigint;
   path text;
@@ -183,8 +175,8 @@ BEGIN
   END IF;
   PERFORM o2c.aging_bucket(0, bounds);
   PERFORM o2c._require_company(company);
-  IF for_customer IS NOT NULL THEN
-    one := o2c._customer_id(company, for_customer);
+  IF customer IS NOT NULL THEN
+    one := o2c._customer_id(company, customer);
   END IF;
   path := o2c._aging_path(company, on_date, known_at);
 
@@ -243,5 +235,5 @@ BEGIN
     FROM final f
     WHERE f.unapplied <> 0 OR EXISTS (SELECT FROM pg_catalog.unnest(f.buckets) b WHERE b <> 0);
 END $$;
-COMMENT ON FUNCTION o2c._aging_report(integer, date, integer[], text, timestamptz, text, text, text, text) IS
-  'What o2c.aging() returns.';
+COMMENT ON FUNCTION o2c.aging(integer, date, integer[], text, timestamptz, text, text, text, text) IS
+  'Receivables by age as of a date (default: the company''s today), as known at a moment (default: now). basis: due or document. credits: separate (in unapplied), aged (in the bucket of their own date) or netted (taken from the oldest bucket first). grouped_by: customer, group (topmost parent) or company. in_currency converts at the rate of as_of. Buckets and unapplied add up to total, the customer''s balance; disputed says how much of it is in dispute now. A row without customer_code is money not identified yet. Errors: O2002, O2003, O2004, O2042.';

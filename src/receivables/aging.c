@@ -278,12 +278,13 @@ BoundsArgument(FunctionCallInfo fcinfo, int arg, int *nbounds)
 static void
 AddArgument(FunctionCallInfo fcinfo, int arg, AgingState *state, int place)
 {
+	struct varlena *num = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(arg));
 	char	   *cell = AgingSum(state, place);
 	Sum			sum;
 	int			dscale;
 
 	memcpy(&sum, cell, sizeof(sum));
-	dscale = AddNumeric(&sum, PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(arg)));
+	dscale = AddNumeric(&sum, num);
 	memcpy(cell, &sum, sizeof(sum));
 	state->dscale = Max(state->dscale, dscale);
 }
@@ -393,6 +394,15 @@ static Datum
 SumToNumeric(Sum sum, int dscale)
 {
 	Datum		num;
+
+	/* the usual case, an amount of money: drop zeros beyond the scale */
+	if (sum.fraction == 0 && dscale <= 4 && sum.units == (int64) sum.units)
+	{
+		static const int64 beyond[] = {10000, 1000, 100, 10, 1};
+
+		return NumericGetDatum(int64_div_fast_to_numeric((int64) sum.units / beyond[dscale],
+														 dscale));
+	}
 
 	/* bring the fraction below one unit and to the sign of the units */
 	sum.units += sum.fraction / FRACTION_PER_UNIT;

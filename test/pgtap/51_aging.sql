@@ -145,7 +145,7 @@ SELECT is((SELECT sum(total) FROM o2c.aging(c, '2024-06-01', credits => 'aged', 
 SELECT is((SELECT count(*) FROM o2c.aging(c, '2024-06-01', grouped_by => 'group') WHERE customer_code IN ('C3', 'C6', 'C9', 'C12')), 0::bigint, 'a child stands with its parent') FROM ctx;
 SELECT is((SELECT array_agg(DISTINCT currency) FROM o2c.aging(c, '2024-06-01', in_currency => 'EUR')), '{EUR}', 'one currency') FROM ctx;
 SELECT is(o2c._aging_net('{10,20,30}', -35), ROW('{10,15,0}'::numeric[], 0::numeric), 'credits take the oldest bucket first');
-SELECT is((SELECT string_agg(a::text, ' ' ORDER BY a) FROM o2c.aging(c, '2024-04-01', customer_code => 'C1') a),
+SELECT is((SELECT string_agg(a::text, ' ' ORDER BY a) FROM o2c.aging(c, '2024-04-01', customer => 'C1') a),
           (SELECT string_agg(a::text, ' ' ORDER BY a) FROM o2c.aging(c, '2024-04-01') a WHERE customer_code = 'C1'), 'one customer is the same row') FROM ctx;
 SELECT throws_ok(format($$SELECT * FROM o2c.aging(%s, 'infinity')$$, c), 'O2044', NULL, 'no date of infinity') FROM ctx;
 SELECT throws_ok($$SELECT * FROM o2c.aging(-1)$$, 'O2002', NULL, 'no company') ;

@@ -38,7 +38,7 @@ SELECT results_eq(format($$SELECT kind, number, debit, credit, balance FROM o2c.
 SELECT results_eq(format($$SELECT number, open_amount, balance, days_overdue FROM o2c.statement_of_open_items(%s, 'A', '2023-02-28')$$, c),
   $$VALUES ('J', 110::numeric, 110::numeric, 19), ('F', 100, 210, 0)$$, 'open items of a past date') FROM ctx;
 SELECT is((SELECT balance FROM o2c.statement_of_account(c, 'A', '2023-01-01', '2023-12-31') ORDER BY line_no DESC LIMIT 1),
-          (SELECT total FROM o2c.aging(c, '2023-12-31', customer_code => 'A')), 'the last balance is the aging total') FROM ctx;
+          (SELECT total FROM o2c.aging(c, '2023-12-31', customer => 'A')), 'the last balance is the aging total') FROM ctx;
 SELECT throws_ok(format($$SELECT * FROM o2c.statement_of_account(%s, 'nobody', '2023-02-01', '2023-02-28')$$, c), 'O2003', NULL, 'a customer') FROM ctx;
 
 -- forecast: what is due and the customer's habit
