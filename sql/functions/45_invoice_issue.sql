@@ -41,7 +41,7 @@ BEGIN
   IF FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'O2033',
       MESSAGE = pg_catalog.format('invoice %s cannot be issued: %s', faulty.invoice_id, faulty.fault),
-      DETAIL = CASE WHEN faulty.n > 1 THEN faulty.faults || '.' END,
+      DETAIL = pg_catalog.format('%s of its rules are violated: %s.', faulty.n, faulty.faults),
       HINT = 'Edit the draft; o2c.invoice_faults() lists what is wrong. No number was drawn.';
   END IF;
 
