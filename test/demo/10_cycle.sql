@@ -13,9 +13,13 @@ SET datestyle = ISO;
 \echo '== 1. A company'
 \echo 'Everything belongs to a company: the first argument of every function, the first column of every key.'
 \set ECHO queries
-SELECT o2c.create_company('Brenner Werkzeuge GmbH', 'DE', 'EUR', 'Europe/Berlin', vat_id => 'DE136695976', email => 'billing@brenner.example', street => 'Am Markt 1', postal_code => '10178', city => 'Berlin') AS company_id;
-INSERT INTO o2c.bank_account (company_id, code, currency, iban) VALUES (1, 'MAIN', 'EUR', 'DE89 3704 0044 0532 0130 00');
-UPDATE o2c.number_series SET pattern = 'INV-{yyyy}-{n:4}', reset = 'year' WHERE company_id = 1 AND code = 'invoice';
+SELECT o2c.create_company('Brenner Werkzeuge GmbH', 'DE', 'EUR', 'Europe/Berlin',
+         vat_id => 'DE136695976', email => 'billing@brenner.example',
+         street => 'Am Markt 1', postal_code => '10178', city => 'Berlin') AS company_id;
+INSERT INTO o2c.bank_account (company_id, code, currency, iban)
+VALUES (1, 'MAIN', 'EUR', 'DE89 3704 0044 0532 0130 00');
+UPDATE o2c.number_series SET pattern = 'INV-{yyyy}-{n:4}', reset = 'year'
+WHERE company_id = 1 AND code = 'invoice';
 \set ECHO none
 
 \echo
@@ -31,22 +35,29 @@ CREATE TEMPORARY TABLE csv_orders (order_code text, customer_code text, product_
 SELECT * FROM o2c.import_customers(1, 'csv_customers');
 SELECT * FROM o2c.import_products(1, 'csv_products');
 SELECT * FROM o2c.import_orders(1, 'csv_orders');
-SELECT import, coalesce(source_row->>'code', source_row->>'order_code') AS row, reason FROM o2c.import_reject WHERE company_id = 1 ORDER BY id;
+SELECT import, coalesce(source_row->>'code', source_row->>'order_code') AS row, reason
+FROM o2c.import_reject WHERE company_id = 1 ORDER BY id;
 \set ECHO none
 
 \echo
 \echo '== 3. Orders are submitted and confirmed, if the customer''s credit allows'
 \echo 'Holzwerk Nord may owe 500 and ordered more: its order stays submitted, on hold.'
 \set ECHO queries
-SELECT o.code, c.code AS customer, o.total_amount AS net, o2c.submit_order(1, o.id) AS submitted FROM o2c.sales_order o JOIN o2c.customer c ON (c.company_id, c.id) = (o.company_id, o.customer_id) WHERE o.company_id = 1 ORDER BY o.code;
-SELECT o.code, o2c.confirm_order(1, o.id) AS state_after FROM o2c.sales_order o WHERE o.company_id = 1 AND o.state = 'submitted' ORDER BY o.code;
-SELECT o.code, h.reason, h.note FROM o2c.hold h JOIN o2c.sales_order o ON (o.company_id, o.id) = (h.company_id, h.order_id) WHERE h.company_id = 1 AND h.released_at IS NULL;
+SELECT o.code, c.code AS customer, o.total_amount AS net, o2c.submit_order(1, o.id) AS submitted
+FROM o2c.sales_order o JOIN o2c.customer c ON (c.company_id, c.id) = (o.company_id, o.customer_id)
+WHERE o.company_id = 1 ORDER BY o.code;
+SELECT o.code, o2c.confirm_order(1, o.id) AS state_after
+FROM o2c.sales_order o WHERE o.company_id = 1 AND o.state = 'submitted' ORDER BY o.code;
+SELECT o.code, h.reason, h.note
+FROM o2c.hold h JOIN o2c.sales_order o ON (o.company_id, o.id) = (h.company_id, h.order_id)
+WHERE h.company_id = 1 AND h.released_at IS NULL;
 \set ECHO none
 
 \echo
 \echo '== 4. What is confirmed is shipped'
 \set ECHO queries
-SELECT o.code, o2c.ship_order(1, o.id, shipped_on => '2025-09-04') AS shipment FROM o2c.sales_order o WHERE o.company_id = 1 AND o.state = 'confirmed' ORDER BY o.code;
+SELECT o.code, o2c.ship_order(1, o.id, shipped_on => '2025-09-04') AS shipment
+FROM o2c.sales_order o WHERE o.company_id = 1 AND o.state = 'confirmed' ORDER BY o.code;
 \set ECHO none
 
 \echo
@@ -54,17 +65,21 @@ SELECT o.code, o2c.ship_order(1, o.id, shipped_on => '2025-09-04') AS shipment F
 \set ECHO queries
 SELECT * FROM o2c.run_billing(1, '2025-09-05');
 SELECT * FROM o2c.issue_invoices(1, issue_date => '2025-09-05');
-SELECT i.number, c.name AS customer, i.net_amount, i.tax_amount, i.total_amount, i.due_date FROM o2c.invoice i JOIN o2c.customer c ON (c.company_id, c.id) = (i.company_id, i.customer_id) WHERE i.company_id = 1 ORDER BY i.number;
+SELECT i.number, c.name AS customer, i.net_amount, i.tax_amount, i.total_amount, i.due_date
+FROM o2c.invoice i JOIN o2c.customer c ON (c.company_id, c.id) = (i.company_id, i.customer_id)
+WHERE i.company_id = 1 ORDER BY i.number;
 \set ECHO none
 
 \echo
 \echo '== 6. A manager raises the limit of Holzwerk Nord and releases the order'
 \set ECHO queries
 SELECT o2c.set_credit_limit(1, 'HOLZ', 1500, 'guarantee of 2025-10-15');
-SELECT o2c.release_order(1, o.id, 'limit raised') AS after_release FROM o2c.sales_order o WHERE o.company_id = 1 AND o.code = 'A-1006';
-SELECT o2c.confirm_order(1, o.id) AS state FROM o2c.sales_order o WHERE o.company_id = 1 AND o.code = 'A-1006';
-SELECT o2c.ship_order(1, o.id, shipped_on => '2025-10-20') AS shipment FROM o2c.sales_order o WHERE o.company_id = 1 AND o.code = 'A-1006';
-SELECT o2c.issue_invoice(1, o2c.invoice_order(1, o.id), '2025-10-20') AS number FROM o2c.sales_order o WHERE o.company_id = 1 AND o.code = 'A-1006';
+SELECT o2c.release_order(1, o.id, 'limit raised') AS after_release
+FROM o2c.sales_order o WHERE o.company_id = 1 AND o.code = 'A-1006';
+SELECT o2c.ship_order(1, o.id, shipped_on => '2025-10-20') AS shipment
+FROM o2c.sales_order o WHERE o.company_id = 1 AND o.code = 'A-1006';
+SELECT o2c.issue_invoice(1, o2c.invoice_order(1, o.id), '2025-10-20') AS number
+FROM o2c.sales_order o WHERE o.company_id = 1 AND o.code = 'A-1006';
 SELECT * FROM o2c.credit_exposure(1, 'HOLZ');
 \set ECHO none
 
@@ -73,7 +88,8 @@ SELECT * FROM o2c.credit_exposure(1, 'HOLZ');
 \set file `base64 -w0 test/data/statement_camt053.xml`
 SELECT o2c.import_statement(1, 'MAIN', decode(:'file', 'base64')) \g /dev/null
 \set ECHO queries
-SELECT booking_date, round(amount, 2) AS amount, payer_name, remittance_text FROM o2c.bank_line WHERE company_id = 1 ORDER BY id;
+SELECT booking_date, round(amount, 2) AS amount, payer_name, remittance_text
+FROM o2c.bank_line WHERE company_id = 1 ORDER BY id;
 \set ECHO none
 \echo 'SELECT * FROM o2c.import_statement(1, ''MAIN'', <the same file>);'
 SELECT * FROM o2c.import_statement(1, 'MAIN', decode(:'file', 'base64'));
@@ -82,14 +98,17 @@ SELECT * FROM o2c.import_statement(1, 'MAIN', decode(:'file', 'base64'));
 \echo '== 8. The money is matched to the invoices; what is certain is posted, the rest is proposed'
 \set ECHO queries
 SELECT * FROM o2c.match_cash(1);
-SELECT left(line_id, 13) AS line, number, applied_amount AS applied, status, rule, explanation FROM o2c_bi.cash_matches ORDER BY line_id, number;
+SELECT left(line_id, 13) AS line, number, applied_amount AS applied, status, rule, explanation
+FROM o2c_bi.cash_matches ORDER BY line_id, number;
 \set ECHO none
 
 \echo
 \echo '== 9. Aging on 10 November 2025'
 \echo 'What nobody could be found for stands in a line of its own: money is never lost.'
 \set ECHO queries
-SELECT customer_code, currency, buckets[1] AS not_due, buckets[2] AS d1_30, buckets[3] AS d31_60, buckets[4] AS d61_90, buckets[5] AS d90_plus, unapplied, total FROM o2c.aging(1, '2025-11-10') ORDER BY customer_code;
+SELECT customer_code, currency, buckets[1] AS not_due, buckets[2] AS d1_30, buckets[3] AS d31_60,
+       buckets[4] AS d61_90, buckets[5] AS d90_plus, unapplied, total
+FROM o2c.aging(1, '2025-11-10') ORDER BY customer_code;
 \set ECHO none
 \echo 'The same for 1 October 2025, before the money came, though we know it now:'
 \set ECHO queries
@@ -103,7 +122,8 @@ INSERT INTO o2c.channel (company_id, code, kind, url, settings) VALUES (1, 'mail
 \set ECHO queries
 SELECT * FROM o2c.run_dunning(1, '2025-11-10');
 SELECT * FROM o2c.run_dunning(1, '2025-11-10');
-SELECT m.id, m.recipient, m.subject, m.state FROM o2c.message m WHERE m.company_id = 1 ORDER BY m.id;
+SELECT m.id, m.recipient, m.subject, m.state
+FROM o2c.message m WHERE m.company_id = 1 ORDER BY m.id;
 \set ECHO none
 
 \echo
