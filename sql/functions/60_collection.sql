@@ -272,11 +272,12 @@ AS $$
     SELECT p.*, p.promised_on + p.grace_days AS until FROM o2c.promise p
     WHERE p.company_id = $1 AND ($3 IS NULL OR p.id = ANY ($3))
   ), received AS (
-    -- on the account: receipts of the time, less what of them was returned
+    -- on the account: receipts of the time, those too that were found to be
+    -- the customer's later, less what of them was returned
     SELECT p.id, -pg_catalog.sum(e.amount) AS amount
     FROM p
     JOIN o2c.ledger_entry r ON r.company_id = $1 AND r.customer_id = p.customer_id AND r.currency = p.currency
-      AND r.kind = 'receipt' AND r.effective_on BETWEEN p.given_on AND least(p.until, $2)
+      AND r.kind IN ('receipt', 'transfer') AND r.amount < 0 AND r.effective_on BETWEEN p.given_on AND least(p.until, $2)
     JOIN o2c.ledger_entry e ON e.company_id = $1 AND e.item_id = r.item_id
       AND (e.id = r.id OR e.kind = 'return') AND e.effective_on <= $2
     WHERE p.item_id IS NULL

@@ -141,8 +141,9 @@ BEGIN
     WHERE h.company_id = $1 AND n.company_id = $1 AND n.id = h.notice_id
       AND n.state = 'cancelled' AND h.reversed_on IS NULL
     RETURNING h.item_id, h.reversed_on)
-  INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, effective_on)
-  SELECT i.company_id, i.id, i.customer_id, i.currency, i.due_date, 'credit', -i.open_amount, l.reversed_on
+  INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, raises, effective_on, reason)
+  SELECT i.company_id, i.id, i.customer_id, i.currency, i.due_date, 'credit', -i.open_amount, false, l.reversed_on,
+         'the reminder was not sent'
   FROM lost l JOIN o2c.open_item i ON i.company_id = $1 AND i.id = l.item_id
   WHERE i.open_amount > 0
   ORDER BY i.id;

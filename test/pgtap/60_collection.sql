@@ -1,7 +1,7 @@
 -- Collection: levels, intervals, outcome of messages, promises, blocks,
 -- charges, policies, preview.  Each scenario has a company of its own.
 BEGIN;
-SELECT plan(86);
+SELECT plan(95);
 CREATE TEMPORARY TABLE ctx (c integer);
 CREATE FUNCTION pg_temp.c() RETURNS integer LANGUAGE sql AS 'SELECT c FROM ctx';
 CREATE FUNCTION pg_temp.fresh(name text) RETURNS void LANGUAGE plpgsql AS $$
@@ -206,6 +206,33 @@ SELECT o2c.confirm_notice(pg_temp.c(), (SELECT max(id) FROM o2c.dunning_notice W
 SELECT pg_temp.run('2023-09-30');
 SELECT is((SELECT array_agg(h.kind || ' ' || h.amount || ' ' || coalesce(h.from_date::text, '') ORDER BY h.id) FROM o2c.dunning_charge h JOIN o2c.dunning_notice n ON n.company_id = h.company_id AND n.id = h.notice_id WHERE n.company_id = pg_temp.c() AND n.as_of = '2023-09-30' AND h.source_item_id = pg_temp.item('I1')),
   '{"interest 95.34 2023-09-02","fee 40 "}', 'interest goes on after the last day charged; one fee for each item');
+
+-- the same through the functions that applications call
+SELECT pg_temp.fresh('Functions');
+SELECT pg_temp.add('A', 'W1', '2026-01-01', 100);
+SELECT pg_temp.run('2026-01-02'); SELECT pg_temp.work('sent', '2026-01-02');
+SELECT o2c.promise_to_pay(pg_temp.c(), 'A', 100, '2026-01-10', given_on => '2026-01-05') AS promise \gset
+SELECT o2c.record_payment(pg_temp.c(), 'A', 100, 'EUR', '2026-01-09', 'W1') AS payment \gset
+SELECT o2c.apply_payment(pg_temp.c(), :payment, 'W1', 100, '2026-01-09');
+SELECT is(pg_temp.run('2026-01-20'), '0,0,0', 'a payment ends the reminders');
+SELECT is((SELECT state::text FROM o2c.promise WHERE id = :promise), 'kept', 'and keeps the promise');
+SELECT o2c.return_payment(pg_temp.c(), :payment, 'no funds', '2026-01-21');
+SELECT is(pg_temp.run('2026-01-21'), '1,1,1', 'its return starts them again');
+SELECT is(pg_temp.levels('W1'), '1:accepted 2:pending', 'with the next level');
+SELECT is((SELECT state::text FROM o2c.promise WHERE id = :promise), 'broken', 'and breaks the promise');
+SELECT o2c.write_off(pg_temp.c(), 'W1', NULL, 'insolvent', '2026-01-22');
+SELECT is(o2c._message_still_due(pg_temp.c(), (SELECT max(id) FROM o2c.message WHERE company_id = pg_temp.c())), false, 'what is written off is not asked for');
+
+-- charges of a reminder that was never sent
+SELECT pg_temp.fresh('Taken back');
+SELECT o2c.set_dunning_policy(pg_temp.c(), 'standard', '[{"level": 1, "days": 1, "fee_amount": 5}]', options => '{"is_default": true}');
+SELECT pg_temp.add('A', 'T1', '2026-01-01', 100);
+SELECT pg_temp.run('2026-01-02');
+UPDATE o2c.message SET state = 'cancelled' WHERE company_id = pg_temp.c();
+SELECT is((SELECT row(s.*)::text FROM o2c.settle_dunning(pg_temp.c(), '2026-01-03') s), '(0,0,1)', 'a message that is cancelled cancels the notice');
+SELECT is((SELECT array_agg(amount || ' ' || open_amount) FROM o2c.open_item WHERE company_id = pg_temp.c() AND kind = 'fee'), '{"5 0"}', 'and takes its fee back');
+SELECT pg_temp.run('2026-01-03');
+SELECT is((SELECT array_agg(amount || ' ' || open_amount ORDER BY id) FROM o2c.open_item WHERE company_id = pg_temp.c() AND kind = 'fee'), '{"5 0","5 5"}', 'which the next attempt charges');
 
 -- a dead message that somebody revives when the next channel was tried
 SELECT pg_temp.fresh('Revived');
