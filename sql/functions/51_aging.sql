@@ -49,7 +49,7 @@ CREATE AGGREGATE o2c._aging_line(amount numeric, disputed numeric, days integer,
   PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE o2c._aging_line(numeric, numeric, integer, boolean, integer[]) IS
-  'A line of o2c.aging(): the buckets of debits, then credits, total and disputed amounts; NULL when nothing is open.';
+  'A line of o2c.aging(): the buckets of debits, then credits, total and disputed amounts; NULL when nothing is open. Without credit the sign decides.';
 
 CREATE FUNCTION o2c._aging_net(buckets numeric[], credit numeric, OUT netted numeric[], OUT rest numeric)
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -97,7 +97,7 @@ DECLARE
   mine text := CASE WHEN one_customer THEN ' AND i.company_id = $1 AND i.customer_id = $4' ELSE '' END;
   stored text := 'SELECT i.customer_id, i.currency, $2 - '
     || CASE WHEN basis = 'due' THEN 'i.due_date' ELSE 'i.document_date' END
-    || ' AS days, ' || CASE WHEN aged THEN 'false' ELSE 'i.amount < 0' END
+    || ' AS days, ' || CASE WHEN aged THEN 'false' ELSE 'NULL::boolean' END
     || ' AS credit, i.open_amount AS amount, i.disputed_amount AS disputed'
     || ' FROM o2c.open_item i WHERE i.company_id = $1 AND i.open_amount <> 0' || mine;
   entries text := 'SELECT e.customer_id, e.currency, $2 - ' || anchor

@@ -22,7 +22,7 @@ CREATE OR REPLACE VIEW o2c_bi.aging WITH (security_invoker = true) AS
 WITH t AS (
   SELECT k.company_id, (pg_catalog.now() AT TIME ZONE k.time_zone)::date AS today FROM o2c.company k),
 r AS (
-  SELECT i.company_id, i.customer_id, i.currency, t.today - i.due_date AS days, i.amount < 0 AS credit, i.open_amount AS amount
+  SELECT i.company_id, i.customer_id, i.currency, t.today - i.due_date AS days, NULL::boolean AS credit, i.open_amount AS amount
   FROM t JOIN o2c.open_item i ON i.company_id = t.company_id WHERE i.open_amount <> 0
   UNION ALL
   -- what was posted with a date to come does not count yet

@@ -274,6 +274,17 @@ BoundsArgument(FunctionCallInfo fcinfo, int arg, int *nbounds)
 	return BoundsOf(PG_GETARG_ARRAYTYPE_P(arg), nbounds);
 }
 
+/* Whether a finite numeric is below zero. */
+static bool
+IsNegative(struct varlena *num)
+{
+	uint16		header;
+
+	memcpy(&header, VARDATA_ANY(num), sizeof(header));
+	return (header & NUM_SIGN_MASK) == NUM_SHORT ?
+		(header & NUM_SHORT_NEG) != 0 : (header & NUM_SIGN_MASK) == NUM_NEG;
+}
+
 /* Add a numeric argument to one of the sums. */
 static void
 AddArgument(FunctionCallInfo fcinfo, int arg, AgingState *state, int place)
@@ -317,7 +328,7 @@ o2c_aging_sum_step(PG_FUNCTION_ARGS)
 
 /*
  * o2c_aging_line_step(state, amount, disputed, days, credit, bounds): credits
- * are summed as unapplied, debits by bucket.
+ * are summed as unapplied, debits by bucket.  A null "credit" goes by the sign.
  */
 Datum
 o2c_aging_line_step(PG_FUNCTION_ARGS)
@@ -325,11 +336,14 @@ o2c_aging_line_step(PG_FUNCTION_ARGS)
 	int			nbounds;
 	const int32 *bounds = BoundsArgument(fcinfo, 5, &nbounds);
 	AgingState *state = StepState(fcinfo, bounds, nbounds, LINE_SUMS(nbounds));
+	bool		credit;
 
-	if (PG_ARGISNULL(1) || PG_ARGISNULL(3) || PG_ARGISNULL(4))
+	if (PG_ARGISNULL(1) || PG_ARGISNULL(3))
 		RefuseMissingDays();
+	credit = PG_ARGISNULL(4) ? IsNegative(PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(1))) :
+		PG_GETARG_BOOL(4);
 	AddArgument(fcinfo, 1, state,
-				PG_GETARG_BOOL(4) ? LINE_UNAPPLIED(nbounds) :
+				credit ? LINE_UNAPPLIED(nbounds) :
 				BucketOf(PG_GETARG_INT32(3), bounds, nbounds));
 	if (!PG_ARGISNULL(2))
 		AddArgument(fcinfo, 2, state, LINE_DISPUTED(nbounds));

@@ -9,10 +9,10 @@ SET synchronous_commit = off;
 INSERT INTO o2c.customer (company_id, code, name, currency) SELECT :c, 'K' || g, 'Customer ' || g, 'EUR' FROM generate_series(1, (10000 * :scale)::integer) g;
 CREATE TEMPORARY TABLE k AS SELECT row_number() OVER () AS n, id FROM o2c.customer WHERE company_id = :c;
 
--- two years of invoices, nine of ten paid 5 to 95 days after their date, a third of those in two parts
+-- two years of invoices, 49 of 50 paid 5 to 95 days after their date, a third of those in two parts
 CREATE TEMPORARY TABLE i AS
   SELECT nextval('o2c.open_item_id_seq') AS id, k.id AS customer_id, g, o2c.today(:c) - 730 + (g * 730 / (500000 * :scale))::integer AS d,
-         (10 + random() * 990)::numeric(12, 2) AS amount, 5 + (random() * 90)::integer AS wait, random() < 0.9 AS paid, random() < 0.33 AS twice
+         (10 + random() * 990)::numeric(12, 2) AS amount, 5 + (random() * 90)::integer AS wait, random() < 0.98 AS paid, random() < 0.33 AS twice
   FROM generate_series(1, (500000 * :scale)::integer) g JOIN k ON k.n = 1 + (g::bigint * 7919) % (10000 * :scale)::integer ORDER BY g;
 INSERT INTO o2c.open_item (company_id, id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
 SELECT :c, id, customer_id, 'invoice', 'I' || g, d, d + 30, 'EUR', amount, CASE WHEN paid AND d + wait <= o2c.today(:c) THEN 0 ELSE amount END FROM i;
