@@ -48,12 +48,13 @@ DECLARE
   n bigint;
 BEGIN
   DROP TABLE IF EXISTS pg_temp.o2c_m_line, pg_temp.o2c_m_token, pg_temp.o2c_m_payer, pg_temp.o2c_m_cand,
-    pg_temp.o2c_m_answer, pg_temp.o2c_m_claim, pg_temp.o2c_m_taken, pg_temp.o2c_m_ok;
+    pg_temp.o2c_m_answer, pg_temp.o2c_m_claim, pg_temp.o2c_m_rejected, pg_temp.o2c_m_factor, pg_temp.o2c_m_pay, pg_temp.o2c_m_taken, pg_temp.o2c_m_ok;
   CREATE TEMPORARY TABLE o2c_m_line (
     id bigint NOT NULL, currency o2c.currency NOT NULL, amount numeric NOT NULL, minor_amount bigint NOT NULL,
     minor integer NOT NULL, booking_date date NOT NULL, remittance_text text, payer_name text, account text,
     reference_key bigint NOT NULL, charges bigint NOT NULL, payer integer NOT NULL DEFAULT 0,
     payer_customer bigint, windowed boolean NOT NULL DEFAULT false, done boolean NOT NULL DEFAULT false,
+    look boolean NOT NULL DEFAULT true,
     payment_id bigint, item_id bigint, item_customer bigint) ON COMMIT DROP;
   -- lines never seen, and payments on which nothing is applied yet
   INSERT INTO pg_temp.o2c_m_line (id, currency, amount, minor_amount, minor, booking_date, remittance_text,
@@ -88,6 +89,14 @@ BEGIN
   END IF;
   CREATE UNIQUE INDEX ON pg_temp.o2c_m_line (id);
   ANALYZE pg_temp.o2c_m_line;
+
+  -- what a person rejected is not found again
+  CREATE TEMPORARY TABLE o2c_m_rejected ON COMMIT DROP AS
+  SELECT l.id AS line_id, r.item_ids
+  FROM pg_temp.o2c_m_line l
+  JOIN o2c.match_proposal r ON r.company_id = company AND r.payment_id = l.payment_id AND r.state = 'rejected'
+  WHERE l.payment_id IS NOT NULL;
+  ANALYZE pg_temp.o2c_m_rejected;
 
   CREATE TEMPORARY TABLE o2c_m_token ON COMMIT DROP AS
   SELECT l.id AS line_id, k.key
@@ -161,6 +170,21 @@ END $$;
 COMMENT ON FUNCTION o2c._match_payers(integer) IS
   'Stage of match_cash: who the payers of the lines are, by account, alias and name, and their groups.';
 
+CREATE FUNCTION o2c._match_distinct() RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+SET client_min_messages = warning
+AS $$
+BEGIN
+  CREATE TEMPORARY TABLE o2c_m_once ON COMMIT DROP AS
+  SELECT DISTINCT c.line_id, c.item_id
+  FROM pg_temp.o2c_m_cand c JOIN pg_temp.o2c_m_line l ON l.id = c.line_id AND NOT l.done;
+  DROP TABLE pg_temp.o2c_m_cand;
+  ALTER TABLE pg_temp.o2c_m_once RENAME TO o2c_m_cand;
+  ANALYZE pg_temp.o2c_m_cand;
+END $$;
+COMMENT ON FUNCTION o2c._match_distinct() IS 'Candidates of undecided lines, each once.';
+
 CREATE FUNCTION o2c._match_candidates(company integer) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -224,6 +248,7 @@ BEGIN
   SELECT l.id, h.id
   FROM pg_temp.o2c_m_line l JOIN hits h ON h.currency = l.currency AND h.amount = l.amount
   WHERE l.payer < 3 AND h.n <= 60;
+  PERFORM o2c._match_distinct();
 END $$;
 COMMENT ON FUNCTION o2c._match_candidates(integer) IS
   'Stage of match_cash: items that a line cites, or that its amount pays.';
@@ -256,7 +281,7 @@ BEGIN
      WHERE j.customer_id = p.customer_id AND j.currency = l.currency::text AND j.due_date < l.booking_date
      ORDER BY j.due_date DESC LIMIT 60)) i
   WHERE NOT l.done AND l.payer >= 2;
-  ANALYZE pg_temp.o2c_m_cand;
+  PERFORM o2c._match_distinct();
   UPDATE pg_temp.o2c_m_line l SET windowed = true
   FROM (SELECT b.customer_id, b.currency FROM pg_temp.o2c_m_book b GROUP BY 1, 2 HAVING pg_catalog.count(*) > 40) w
   WHERE NOT l.done AND l.payer_customer = w.customer_id AND l.currency::text = w.currency;
@@ -278,18 +303,15 @@ BEGIN
   SELECT coalesce(pg_catalog.max(t.difference), 0) AS difference, coalesce(pg_catalog.max(t.percent), 0) AS percent,
     coalesce(pg_catalog.max(t.charges), 0) AS charges, coalesce(pg_catalog.max(t.grace_days), 0) AS grace_days
     INTO tolerated FROM o2c.tolerance t WHERE t.company_id = company AND t.customer_id IS NULL;
-  DELETE FROM pg_temp.o2c_m_answer a USING pg_temp.o2c_m_line l WHERE l.id = a.line_id AND NOT l.done;
+  DELETE FROM pg_temp.o2c_m_answer a USING pg_temp.o2c_m_line l WHERE l.id = a.line_id AND l.look;
   INSERT INTO pg_temp.o2c_m_answer
   SELECT w.*, r.automatic AND w.confidence >= r.min_confidence
-    -- what a person rejected is not found again
-    AND NOT EXISTS (SELECT FROM pg_temp.o2c_m_line l JOIN o2c.match_proposal p ON p.company_id = company
-                    AND p.payment_id = l.payment_id AND p.state = 'rejected' AND p.item_ids = w.item_ids
-                    WHERE l.id = w.line_id AND l.payment_id IS NOT NULL)
+    AND NOT EXISTS (SELECT FROM pg_temp.o2c_m_rejected x WHERE x.line_id = w.line_id AND x.item_ids = w.item_ids)
   FROM o2c._weigh_lines(
     pg_catalog.format($q$
       SELECT l.id, l.minor_amount, l.booking_date - '2000-01-01'::date, l.remittance_text, l.payer_name,
         l.reference_key, l.charges, l.minor, l.payer, %s, l.windowed::integer, %s
-      FROM pg_temp.o2c_m_line l WHERE NOT l.done ORDER BY l.id $q$, (round > 1)::integer, late::integer),
+      FROM pg_temp.o2c_m_line l WHERE l.look ORDER BY l.id $q$, (round > 1)::integer, late::integer),
     pg_catalog.format($q$
       SELECT c.line_id, i.id, i.customer_id, i.number, i.alt_number,
         CASE WHEN coalesce(p.rel, 0) < 2 THEN u.name END,
@@ -301,8 +323,8 @@ BEGIN
               t.difference * f.factor, pg_catalog.abs(i.amount) * f.factor * t.percent / 100)::bigint,
         (least(%4$s, t.charges) * f.factor)::bigint,
         CASE WHEN p.rel IS NOT NULL THEN p.rel WHEN l.payer >= 3 THEN -1 ELSE 0 END, p.grp::integer
-      FROM (SELECT DISTINCT x.line_id, x.item_id FROM pg_temp.o2c_m_cand x) c
-      JOIN pg_temp.o2c_m_line l ON l.id = c.line_id AND NOT l.done
+      FROM pg_temp.o2c_m_cand c
+      JOIN pg_temp.o2c_m_line l ON l.id = c.line_id AND l.look
       JOIN o2c.open_item i ON i.company_id = %1$s AND i.id = c.item_id AND i.currency = l.currency
       JOIN pg_temp.o2c_m_factor f ON f.minor = l.minor
       LEFT JOIN o2c.customer u ON u.company_id = %1$s AND u.id = i.customer_id
@@ -314,7 +336,7 @@ BEGIN
         CASE WHEN p.rel IS NOT NULL THEN p.rel WHEN l.payer >= 3 THEN -1 ELSE 0 END, p.grp::integer
       FROM pg_temp.o2c_m_token t
       JOIN o2c.settled_number s ON s.company_id = %1$s AND s.key = t.key
-      JOIN pg_temp.o2c_m_line l ON l.id = t.line_id AND NOT l.done
+      JOIN pg_temp.o2c_m_line l ON l.id = t.line_id AND l.look
       JOIN o2c.customer u ON u.company_id = %1$s AND u.id = s.customer_id
       LEFT JOIN pg_temp.o2c_m_payer p ON p.line_id = t.line_id AND p.customer_id = s.customer_id
       ORDER BY 1 $q$, company, tolerated.difference, tolerated.percent, tolerated.charges),
@@ -378,6 +400,7 @@ SET client_min_messages = warning
 AS $$
 DECLARE
   posted bigint;
+  retried bigint[];
 BEGIN
   -- what somebody else applied since we read it is not ours to apply: lock, look again
   PERFORM i.id FROM o2c.open_item i
@@ -423,21 +446,23 @@ BEGIN
   UPDATE o2c.bank_line b SET state = 'matched', payment_id = p.payment_id
   FROM pg_temp.o2c_m_pay p WHERE p.is_new AND b.company_id = company AND b.id = p.line_id;
 
-  -- retried payments that nobody could place now have a customer
-  PERFORM o2c._identify_payments(company, pg_catalog.array_agg(p.payment_id), pg_catalog.array_agg(p.customer_id))
-  FROM pg_temp.o2c_m_pay p JOIN o2c.payment y ON y.company_id = company AND y.id = p.payment_id
-  WHERE NOT p.is_new AND p.done AND y.customer_id IS NULL HAVING pg_catalog.count(*) > 0;
-  UPDATE pg_temp.o2c_m_pay p SET item_id = y.item_id
-  FROM o2c.payment y WHERE NOT p.is_new AND y.company_id = company AND y.id = p.payment_id AND y.item_id <> p.item_id;
+  -- payments of earlier runs that nobody could place now have a customer
+  IF EXISTS (SELECT FROM pg_temp.o2c_m_pay p WHERE NOT p.is_new AND p.done) THEN
+    PERFORM o2c._identify_payments(company, pg_catalog.array_agg(p.payment_id), pg_catalog.array_agg(p.customer_id))
+    FROM pg_temp.o2c_m_pay p JOIN o2c.payment y ON y.company_id = company AND y.id = p.payment_id
+    WHERE NOT p.is_new AND p.done AND y.customer_id IS NULL HAVING pg_catalog.count(*) > 0;
+    UPDATE pg_temp.o2c_m_pay p SET item_id = y.item_id
+    FROM o2c.payment y WHERE NOT p.is_new AND y.company_id = company AND y.id = p.payment_id AND y.item_id <> p.item_id;
+  END IF;
   PERFORM o2c._match_allocate(company);
-  UPDATE o2c.payment y SET state = 'applied'
-  FROM pg_temp.o2c_m_pay p
-  WHERE NOT p.is_new AND p.done AND p.cash = p.amount * p.factor AND y.company_id = company AND y.id = p.payment_id;
 
-  -- proposals: the posted ones as history, the rest for people
-  UPDATE o2c.match_proposal m SET state = 'superseded', decided_at = pg_catalog.now()
-  FROM pg_temp.o2c_m_pay p
-  WHERE NOT p.is_new AND m.company_id = company AND m.payment_id = p.payment_id AND m.state = 'suggested';
+  -- payments of earlier runs: their state, and their proposals give way to new ones
+  SELECT pg_catalog.array_agg(p.payment_id) INTO retried FROM pg_temp.o2c_m_pay p WHERE NOT p.is_new;
+  IF retried IS NOT NULL THEN
+    PERFORM o2c._restate_payments(company, retried);
+    UPDATE o2c.match_proposal m SET state = 'superseded', decided_at = pg_catalog.now()
+    WHERE m.company_id = company AND m.payment_id = ANY (retried) AND m.state = 'suggested';
+  END IF;
   INSERT INTO o2c.match_proposal (company_id, payment_id, bank_line_id, option, state, rule, confidence, item_ids,
     amounts, settled, settle_kind, explanation)
   SELECT company, p.payment_id, p.line_id, a.option, CASE WHEN p.done THEN 'auto' ELSE 'suggested' END::o2c.match_state,
@@ -447,8 +472,7 @@ BEGIN
     nullif(a.settle_kind, '')::o2c.entry_kind, a.explanation
   FROM pg_temp.o2c_m_answer a JOIN pg_temp.o2c_m_pay p ON p.line_id = a.line_id
   WHERE CASE WHEN p.done THEN a.option = 1 ELSE pg_catalog.cardinality(a.item_ids) > 0 END
-    AND NOT EXISTS (SELECT FROM o2c.match_proposal r WHERE r.company_id = company AND r.payment_id = p.payment_id
-                    AND NOT p.is_new AND r.state = 'rejected' AND r.item_ids = a.item_ids);
+    AND NOT EXISTS (SELECT FROM pg_temp.o2c_m_rejected x WHERE x.line_id = a.line_id AND x.item_ids = a.item_ids);
   -- who paid what he cited is learned as a payer
   PERFORM o2c._learn_payers(company, pg_catalog.array_agg(p.payment_id), 1)
   FROM pg_temp.o2c_m_pay p JOIN pg_temp.o2c_m_line l ON l.id = p.line_id
@@ -469,7 +493,6 @@ AS $$
 #variable_conflict use_column
 DECLARE
   round integer := 0;
-  late boolean := false;
   mark record;
 BEGIN
   PERFORM o2c._require_company($1);
@@ -496,9 +519,19 @@ BEGIN
     -- again with what the decisions of the round before leave open
     LOOP
       round := round + 1;
-      PERFORM o2c._match_weigh($1, round, late);
-      EXIT WHEN o2c._match_decide($1) = 0 AND late OR round >= 8;
-      late := round >= 3;
+      PERFORM o2c._match_weigh($1, round, round > 2);
+      EXIT WHEN o2c._match_decide($1) = 0 AND round > 2 OR round >= 8;
+      -- the second round brings the payers' other items, the third what is left for them
+      -- after that only lines that lost a candidate, or their claim
+      IF round < 3 THEN
+        UPDATE pg_temp.o2c_m_line l SET look = NOT l.done WHERE l.look <> NOT l.done;
+      ELSE
+        UPDATE pg_temp.o2c_m_line l SET look = false WHERE l.look;
+        UPDATE pg_temp.o2c_m_line l SET look = true
+        WHERE NOT l.done AND l.id IN (
+          SELECT c.line_id FROM pg_temp.o2c_m_cand c WHERE c.item_id IN (
+            SELECT k.item_id FROM pg_temp.o2c_m_claim k JOIN pg_temp.o2c_m_ok o ON o.line_id = k.line_id));
+      END IF;
       IF round = 1 THEN
         PERFORM o2c._match_all_of_payer($1);
       END IF;

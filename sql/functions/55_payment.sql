@@ -53,7 +53,7 @@ BEGIN
   CREATE TEMPORARY TABLE o2c_identify ON COMMIT DROP AS
   SELECT p.id AS payment_id, u.customer_id, i.id AS old_id, pg_catalog.nextval('o2c.open_item_id_seq') AS new_id,
     i.number, i.document_date, i.due_date, i.currency, i.open_amount
-  FROM pg_catalog.unnest(payment_ids, customer_ids) u(payment_id, customer_id)
+  FROM ROWS FROM (pg_catalog.unnest(payment_ids), pg_catalog.unnest(customer_ids)) AS u(payment_id, customer_id)
   JOIN o2c.payment p ON p.company_id = company AND p.id = u.payment_id AND p.customer_id IS NULL
   JOIN o2c.open_item i ON i.company_id = company AND i.id = p.item_id
   WHERE i.open_amount <> 0 AND u.customer_id IS NOT NULL;
@@ -542,6 +542,23 @@ BEGIN
     WHERE (company IS NULL OR p.company_id = company)
       AND ((p.state = 'applied') <> (i.open_amount = 0 AND p.state <> 'returned') OR (p.state = 'returned' AND i.open_amount <> 0)
            OR i.customer_id IS DISTINCT FROM p.customer_id OR i.currency::text <> p.currency::text OR i.amount < - p.amount);
+  RETURN QUERY
+    SELECT 'payment has its item and its line', p.company_id, 'payment', p.id,
+           pg_catalog.format('item %s, bank line %s', p.item_id, p.bank_line_id)
+    FROM o2c.payment p
+    LEFT JOIN o2c.open_item i ON i.company_id = p.company_id AND i.id = p.item_id
+    LEFT JOIN o2c.bank_line b ON b.company_id = p.company_id AND b.id = p.bank_line_id
+    WHERE (company IS NULL OR p.company_id = company)
+      AND (i.id IS NULL OR i.kind NOT IN ('on_account', 'unidentified') OR (p.bank_line_id IS NOT NULL AND b.id IS NULL));
+  RETURN QUERY
+    SELECT 'proposal has its payment and items', m.company_id, 'match_proposal', m.id,
+           pg_catalog.format('payment %s, items %s', m.payment_id, m.item_ids)
+    FROM o2c.match_proposal m
+    LEFT JOIN o2c.payment p ON p.company_id = m.company_id AND p.id = m.payment_id
+    WHERE (company IS NULL OR m.company_id = company)
+      AND (p.id IS NULL OR p.bank_line_id IS DISTINCT FROM m.bank_line_id
+           OR EXISTS (SELECT FROM pg_catalog.unnest(m.item_ids) x
+                      WHERE NOT EXISTS (SELECT FROM o2c.open_item i WHERE i.company_id = m.company_id AND i.id = x)));
   RETURN QUERY
     SELECT 'bank line that is matched has its payment', b.company_id, 'bank_line', b.id, b.line_id
     FROM o2c.bank_line b LEFT JOIN o2c.payment p ON p.company_id = b.company_id AND p.bank_line_id = b.id

@@ -734,14 +734,14 @@ CitedLess(Weighing *w)
 		return false;
 	for (int i = 0; i < w->ncited; i++)
 		own &= Own(&w->cand[w->cited[i]]) && w->cand[w->cited[i]].cite >= CITE_PART;
-	if (!w->line->whole && w->line->payer > REL_UNKNOWN)
-		return true;			/* ask again with all items of the payer */
+	if (!w->line->late)
+		return true;			/* ask again when what others clearly pay is gone */
 
 	n = Others(w, who, amount, 256, false);
-	if (own && w->line->late && CitedContinued(w, who, n, excess))
+	if (own && CitedContinued(w, who, n, excess))
 		return true;
 	CashSubsetSearch(amount, n, excess, w->settings->max_size, w->settings->budget, &subset);
-	if (own && w->line->late &&
+	if (own &&
 		!(subset.solutions == 1 && subset.complete && subset.chance <= w->settings->max_chance && !w->line->windowed))
 	{
 		CashSubset	window;
@@ -1059,7 +1059,7 @@ WeighBundle(Weighing *w)
 	Answer	   *a;
 	bool		sure;
 
-	if (n < 2 || OnAccountWords(w->line) || w->closed >= 0)
+	if (n < 2 || !w->line->late || OnAccountWords(w->line) || w->closed >= 0)
 		return false;
 	for (int i = 0; i < w->line->minor; i++)
 		major *= 10;
@@ -1096,7 +1096,7 @@ WeighBundle(Weighing *w)
 		if (window.solutions == 1 && window.complete)
 		{
 			a = NewAnswer(w, "bundle", 7, 1 - window.chance / 4,
-						  w->line->late && w->line->payer == REL_ACCOUNT && w->line->amount % (100 * major) != 0 &&
+						  w->line->payer == REL_ACCOUNT && w->line->amount % (100 * major) != 0 &&
 						  !HasTwin(amount, n, window.members, window.size));
 			for (int i = 0; i < window.size; i++)
 				AddItem(a, &w->cand[who[window.members[i]]], amount[window.members[i]], 0);
