@@ -1,6 +1,6 @@
 -- Ratios with their vectors, statements, journal, revaluation, snapshots, views.
 BEGIN;
-SELECT plan(38);
+SELECT plan(42);
 CREATE TEMPORARY TABLE ctx AS SELECT o2c.create_company('Ratios', 'DE', 'EUR') AS c;
 INSERT INTO o2c.customer (company_id, code, name) SELECT c, code, code FROM ctx, unnest('{A,B}'::text[]) code;
 CREATE FUNCTION pg_temp.add(number text, kind text, customer text, doc date, due date, amount numeric, cur text DEFAULT 'EUR') RETURNS bigint LANGUAGE sql AS $$
@@ -93,6 +93,12 @@ SELECT is((SELECT string_agg(c.relname || '.' || a.attname, ' ') FROM pg_class c
   WHERE c.relnamespace = 'o2c_bi'::regnamespace AND c.relname IN ('receivables', 'aging', 'customer_behaviour', 'journal', 'dim_customer', 'dim_product', 'dim_date', 'fact_invoice', 'fact_payment', 'fact_allocation', 'fact_message')
   AND col_description(c.oid, a.attnum) IS NULL), NULL, 'a comment on every column');
 SELECT is((SELECT string_agg(k::text, ' ') FROM o2c.check(c) k), NULL, 'nothing is violated') FROM ctx;
+UPDATE o2c.customer SET name = '<script>alert(1)</script> & Co' WHERE company_id = (SELECT c FROM ctx);
+CREATE TEMPORARY TABLE page AS SELECT o2c.receivables_dashboard(c, '2023-06-20') AS html FROM ctx;
+SELECT ok(xml_is_well_formed_document(replace(replace(html, '<!DOCTYPE html>', ''), '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">', '')), 'the dashboard is well formed') FROM page;
+SELECT ok(html NOT LIKE '%<script%' AND html !~ '(src|href)=', 'and self-contained, whatever a customer is called') FROM page;
+SELECT ok(html LIKE '%&lt;script&gt;%', 'names are escaped') FROM page;
+SELECT lives_ok(format('SELECT o2c.receivables_dashboard(%s)', o2c.create_company('Empty', 'DE', 'EUR')), 'a company without rows has one too');
 SELECT is((SELECT count(*) FROM o2c_bi.dim_date WHERE year = 2024), 366::bigint, 'a date dimension');
 SELECT * FROM finish();
 ROLLBACK;
