@@ -196,7 +196,7 @@ SELECT pg_temp.fresh('Charges');
 SELECT o2c.set_dunning_policy(pg_temp.c(), 'standard', '[{"level": 1, "days": 1, "fee_amount": 5, "charge_interest": true}, {"level": 2, "days": 10, "fee_amount": 40, "fee_basis": "item", "charge_interest": true}]', options => '{"is_default": true}');
 SELECT pg_temp.add('A', 'I1', '2023-05-31', 10000), pg_temp.add('A', 'I2', '2023-07-31', 100);
 SELECT pg_temp.run('2023-08-31');
-SELECT is((SELECT array_agg(kind || ' ' || amount ORDER BY id) FROM o2c.open_item WHERE company_id = pg_temp.c() AND kind IN ('fee', 'interest')), '{"interest 290.14","interest 1.02","fee 5"}', 'become open items of their own');
+SELECT is((SELECT array_agg(kind || ' ' || amount ORDER BY kind, amount) FROM o2c.open_item WHERE company_id = pg_temp.c() AND kind IN ('fee', 'interest')), '{"fee 5","interest 1.02","interest 290.14"}', 'become open items of their own');
 SELECT is((SELECT source_item_id FROM o2c.open_item WHERE company_id = pg_temp.c() AND amount = 290.14), pg_temp.item('I1'), 'linked to their source');
 SELECT ok((SELECT body_text ~ '10\.100,00' AND body_text !~ 'NULL' AND subject ~ '10\.396,16 EUR' FROM o2c.message WHERE company_id = pg_temp.c()) IS NOT NULL, 'and are part of what is asked for');
 SELECT pg_temp.work('dead');
