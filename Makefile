@@ -209,7 +209,7 @@ ISOLATION = $(sort $(notdir $(basename $(wildcard test/specs/*.spec))))
 ISOLATION_OPTS = --inputdir=test --outputdir=.
 
 # These prepare what PGXS itself needs, so they come without it.
-COMMANDS = deps check demo demo-stop bench
+COMMANDS = deps check demo demo-stop bench docs
 ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 .PHONY: $(COMMANDS)
 $(COMMANDS):
