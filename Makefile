@@ -49,6 +49,7 @@ FUNCTION_FILES = \
 	sql/functions/54_camt.sql \
 	\
 	sql/functions/55_payment.sql sql/functions/55_match_text.sql sql/functions/55_match.sql sql/functions/55_history.sql \
+	sql/functions/56_payment_order.sql \
 	\
 	sql/functions/58_template.sql \
 	sql/functions/60_collection.sql \
@@ -100,6 +101,7 @@ TABLE_FILES = \
 	sql/tables/54_statement.sql \
 	\
 	sql/tables/55_payment.sql \
+	sql/tables/56_payment_order.sql \
 	\
 	sql/tables/58_template.sql \
 	sql/tables/60_collection.sql \
@@ -147,6 +149,7 @@ VIEW_FILES = \
 	sql/views/54_statement.sql \
 	\
 	sql/views/55_payment.sql \
+	sql/views/56_payment_order.sql \
 	\
 	sql/views/58_template.sql \
 	sql/views/60_collection.sql \
