@@ -60,12 +60,10 @@ TriggerFrameBegin(TriggerFrame *frame, TriggerData *trigdata)
 
 	frame->guc_level = NewGUCNestLevel();
 	FrameSetting("search_path", "pg_catalog, o2c, pg_temp");
-	if (!many_rows)
-	{
-		FrameSetting("enable_seqscan", "off");
-		FrameSetting("enable_hashjoin", "off");
-		FrameSetting("enable_mergejoin", "off");
-	}
+	/* set both ways: a frame may stand within one for another size of work */
+	FrameSetting("enable_seqscan", many_rows ? "on" : "off");
+	FrameSetting("enable_hashjoin", many_rows ? "on" : "off");
+	FrameSetting("enable_mergejoin", many_rows ? "on" : "off");
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
