@@ -225,13 +225,12 @@ BEGIN
   END IF;
 
   -- the currency
-  SELECT s.*, a.code INTO bad
+  SELECT s.*, a.code, a.currency AS account_currency INTO bad
   FROM pg_temp.o2c_statement s JOIN o2c.bank_account a ON a.company_id = company AND a.id = s.account_id
-  WHERE (s.currency IS NULL AND s.line_count > 0) OR s.currency <> a.currency ORDER BY s.statement_no LIMIT 1;
+  WHERE s.currency <> a.currency ORDER BY s.statement_no LIMIT 1;
   IF FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'O2053',
-      MESSAGE = CASE WHEN bad.currency IS NULL THEN pg_catalog.format('the statement names no currency, and bank account "%s" has none', bad.code)
-        ELSE pg_catalog.format('the statement is in %s, bank account "%s" is not', bad.currency, bad.code) END,
+      MESSAGE = pg_catalog.format('the statement is in %s, bank account "%s" in %s', bad.currency, bad.code, bad.account_currency),
       HINT = 'Nothing was imported. A bank account without currency takes statements of any.';
   END IF;
   SELECT r.*, s.currency AS statement_currency INTO bad
@@ -356,7 +355,7 @@ BEGIN
          h.from_date, h.to_date, h.opening_balance,
          -- a statement without lines may leave out the balance that did not change
          coalesce(h.closing_balance, CASE WHEN l.line_count IS NULL AND NOT coalesce(h.interim, false) THEN h.opening_balance END) AS closing_balance,
-         coalesce(h.currency, l.currency, ac.currency::text)::o2c.currency AS currency,
+         coalesce(h.currency, l.currency, ac.currency::text, co.currency::text)::o2c.currency AS currency,
          h.details, coalesce(l.line_count, 0) AS line_count, coalesce(l.line_sum, 0) AS line_sum,
          coalesce(l.debits, 0) AS debits, coalesce(l.credits, 0) AS credits,
          coalesce(account.id, (SELECT CASE WHEN pg_catalog.count(*) = 1 THEN pg_catalog.min(a.id) END FROM o2c.bank_account a
@@ -368,6 +367,7 @@ BEGIN
                     pg_catalog.sum(r.amount) FILTER (WHERE r.amount > 0) AS credits, pg_catalog.min(r.currency) AS currency
              FROM pg_temp.o2c_statement_row r WHERE r.line_no > 0 GROUP BY 1) l USING (statement_no)
   LEFT JOIN o2c.bank_account ac ON ac.company_id = company AND ac.id = account.id
+  JOIN o2c.company co ON co.company_id = company
   WHERE h.line_no = 0;
   ANALYZE pg_temp.o2c_statement;
   IF NOT EXISTS (SELECT FROM pg_temp.o2c_statement) THEN
@@ -394,7 +394,7 @@ BEGIN
     INSERT INTO o2c.bank_line (company_id, bank_account_id, statement_id, line_id, booking_date, value_date, amount, currency,
       payer_name, payer_iban, payer_account, payer_bic, remittance_text, structured_ref, end_to_end_id, mandate_id,
       bank_ref, entry_ref, transaction_code, return_reason, charges, original_amount, original_currency, details, state)
-    SELECT company, l.account_id, l.statement_id, l.line_id, l.booking_date, l.value_date, l.amount, l.currency,
+    SELECT company, l.account_id, l.statement_id, l.line_id, l.booking_date, l.value_date, l.amount, l.statement_currency,
       l.payer_name, l.payer_iban, l.payer_account, l.payer_bic, l.remittance_text, l.structured_ref, l.end_to_end_id, l.mandate_id,
       l.bank_ref, l.entry_ref, l.transaction_code, l.return_reason, l.charges, l.original_amount,
       l.original_currency, l.details,
@@ -439,7 +439,7 @@ BEGIN
     SELECT r.*, s.account_id, s.statement_id,
       pg_catalog.row_number() OVER (PARTITION BY s.account_id, s.statement_ref, s.sequence_no, s.from_date, s.to_date,
         s.opening_balance, s.closing_balance, s.line_sum, s.line_count, r.line_no ORDER BY s.statement_no) AS copy_no,
-      NOT s.interim AS proven, s.opening_balance AS statement_opening, s.from_date AS statement_from,
+      NOT s.interim AS proven, s.currency AS statement_currency, s.opening_balance AS statement_opening, s.from_date AS statement_from,
       CASE WHEN r.bank_ref IS NOT NULL
         THEN r.bank_ref || '|' || r.booking_date || '|' || pg_catalog.trim_scale(r.amount)
         ELSE pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.jsonb_build_array(
