@@ -41,6 +41,26 @@ BEGIN
       HINT = 'docs/reference/collection.md lists the settings of policies and levels.';
   END IF;
 
+  -- what could never be sent is refused here, not found out by a run
+  SELECT c.name INTO unknown
+  FROM pg_catalog.jsonb_to_recordset($3) l(channels text[]) CROSS JOIN LATERAL pg_catalog.unnest(l.channels) c(name)
+  WHERE c.name NOT IN ('email', 'sms', 'post', 'webhook')
+    AND NOT EXISTS (SELECT FROM o2c.channel h WHERE h.company_id = $1 AND h.code = c.name)
+  LIMIT 1;
+  IF unknown IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no channel "%s"', unknown),
+      HINT = 'Name a kind (email, sms, post, webhook) or the code of a row of o2c.channel.';
+  END IF;
+  SELECT l.template INTO unknown
+  FROM pg_catalog.jsonb_to_recordset($3) l(template text)
+  WHERE l.template IS NOT NULL
+    AND NOT EXISTS (SELECT FROM o2c.template t WHERE t.company_id = $1 AND t.kind = l.template AND t.active)
+    AND NOT EXISTS (SELECT FROM o2c.builtin_template b WHERE b.kind = l.template)
+  LIMIT 1;
+  IF unknown IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2070', MESSAGE = pg_catalog.format('there is no template "%s"', unknown),
+      HINT = 'Save it with o2c.save_template() first; o2c.template_kind lists the built-in ones.';
+  END IF;
   IF ($5 ->> 'is_default')::boolean THEN
     UPDATE o2c.dunning_policy p SET is_default = false
     WHERE p.company_id = $1 AND p.is_default AND p.code <> $2;
@@ -77,7 +97,7 @@ BEGIN
   RETURN result;
 END $$;
 COMMENT ON FUNCTION o2c.set_dunning_policy(integer, text, jsonb, text, jsonb) IS
-  'Create or replace a dunning policy by its code; levels and options are objects with the columns of o2c.dunning_level and o2c.dunning_policy. Returns its id. Errors: O2002, O2004 (unknown setting), O2033 (levels out of order).';
+  'Create or replace a dunning policy by its code; levels and options are objects with the columns of o2c.dunning_level and o2c.dunning_policy. Returns its id. Errors: O2002, O2003 (channel), O2004 (unknown setting), O2033 (levels out of order), O2070 (template).';
 
 CREATE FUNCTION o2c._seed_company_collection(company_id integer)
 RETURNS void

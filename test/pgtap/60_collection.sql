@@ -1,7 +1,7 @@
 -- Collection: levels, intervals, outcome of messages, promises, blocks,
 -- charges, policies, preview.  Each scenario has a company of its own.
 BEGIN;
-SELECT plan(95);
+SELECT plan(97);
 CREATE TEMPORARY TABLE ctx (c integer);
 CREATE FUNCTION pg_temp.c() RETURNS integer LANGUAGE sql AS 'SELECT c FROM ctx';
 CREATE FUNCTION pg_temp.fresh(name text) RETURNS void LANGUAGE plpgsql AS $$
@@ -188,6 +188,8 @@ SELECT throws_ok($$SELECT o2c.set_dunning_policy(pg_temp.c(), 'x', '[{"level": 1
 SELECT throws_ok($$SELECT o2c.set_dunning_policy(pg_temp.c(), 'x', '[{"level": 1, "days": 5}, {"level": 3, "days": 9}]'); SET CONSTRAINTS ALL IMMEDIATE$$, 'O2033', NULL, 'levels have no gap');
 SELECT throws_ok($$SELECT o2c.set_dunning_policy(pg_temp.c(), 'x', '[{"level": 1, "days": 5}, {"level": 2, "days": 5}]'); SET CONSTRAINTS ALL IMMEDIATE$$, 'O2033', NULL, 'and apply one after the other');
 SET CONSTRAINTS ALL DEFERRED;
+SELECT throws_ok($$SELECT o2c.set_dunning_policy(pg_temp.c(), 'x', '[{"level": 1, "days": 5, "channels": ["email", "pigeon"]}]')$$, 'O2003', 'there is no channel "pigeon"', 'channels exist');
+SELECT throws_ok($$SELECT o2c.set_dunning_policy(pg_temp.c(), 'x', '[{"level": 1, "days": 5, "template": "nasty"}]')$$, 'O2070', 'there is no template "nasty"', 'and templates');
 
 -- interest and fees
 SELECT is(round(o2c.late_interest(10000, '2023-05-31', '2023-08-31'), 2), 290.14, 'interest over a change of the reference rate');
