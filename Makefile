@@ -112,7 +112,9 @@ TABLE_FILES = \
 	\
 	sql/tables/80_analytics.sql \
 	\
-	sql/tables/85_jobs.sql
+	sql/tables/85_jobs.sql \
+	\
+	sql/tables/95_keys.sql
 
 SEED_FILES = \
 	sql/seed/10_company.sql \

@@ -32,7 +32,7 @@ DECLARE
   top numeric := GREATEST(1, (SELECT pg_catalog.max(a) FROM pg_catalog.unnest(amounts || coalesce(second, '{}')) a));
   wide numeric := 640.0 / GREATEST(n, 1);
 BEGIN
-  RETURN pg_catalog.format('<svg viewBox="0 0 640 230" role="img" aria-label="%s"><title>%s</title><line class="axis" x1="0" y1="190" x2="640" y2="190"/>',
+  RETURN pg_catalog.format('<svg viewBox="-24 0 688 230" role="img" aria-label="%s"><title>%s</title><line class="axis" x1="0" y1="190" x2="640" y2="190"/>',
       o2c._html(title), o2c._html(title))
     || coalesce((SELECT pg_catalog.string_agg(
          pg_catalog.format('<rect class="bar %s" x="%s" y="%s" width="%s" height="%s" rx="3"><title>%s: %s</title></rect>',
@@ -62,7 +62,7 @@ DECLARE
   top numeric := GREATEST(1, (SELECT pg_catalog.max(a) FROM pg_catalog.unnest(amounts) a)) * 1.15;
   wide numeric := 640.0 / GREATEST(n, 1);
 BEGIN
-  RETURN pg_catalog.format('<svg viewBox="0 0 640 230" role="img" aria-label="%s"><title>%s</title><line class="axis" x1="0" y1="190" x2="640" y2="190"/>',
+  RETURN pg_catalog.format('<svg viewBox="-24 0 688 230" role="img" aria-label="%s"><title>%s</title><line class="axis" x1="0" y1="190" x2="640" y2="190"/>',
       o2c._html(title), o2c._html(title))
     || coalesce((SELECT '<polyline class="trend" points="' || pg_catalog.string_agg(
            pg_catalog.format('%s,%s', pg_catalog.round(wide * (i - 0.5), 1), pg_catalog.round(190 - 160 * amounts[i] / top, 1)), ' ' ORDER BY i) || '"/>'

@@ -1,6 +1,6 @@
 -- The subledger: items, entries, allocations, reversals, periods, imports.
 BEGIN;
-SELECT plan(62);
+SELECT plan(63);
 CREATE TEMPORARY TABLE ctx AS SELECT o2c.create_company('Ledger', 'DE', 'EUR') AS c;
 INSERT INTO o2c.customer (company_id, code, name) SELECT c, code, code FROM ctx, unnest('{A,B}'::text[]) code;
 CREATE FUNCTION pg_temp.c() RETURNS integer LANGUAGE sql AS 'SELECT c FROM ctx';
@@ -102,6 +102,9 @@ SELECT throws_ok($$SELECT o2c.write_off(pg_temp.c(), 'I2', 5, 'x', '2024-03-31')
 SELECT throws_ok($$SELECT pg_temp.add('I9', 'invoice', 'A', '2024-01-01', '2024-02-09', 100)$$, 'O2031', NULL, 'nor an item');
 SELECT o2c.reopen_period(pg_temp.c(), (SELECT id FROM o2c.period WHERE company_id = pg_temp.c()), 'audit');
 SELECT lives_ok($$SELECT o2c.write_off(pg_temp.c(), 'I2', 5, 'x', '2024-03-31')$$, 'until it is opened again');
+
+SELECT is((SELECT string_agg(i.indrelid::regclass::text, ' ') FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid WHERE t.relnamespace = 'o2c'::regnamespace AND i.indisprimary
+  AND EXISTS (SELECT FROM pg_index o WHERE o.indrelid = i.indrelid AND o.indexrelid > i.indexrelid)), NULL, 'primary keys are the last index of their table');
 
 -- imports
 CREATE TEMPORARY TABLE src (number text, customer_code text, document_date date, due_date text, currency text, amount text, open_amount numeric, structured_ref text);
