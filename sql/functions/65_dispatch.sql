@@ -281,6 +281,27 @@ $$;
 COMMENT ON FUNCTION o2c._recipient_of(integer, bigint, text) IS
   'How a channel of that kind reaches the customer; NULL when it cannot.';
 
+CREATE FUNCTION o2c._failover_text(company_id integer, message_id bigint, channel_kind text)
+RETURNS TABLE (subject text, body_text text, body_html text)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  m record;
+BEGIN
+  SELECT x.template, x.language, x.context, x.subject, x.body_text, x.body_html INTO m
+  FROM o2c.message x WHERE x.company_id = $1 AND x.id = $2;
+  IF m.template IS NOT NULL AND EXISTS (SELECT FROM o2c.find_template($1, m.template, $3, m.language)) THEN
+    RETURN QUERY SELECT r.subject, r.body_text, r.body_html
+      FROM o2c.render_template($1, m.template, $3, m.language, coalesce(m.context, '{}')) r;
+  ELSE
+    RETURN QUERY SELECT m.subject, m.body_text, m.body_html;
+  END IF;
+END $$;
+COMMENT ON FUNCTION o2c._failover_text(integer, bigint, text) IS
+  'The message''s text for a channel of another kind: from its template where that has one for the kind, else as it was.';
+
 CREATE FUNCTION o2c._failover(company_ids integer[], message_ids bigint[])
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -295,19 +316,12 @@ BEGIN
       customer_id, entity, entity_id, time_zone, recheck, erase, failover_of, subject, body_text, body_html)
     SELECT m.company_id, c.code, o2c._recipient_of(m.company_id, m.customer_id, c.kind), m.kind, m.template,
       m.context, m.language, m.priority, m.customer_id, m.entity, m.entity_id, m.time_zone, m.recheck,
-      m.erase, m.id,
-      CASE WHEN t.template_language IS NULL THEN m.subject ELSE r.subject END,
-      CASE WHEN t.template_language IS NULL THEN m.body_text ELSE r.body_text END,
-      CASE WHEN t.template_language IS NULL THEN m.body_html ELSE r.body_html END
+      m.erase, m.id, r.subject, r.body_text, r.body_html
     FROM unnest($1, $2) f(company_id, id)
     JOIN o2c.message m ON m.company_id = f.company_id AND m.id = f.id AND m.state = 'dead'
     JOIN o2c.channel w ON w.company_id = m.company_id AND w.code = m.channel
     JOIN o2c.channel c ON c.company_id = m.company_id AND c.code = w.failover_channel AND c.enabled
-    LEFT JOIN LATERAL (SELECT x.template_language FROM o2c.find_template(m.company_id, m.template, c.kind, m.language) x
-                       WHERE m.template IS NOT NULL) t ON true
-    LEFT JOIN LATERAL (SELECT x.* FROM o2c.render_template(m.company_id, m.template, c.kind, m.language,
-                         coalesce(m.context, '{}')) x
-                       WHERE t.template_language IS NOT NULL) r ON true
+    CROSS JOIN LATERAL o2c._failover_text(m.company_id, m.id, c.kind) r
     WHERE o2c._is_recipient(c.kind, o2c._recipient_of(m.company_id, m.customer_id, c.kind))
     ON CONFLICT (company_id, failover_of) WHERE failover_of IS NOT NULL DO NOTHING
     RETURNING company_id, id, failover_of

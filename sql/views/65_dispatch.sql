@@ -42,7 +42,7 @@ GRANT INSERT, UPDATE, DELETE ON o2c.channel, o2c.event_subscription TO o2c_admin
 GRANT INSERT, UPDATE ON o2c.dispatch_state TO o2c_admin, o2c_dispatcher;
 GRANT EXECUTE ON FUNCTION o2c.send_message, o2c._message_text
   TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
-GRANT EXECUTE ON FUNCTION o2c.cancel_message, o2c.resolve_message, o2c.record_delivery, o2c._failover,
+GRANT EXECUTE ON FUNCTION o2c.cancel_message, o2c.resolve_message, o2c.record_delivery, o2c._failover, o2c._failover_text,
   o2c._recipient_of, o2c._wake_dispatcher
   TO o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
 GRANT EXECUTE ON FUNCTION o2c.arm_dispatch, o2c.disarm_dispatch, o2c.pause_dispatch, o2c.resume_dispatch,

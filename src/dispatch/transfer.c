@@ -19,11 +19,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/base64.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 #include "dispatch/worker.h"
 
@@ -40,6 +40,7 @@ static TimestampTz timer_at = 0;	/* when libcurl wants to be called; 0: never */
 static CURL *pool[POOL_MAX];
 static int	npool = 0;
 static sigset_t all_signals;
+static ResourceOwner request_owner = NULL;
 
 /* libcurl runs with signals blocked; see above. */
 static void
@@ -363,6 +364,11 @@ TransferStart(Transfer *t)
 	volatile bool built = false;
 	CURLMcode	rc;
 
+	/* signatures want to be owned, and no transaction is open */
+	if (request_owner == NULL)
+		request_owner = ResourceOwnerCreate(NULL, "o2c request");
+	CurrentResourceOwner = request_owner;
+
 	t->retry_after = -1;
 	if (npool > 0)
 		t->easy = pool[--npool];
@@ -372,6 +378,7 @@ TransferStart(Transfer *t)
 	{
 		strlcpy(t->error, "out of memory", ERROR_MAX);
 		MemoryContextSwitchTo(old);
+		CurrentResourceOwner = NULL;
 		return false;
 	}
 	PG_TRY();
@@ -402,6 +409,7 @@ TransferStart(Transfer *t)
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
+	CurrentResourceOwner = NULL;
 	if (!built)
 		return false;
 
