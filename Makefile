@@ -188,7 +188,7 @@ OBJS_match = src/cash/tokenise.o src/cash/reference.o src/cash/similar.o src/cas
 
 OBJS_dispatch = src/dispatch/outbox.o src/dispatch/address.o src/dispatch/hosts.o \
 	src/dispatch/control.o src/dispatch/launcher.o \
-	src/dispatch/worker.o src/dispatch/work.o src/dispatch/claim.o src/dispatch/record.o src/dispatch/transfer.o \
+	src/dispatch/worker.o src/dispatch/work.o src/dispatch/claim.o src/dispatch/record.o src/dispatch/transfer.o src/dispatch/mail.o \
 	src/dispatch/request.o src/dispatch/reply.o src/dispatch/compose.o \
 	src/dispatch/recorder.o src/dispatch/secrets.o src/dispatch/webhook.o
 
@@ -231,5 +231,6 @@ $(SCRIPT): sql/assemble.sh sql/00_header.sql sql/01_types.sql sql/02_states.sql 
 	mv $@.tmp $@
 
 $(OBJS): src/o2c.h src/compat.h src/errors.h
+$(OBJS_dispatch) src/order2cash.o: src/dispatch/dispatch.h src/dispatch/worker.h
 
 endif

@@ -430,8 +430,9 @@ AppendTexts(StringInfo out, Transfer *t, const char *boundary)
 }
 
 /*
- * Compose the whole mail into t->payload; from and to get the envelope's
- * addresses.  Runs with the transfer's context current.
+ * Compose the whole mail, with the dot that ends it, into t->payload; from and
+ * to get the envelope's addresses.  No line begins with a dot: where a text
+ * has one it is encoded.  Runs with the transfer's context current.
  */
 void
 ComposeMail(Transfer *t, char **from, char **to)
@@ -487,6 +488,7 @@ ComposeMail(Transfer *t, char **from, char **to)
 	}
 	else
 		AppendTexts(&out, t, boundary);
+	appendStringInfoString(&out, ".\r\n");
 	t->payload = out.data;
 	t->payload_len = out.len;
 }

@@ -11,7 +11,8 @@
  * work.c		the frame of its transactions
  * claim.c		lanes, channels, claiming
  * record.c		loading, recording, renewing, rescuing
- * transfer.c	libcurl: one message on its way
+ * transfer.c	libcurl: messages on their way
+ * mail.c		the SMTP dialogue
  * request.c	HTTP requests out of channel and message
  * reply.c		values out of a JSON reply
  * compose.c	mail messages: headers and MIME

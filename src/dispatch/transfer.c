@@ -8,9 +8,8 @@
  * threads inherit that and no handler ever runs in one.
  *
  * What is known about a message when something breaks decides its state.
- * connected: the connection stood, so that a 5xx is an answer to this message.
- * handed: the last byte was given to the connection, so that without an
- * answer nobody knows, and it is uncertain.
+ * connected: the connection stood.  handed: the peer may have the whole
+ * message, so that without an answer nobody knows, and it is uncertain.
  */
 #include "o2c.h"
 
@@ -34,22 +33,32 @@
 #define MAX_EVENTS 256
 #define POOL_MAX 1024
 
-static CURLM *multi = NULL;
+/* One multi handle for HTTP, one for the connections of mail.c. */
+typedef struct Multi
+{
+	CURLM	   *handle;
+	TimestampTz timer_at;		/* when libcurl wants to be called; 0: never */
+} Multi;
+
+#define HTTP 0
+#define MAIL 1
+
+static Multi multis[2];
 static int	epoll_fd = -1;
-static TimestampTz timer_at = 0;	/* when libcurl wants to be called; 0: never */
+
 static CURL *pool[POOL_MAX];
 static int	npool = 0;
 static sigset_t all_signals;
 static ResourceOwner request_owner = NULL;
 
 /* libcurl runs with signals blocked; see above. */
-static void
+void
 EnterCurl(sigset_t *save)
 {
 	pthread_sigmask(SIG_BLOCK, &all_signals, save);
 }
 
-static void
+void
 LeaveCurl(sigset_t *save)
 {
 	pthread_sigmask(SIG_SETMASK, save, NULL);
@@ -66,7 +75,7 @@ OnSocket(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp)
 		(void) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 		return 0;
 	}
-	event.data.fd = fd;
+	event.data.u64 = (uint64) fd | (uint64) ((Multi *) userp - multis) << 32;
 	event.events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
 	if (epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event) != 0)
 		(void) epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
@@ -77,7 +86,7 @@ OnSocket(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp)
 static int
 OnTimer(CURLM *m, long timeout_ms, void *userp)
 {
-	timer_at = timeout_ms < 0 ? 0 :
+	((Multi *) userp)->timer_at = timeout_ms < 0 ? 0 :
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
 	return 0;
 }
@@ -105,42 +114,9 @@ OnConnected(void *clientp, char *ip, char *local_ip, int port, int local_port)
 	/* libcurl would send again what a reused connection swallowed: never */
 	if (t->handed)
 		return CURL_PREREQFUNC_ABORT;
-	t->connected = true;
-	if (!t->channel->smtp)
-	{
-		t->handed = true;
-		RecorderMark(t->slot, PHASE_HANDED);
-	}
+	t->connected = t->handed = true;
+	RecorderMark(t->slot, PHASE_HANDED);
 	return CURL_PREREQFUNC_OK;
-}
-
-/* CURLOPT_READFUNCTION: the mail; noted before its last byte leaves. */
-static size_t
-OnRead(char *buffer, size_t size, size_t nitems, void *userdata)
-{
-	Transfer   *t = userdata;
-	size_t		n = Min(size * nitems, t->payload_len - t->payload_pos);
-
-	memcpy(buffer, t->payload + t->payload_pos, n);
-	t->payload_pos += n;
-	if (t->payload_pos == t->payload_len && !t->handed)
-	{
-		t->handed = true;
-		RecorderMark(t->slot, PHASE_HANDED);
-	}
-	return n;
-}
-
-/* CURLOPT_SEEKFUNCTION: nothing is ever sent a second time. */
-static int
-OnSeek(void *userp, curl_off_t offset, int origin)
-{
-	Transfer   *t = userp;
-
-	if (t->handed || offset != 0 || origin != SEEK_SET)
-		return CURL_SEEKFUNC_FAIL;
-	t->payload_pos = 0;
-	return CURL_SEEKFUNC_OK;
 }
 
 /* CURLOPT_WRITEFUNCTION: a bounded part of the reply. */
@@ -163,7 +139,7 @@ OnWrite(char *data, size_t size, size_t nmemb, void *userdata)
 	return n;
 }
 
-/* CURLOPT_HEADERFUNCTION: Retry-After, the id header, SMTP's last line. */
+/* CURLOPT_HEADERFUNCTION: Retry-After and the id header. */
 static size_t
 OnHeader(char *data, size_t size, size_t nitems, void *userdata)
 {
@@ -173,13 +149,6 @@ OnHeader(char *data, size_t size, size_t nitems, void *userdata)
 
 	while (len > 0 && (data[len - 1] == '\r' || data[len - 1] == '\n'))
 		len--;
-	if (t->channel->smtp)
-	{
-		len = Min(len, sizeof(t->last_line) - 1);
-		memcpy(t->last_line, data, len);
-		t->last_line[len] = '\0';
-		return n;
-	}
 	if (len > 12 && pg_strncasecmp(data, "retry-after:", 12) == 0)
 	{
 		char		value[64];
@@ -228,51 +197,43 @@ TransferInit(void)
 		ereport(ERROR, (errmsg("could not create an epoll set: %m")));
 	EnterCurl(&save);
 	curl_global_init(CURL_GLOBAL_ALL);
-	multi = curl_multi_init();
-	if (multi != NULL)
+	for (int i = 0; i < lengthof(multis); i++)
 	{
-		curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, OnSocket);
-		curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, OnTimer);
-		/* closing an idle SMTP connection would wait for the reply to QUIT */
-		curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, 8192L);
-		curl_multi_setopt(multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+		CURLM	   *handle = curl_multi_init();
+
+		multis[i].handle = handle;
+		if (handle == NULL)
+			break;
+		curl_multi_setopt(handle, CURLMOPT_SOCKETFUNCTION, OnSocket);
+		curl_multi_setopt(handle, CURLMOPT_SOCKETDATA, &multis[i]);
+		curl_multi_setopt(handle, CURLMOPT_TIMERFUNCTION, OnTimer);
+		curl_multi_setopt(handle, CURLMOPT_TIMERDATA, &multis[i]);
+		curl_multi_setopt(handle, CURLMOPT_MAXCONNECTS, 8192L);
+		curl_multi_setopt(handle, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
 	}
 	LeaveCurl(&save);
-	if (multi == NULL)
+	if (multis[lengthof(multis) - 1].handle == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	MailInit(multis[MAIL].handle, epoll_fd);
 }
 
-/* What both protocols need. */
-static void
-SetCommonOptions(Transfer *t)
+/* What a connection of either protocol needs; an error names a lost secret. */
+void
+SetConnectOptions(CURL *e, Channel *channel)
 {
-	CURL	   *e = t->easy;
-	Channel    *channel = t->channel;
 	char	   *user = SettingText(channel->settings, "username");
 	char	   *secret = SettingText(channel->settings, "password_secret");
 
-	curl_easy_setopt(e, CURLOPT_PRIVATE, t);
-	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->curl_error);
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-#ifdef CURLOPT_QUICK_EXIT
-	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
-#elif LIBCURL_VERSION_NUM >= 0x075700
+#if LIBCURL_VERSION_NUM >= 0x075700
 	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
 #endif
 	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, channel->smtp ? "smtp,smtps" : "http,https");
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(e, CURLOPT_PROXY, "");
-	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long) (channel->connect_timeout * 1000));
-	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long) (channel->timeout * 1000));
-	curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, 30L);
-	curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, OnOpenSocket);
-	curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
-	curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, OnConnected);
-	curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
-	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, OnWrite);
-	curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
-	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, OnHeader);
-	curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+	/* TransferExpire watches the time; these are far behind it */
+	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long) (channel->timeout * 1000) + 60000);
+	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long) (channel->timeout * 1000) + 60000);
 	if (o2c_dispatch_ca_file != NULL && o2c_dispatch_ca_file[0] != '\0')
 		curl_easy_setopt(e, CURLOPT_CAINFO, o2c_dispatch_ca_file);
 
@@ -280,7 +241,7 @@ SetCommonOptions(Transfer *t)
 		curl_easy_setopt(e, CURLOPT_USERNAME, user);
 	if (secret != NULL)
 	{
-		const char *value = SecretValue(t->company_id, secret, channel->host);
+		const char *value = SecretValue(channel->company_id, secret, channel->host);
 
 		if (value == NULL)
 			ereport(ERROR,
@@ -288,43 +249,6 @@ SetCommonOptions(Transfer *t)
 					 errmsg("secret \"%s\" is not known", secret)));
 		curl_easy_setopt(e, CURLOPT_PASSWORD, value);
 	}
-}
-
-/* A mail: composed, its envelope, its way through TLS. */
-static void
-SetMailOptions(Transfer *t)
-{
-	CURL	   *e = t->easy;
-	Jsonb	   *settings = t->channel->settings;
-	char	   *tls = SettingText(settings, "tls");
-	char	   *from;
-	char	   *to;
-	bool		loopback = strncmp(t->channel->host, "127.", 4) == 0 ||
-		strcmp(t->channel->host, "localhost") == 0 || strcmp(t->channel->host, "[::1]") == 0;
-	long		use_ssl;
-
-	ComposeMail(t, &from, &to);
-	t->rcpt = curl_slist_append(NULL, to);
-	if (t->rcpt == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-
-	/* a password never leaves this machine in the clear unless told */
-	if (tls == NULL)
-		use_ssl = SettingText(settings, "password_secret") != NULL && !loopback ?
-			CURLUSESSL_ALL : CURLUSESSL_TRY;
-	else
-		use_ssl = strcmp(tls, "none") == 0 ? CURLUSESSL_NONE :
-			strcmp(tls, "try") == 0 ? CURLUSESSL_TRY : CURLUSESSL_ALL;
-	curl_easy_setopt(e, CURLOPT_URL, t->channel->url);
-	curl_easy_setopt(e, CURLOPT_USE_SSL, use_ssl);
-	curl_easy_setopt(e, CURLOPT_MAIL_FROM, from);
-	curl_easy_setopt(e, CURLOPT_MAIL_RCPT, t->rcpt);
-	curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
-	curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t) t->payload_len);
-	curl_easy_setopt(e, CURLOPT_READFUNCTION, OnRead);
-	curl_easy_setopt(e, CURLOPT_READDATA, t);
-	curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, OnSeek);
-	curl_easy_setopt(e, CURLOPT_SEEKDATA, t);
 }
 
 /* An HTTP request. */
@@ -335,6 +259,18 @@ SetHttpOptions(Transfer *t)
 	char	   *url;
 	char	   *method;
 
+	SetConnectOptions(e, t->channel);
+	curl_easy_setopt(e, CURLOPT_PRIVATE, t);
+	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->curl_error);
+	curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, 30L);
+	curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, OnOpenSocket);
+	curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
+	curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, OnConnected);
+	curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
+	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, OnWrite);
+	curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
+	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, OnHeader);
+	curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
 	BuildHttpRequest(t, &url, &method);
 	curl_easy_setopt(e, CURLOPT_URL, url);
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
@@ -353,34 +289,20 @@ SetHttpOptions(Transfer *t)
 }
 
 /*
- * Give the message to libcurl.  False when its request cannot be built: then
- * t->error says why and nothing was sent.
+ * Start a message.  False when its request cannot be built: then t->error says
+ * why and nothing was sent.
  */
 bool
 TransferStart(Transfer *t)
 {
 	MemoryContext old = MemoryContextSwitchTo(t->context);
-	sigset_t	save;
-	volatile bool built = false;
-	CURLMcode	rc;
+	volatile bool started = false;
 
 	/* signatures want to be owned, and no transaction is open */
 	if (request_owner == NULL)
 		request_owner = ResourceOwnerCreate(NULL, "o2c request");
 	CurrentResourceOwner = request_owner;
-
 	t->retry_after = -1;
-	if (npool > 0)
-		t->easy = pool[--npool];
-	else
-		t->easy = curl_easy_init();
-	if (t->easy == NULL)
-	{
-		strlcpy(t->error, "out of memory", ERROR_MAX);
-		MemoryContextSwitchTo(old);
-		CurrentResourceOwner = NULL;
-		return false;
-	}
 	PG_TRY();
 	{
 		if (t->channel->broken != NULL)
@@ -390,12 +312,27 @@ TransferStart(Transfer *t)
 					(errcode(ERRCODE_O2C_CHANNEL),
 					 errmsg("order2cash.dispatch_allowed_hosts does not allow host \"%s\"",
 							t->channel->host)));
-		SetCommonOptions(t);
 		if (t->channel->smtp)
-			SetMailOptions(t);
+		{
+			ComposeMail(t, &t->mail_from, &t->mail_to);
+			started = MailStart(t, false);
+		}
 		else
+		{
+			sigset_t	save;
+			CURLMcode	rc;
+
+			t->easy = npool > 0 ? pool[--npool] : curl_easy_init();
+			if (t->easy == NULL)
+				ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 			SetHttpOptions(t);
-		built = true;
+			EnterCurl(&save);
+			rc = curl_multi_add_handle(multis[HTTP].handle, t->easy);
+			LeaveCurl(&save);
+			if (rc != CURLM_OK)
+				strlcpy(t->error, curl_multi_strerror(rc), ERROR_MAX);
+			started = rc == CURLM_OK;
+		}
 	}
 	PG_CATCH();
 	{
@@ -410,24 +347,16 @@ TransferStart(Transfer *t)
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
 	CurrentResourceOwner = NULL;
-	if (!built)
+	if (!started)
 		return false;
-
-	EnterCurl(&save);
-	rc = curl_multi_add_handle(multi, t->easy);
-	LeaveCurl(&save);
-	if (rc != CURLM_OK)
-	{
-		strlcpy(t->error, curl_multi_strerror(rc), ERROR_MAX);
-		return false;
-	}
 	t->state = TRANSFER_FLYING;
+	t->started_at = GetCurrentTimestamp();
 	return true;
 }
 
 /* Everything libcurl holds for it goes back. */
-static void
-Release(Transfer *t)
+void
+TransferRelease(Transfer *t)
 {
 	if (t->easy != NULL)
 	{
@@ -439,8 +368,7 @@ Release(Transfer *t)
 		t->easy = NULL;
 	}
 	curl_slist_free_all(t->headers);
-	curl_slist_free_all(t->rcpt);
-	t->headers = t->rcpt = NULL;
+	t->headers = NULL;
 	free(t->reply);
 	t->reply = NULL;
 	t->reply_len = 0;
@@ -450,16 +378,13 @@ Release(Transfer *t)
 void
 TransferFree(Transfer *t)
 {
-	Release(t);
+	TransferRelease(t);
 	MemoryContextDelete(t->context);
 }
 
 /* Printable text for last_error, without anything that looks like a control. */
-static void
-SetError(Transfer *t, const char *fmt,...) pg_attribute_printf(2, 3);
-
-static void
-SetError(Transfer *t, const char *fmt,...)
+void
+SetTransferError(Transfer *t, const char *fmt,...)
 {
 	va_list		args;
 	int			len;
@@ -474,26 +399,6 @@ SetError(Transfer *t, const char *fmt,...)
 			t->error[i] = '?';
 }
 
-/* What an SMTP peer's words mean. */
-static ResultKind
-JudgeMail(Transfer *t, CURLcode rc, long code)
-{
-	if (rc == CURLE_OK)
-		return RESULT_SENT;
-	if (code >= 400 && t->last_line[0] != '\0')
-		SetError(t, "%s", t->last_line);
-	else
-		SetError(t, "%s", t->curl_error[0] ? t->curl_error : curl_easy_strerror(rc));
-	if (t->handed)
-	{
-		/* 354 asked for the mail; what came after it is the answer to it */
-		if (code >= 500)
-			return RESULT_DEAD;
-		return code >= 400 ? RESULT_RETRY : RESULT_UNCERTAIN;
-	}
-	return t->connected && code >= 500 && code < 600 ? RESULT_DEAD : RESULT_RETRY;
-}
-
 /* What an HTTP peer's status means. */
 static ResultKind
 JudgeHttp(Transfer *t, CURLcode rc, long code)
@@ -502,13 +407,13 @@ JudgeHttp(Transfer *t, CURLcode rc, long code)
 		return ReplyAccepted(t) ? RESULT_SENT : RESULT_DEAD;
 	if (code >= 300)
 	{
-		SetError(t, "HTTP status %ld: %.*s", code, (int) Min(t->reply_len, 300),
+		SetTransferError(t, "HTTP status %ld: %.*s", code, (int) Min(t->reply_len, 300),
 				 t->reply ? t->reply : "");
 		if (code == 408 || code == 425 || code == 429 || code >= 500)
 			return RESULT_RETRY;
 		return RESULT_DEAD;
 	}
-	SetError(t, "%s", t->curl_error[0] ? t->curl_error : curl_easy_strerror(rc));
+	SetTransferError(t, "%s", t->curl_error[0] ? t->curl_error : curl_easy_strerror(rc));
 	return t->handed ? RESULT_UNCERTAIN : RESULT_RETRY;
 }
 
@@ -527,11 +432,11 @@ Completed(Transfer *t, CURLcode rc)
 
 		if (rc == CURLE_COULDNT_CONNECT && strncmp(t->last_line, "address of", 10) == 0)
 		{
-			SetError(t, "%s", t->last_line);
+			SetTransferError(t, "%s", t->last_line);
 			result = RESULT_DEAD;
 		}
 		else
-			result = t->channel->smtp ? JudgeMail(t, rc, code) : JudgeHttp(t, rc, code);
+			result = JudgeHttp(t, rc, code);
 		MemoryContextSwitchTo(old);
 	}
 	PG_CATCH();
@@ -541,8 +446,8 @@ Completed(Transfer *t, CURLcode rc)
 	PG_END_TRY();
 
 	EnterCurl(&save);
-	(void) curl_multi_remove_handle(multi, t->easy);
-	Release(t);
+	(void) curl_multi_remove_handle(multis[HTTP].handle, t->easy);
+	TransferRelease(t);
 	LeaveCurl(&save);
 	FinishTransfer(t, result);
 }
@@ -553,13 +458,82 @@ TransferAbort(Transfer *t)
 {
 	sigset_t	save;
 
+	MailAbort(t);
 	EnterCurl(&save);
-	(void) curl_multi_remove_handle(multi, t->easy);
-	Release(t);
+	if (t->easy != NULL)
+		(void) curl_multi_remove_handle(multis[HTTP].handle, t->easy);
+	TransferRelease(t);
 	LeaveCurl(&save);
 	if (t->handed)
 		strlcpy(t->error, "the dispatcher stopped before the peer answered", ERROR_MAX);
 	FinishTransfer(t, t->handed ? RESULT_UNCERTAIN : RESULT_RELEASE);
+}
+
+/* End transfers whose time is up; looks at them ten times a second. */
+void
+TransferExpire(TimestampTz now)
+{
+	static TimestampTz looked_at = 0;
+	dlist_mutable_iter iter;
+
+	if (!TimestampDifferenceExceeds(looked_at, now, 100))
+		return;
+	looked_at = now;
+	MailExpireIdle(now);
+	dlist_foreach_modify(iter, &dispatcher.flying)
+	{
+		Transfer   *t = dlist_container(Transfer, node, iter.cur);
+		double		limit = t->connected ? t->channel->timeout :
+			Min(t->channel->connect_timeout, t->channel->timeout);
+
+		if (now - t->started_at < (TimestampTz) (limit * 1e6))
+			continue;
+		snprintf(t->curl_error, CURL_ERROR_SIZE, "timed out after %.1f s %s", limit,
+				 t->handed ? "waiting for the reply" : t->connected ? "sending" : "connecting");
+		t->expired = true;
+		if (t->channel->smtp)
+			MailBroke(t, pstrdup(t->curl_error));
+		else
+			Completed(t, CURLE_OPERATION_TIMEDOUT);
+	}
+}
+
+/* Act on an event or timer, with signals blocked. */
+static void
+Act(Multi *m, curl_socket_t fd, int mask)
+{
+	int			running;
+	sigset_t	save;
+
+	EnterCurl(&save);
+	(void) curl_multi_socket_action(m->handle, fd, mask, &running);
+	LeaveCurl(&save);
+}
+
+/* Take what libcurl is through with. */
+static bool
+TakeCompleted(Multi *m)
+{
+	CURLMsg    *msg;
+	int			left;
+	bool		any = false;
+
+	while ((msg = curl_multi_info_read(m->handle, &left)) != NULL)
+	{
+		if (msg->msg == CURLMSG_DONE)
+		{
+			char	   *private = NULL;
+			CURLcode	rc = msg->data.result;
+
+			curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &private);
+			if (m == &multis[MAIL])
+				MailConnected(private, rc);
+			else
+				Completed((Transfer *) private, rc);
+			any = true;
+		}
+	}
+	return any;
 }
 
 /* Let libcurl work on what is ready; true when anything was. */
@@ -568,40 +542,48 @@ Work(void)
 {
 	struct epoll_event events[MAX_EVENTS];
 	int			n = epoll_wait(epoll_fd, events, MAX_EVENTS, 0);
-	int			running;
 	bool		worked = n > 0;
-	CURLMsg    *msg;
-	int			left;
-	sigset_t	save;
 
-	EnterCurl(&save);
 	for (int i = 0; i < n; i++)
-		(void) curl_multi_socket_action(multi, events[i].data.fd,
-										(events[i].events & EPOLLIN ? CURL_CSELECT_IN : 0) |
-										(events[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
-										(events[i].events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0),
-										&running);
-	if (timer_at != 0 && timer_at <= GetCurrentTimestamp())
 	{
-		timer_at = 0;
-		(void) curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
-		worked = true;
-	}
-	LeaveCurl(&save);
+		Multi	   *m;
 
-	while ((msg = curl_multi_info_read(multi, &left)) != NULL)
-	{
-		if (msg->msg == CURLMSG_DONE)
+		if (events[i].data.u64 & MAIL_EVENT)
 		{
-			char	   *private = NULL;
-			CURLcode	rc = msg->data.result;
+			MailEvent((int) (events[i].data.u64 & 0xffffffff), events[i].events);
+			continue;
+		}
+		m = &multis[events[i].data.u64 >> 32];
+		Act(m, (curl_socket_t) (events[i].data.u64 & 0xffffffff),
+			(events[i].events & EPOLLIN ? CURL_CSELECT_IN : 0) |
+			(events[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+			(events[i].events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0));
+	}
+	for (int i = 0; i < lengthof(multis); i++)
+	{
+		Multi	   *m = &multis[i];
 
-			curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &private);
-			Completed((Transfer *) private, rc);
+		if (m->timer_at != 0 && m->timer_at <= GetCurrentTimestamp())
+		{
+			m->timer_at = 0;
+			Act(m, CURL_SOCKET_TIMEOUT, 0);
 			worked = true;
 		}
+		worked |= TakeCompleted(m);
 	}
 	return worked;
+}
+
+/* When libcurl wants to be called next; 0: never. */
+static TimestampTz
+NextTimer(void)
+{
+	TimestampTz next = 0;
+
+	for (int i = 0; i < lengthof(multis); i++)
+		if (multis[i].timer_at != 0 && (next == 0 || multis[i].timer_at < next))
+			next = multis[i].timer_at;
+	return next;
 }
 
 /*
@@ -610,10 +592,14 @@ Work(void)
 void
 TransferPump(long timeout_ms)
 {
-	if (Work())
+	TimestampTz timer_at;
+
+	TransferExpire(GetCurrentTimestamp());
+	if (Work() || timeout_ms <= 0)
 		return;
-	if (timeout_ms <= 0)
-		return;
+	if (dispatcher.nflying > 0)
+		timeout_ms = Min(timeout_ms, 200);
+	timer_at = NextTimer();
 	if (timer_at != 0)
 	{
 		TimestampTz now = GetCurrentTimestamp();

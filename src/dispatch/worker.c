@@ -383,6 +383,8 @@ StartWaiting(void)
 				channel->nwaiting--;
 				channel->nflying++;
 				dispatcher.nflying++;
+				if (t->deferred_start)
+					MailBegin(t);
 				if (channel->nwaiting == 0)
 					channel->ceiling = Min(channel->ceiling * 2, Max(o2c_dispatch_batch * 2, 2));
 			}

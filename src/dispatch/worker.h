@@ -12,6 +12,7 @@
 #define O2C_WORKER_H
 
 #include <curl/curl.h>
+#include <signal.h>
 
 #include "lib/ilist.h"
 #include "lib/stringinfo.h"
@@ -120,18 +121,22 @@ typedef struct Transfer
 
 	/* the request, while it flies */
 	CURL	   *easy;
+	struct MailConnection *mail;	/* of a mail: what carries it */
+	char	   *mail_from;		/* its envelope */
+	char	   *mail_to;
+	bool		deferred_start; /* its connection stands already */
+	bool		expired;		/* its time was up */
+	TimestampTz started_at;
 	struct curl_slist *headers;
-	struct curl_slist *rcpt;
 	char	   *payload;
 	size_t		payload_len;
-	size_t		payload_pos;
 	int			slot;			/* of the recorder */
 	bool		connected;		/* the connection stood */
 	bool		handed;			/* the peer may have the whole message */
 	bool		overflow;		/* the reply was longer than we read */
 	char	   *reply;
 	size_t		reply_len;
-	char		last_line[256]; /* of an SMTP peer */
+	char		last_line[64];	/* why no socket was opened */
 	int			retry_after;	/* seconds, -1 when not given */
 	char		curl_error[CURL_ERROR_SIZE];
 	char	   *id_header;		/* header that holds the provider's id */
@@ -204,8 +209,28 @@ extern void RenewLeases(void);
 extern void TransferInit(void);
 extern bool TransferStart(Transfer *t);
 extern void TransferAbort(Transfer *t);
+extern void TransferExpire(TimestampTz now);
 extern void TransferPump(long timeout_ms);
 extern void TransferFree(Transfer *t);
+extern void TransferRelease(Transfer *t);
+extern void SetTransferError(Transfer *t, const char *fmt,...) pg_attribute_printf(2, 3);
+extern void SetConnectOptions(CURL *easy, Channel *channel);
+extern void EnterCurl(sigset_t *save);
+extern void LeaveCurl(sigset_t *save);
+
+/* mail.c */
+typedef struct MailConnection MailConnection;
+
+#define MAIL_EVENT (UINT64CONST(1) << 62)
+
+extern void MailInit(CURLM *multi, int epoll_fd);
+extern bool MailStart(Transfer *t, bool fresh);
+extern void MailBegin(Transfer *t);
+extern void MailBroke(Transfer *t, const char *why);
+extern void MailAbort(Transfer *t);
+extern void MailEvent(int slot, uint32 events);
+extern void MailConnected(void *private, CURLcode rc);
+extern void MailExpireIdle(TimestampTz now);
 
 /* request.c */
 typedef enum Escape

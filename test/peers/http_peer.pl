@@ -155,7 +155,7 @@ sub serve
 			for my $byte (split //, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 			{
 				syswrite $c, $byte or return;
-				select undef, undef, undef, 0.05;
+				select undef, undef, undef, 0.02;
 			}
 		}
 		elsif ($path =~ m{^/stall_reply}) { note($key, $path, 'stalled', $head, $body); stall(); }

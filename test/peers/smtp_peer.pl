@@ -90,7 +90,7 @@ sub serve
 	my $say = sub {
 		if ($mode eq 'trickle')
 		{
-			for my $byte (split //, "$_[0]\r\n") { syswrite $c, $byte; select undef, undef, undef, 0.05; }
+			for my $byte (split //, "$_[0]\r\n") { syswrite $c, $byte; select undef, undef, undef, 0.01; }
 			return;
 		}
 		syswrite $c, "$_[0]\r\n";
