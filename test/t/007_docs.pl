@@ -40,6 +40,13 @@ is($node->safe_psql('postgres', 'SELECT * FROM o2c.check()'), '', 'check() is em
 my %there = map { $_ => 1 } split /\n/, $node->safe_psql('postgres', q{SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'o2c'::regnamespace});
 my %listed = map { $_ => 1 } slurp_file("$root/docs/reference/functions.md") =~ /^\*\*`(\w+)\(/mg;
 is(join(' ', grep { !$there{$_} } sort keys %listed), '', 'docs/reference/functions.md names only functions that are there');
+my %named;
+for my $file (glob("$root/*.md $root/docs/*.md $root/docs/reference/*.md"))
+{
+	my $text = slurp_file($file);
+	while ($text =~ /\bo2c\.(\w+)\(/g) { $named{$1} = $file unless $there{$1}; }
+}
+is(join("\n", map { "$_ in $named{$_}" } sort keys %named), '', 'every function that a document calls is there');
 note('not listed yet, run make docs: ' . join(' ', grep { !/^_/ && !$listed{$_} } sort keys %there));
 $node->stop;
 
