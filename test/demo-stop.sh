@@ -10,7 +10,7 @@ room=$(cat "$ROOT/build/demo.room")
 if [ -f "$room/smtp.pid" ]
 then
 	pid=$(cat "$room/smtp.pid")
-	case $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null || true) in
+	case $({ tr '\0' ' ' <"/proc/$pid/cmdline"; } 2>/dev/null || true) in
 		*"$room"*) kill "$pid" 2>/dev/null || true ;;
 	esac
 fi

@@ -30,6 +30,23 @@ $| = 1;
 chdir $root or die "cannot enter $root: $!";
 make_path($out);
 
+# Ended from outside, end what runs: tests stop their servers when told so.
+my %running;
+$SIG{TERM} = $SIG{INT} = sub {
+	kill 'TERM', map { -$_ } keys %running;
+	my $until = time + 4;
+	while (%running && time < $until)
+	{
+		my $pid = waitpid(-1, WNOHANG);
+		delete $running{$pid} if $pid > 0;
+		select undef, undef, undef, 0.05;
+	}
+	exit 1;
+};
+open my $pid_file, '>', "$out/runner.pid" or die "cannot write $out/runner.pid: $!";
+print $pid_file "$$\n";
+close $pid_file;
+
 # The files of a folder that the filters let through, sorted by name.
 sub files_of
 {
@@ -59,7 +76,6 @@ sub tail_of
 sub run_jobs
 {
 	my ($at_once, $queue, $done) = @_;
-	my %running;
 	while (@$queue || %running)
 	{
 		while (@$queue && keys %running < $at_once)

@@ -56,7 +56,7 @@ as_user()
 	then set -- runuser -u "$SERVER_USER" -- env -i "$@"
 	else set -- env -i "$@"
 	fi
-	"$@"
+	"$@" 9>&-    # the lock of check.sh is not for servers that outlive it
 }
 
 # The environment that as_user gets in every script.
@@ -99,22 +99,39 @@ clear_room()
 		"$ROOT/build/$1"|/var/tmp/order2cash-"$1".??????) ;;
 		*) die "$ROOT/build/$1.room names a folder that is not ours: $former" ;;
 	esac
+	stop_runner "$former"
 	stop_server "$former"
 	rm -rf "$former" "${ROOT:?}/build/$1" "$ROOT/build/$1.room"
 }
 
-# Stop the server whose data directory is ROOM/data, if that very server runs.
+# End the test runner of a room whose check.sh was killed, and what it runs.
+stop_runner()
+{
+	[ -f "$1/out/runner.pid" ] || return 0
+	pid=$(cat "$1/out/runner.pid")
+	case $({ tr '\0' ' ' <"/proc/$pid/cmdline"; } 2>/dev/null || true) in
+		*"$1/tree/test/layers.pl"*)
+			kill "$pid" 2>/dev/null || true
+			for _ in 1 2 3 4 5 6 7 8 9 10
+			do
+				[ -d "/proc/$pid" ] || break
+				sleep 0.5
+			done ;;
+	esac
+}
+
+# Stop the servers whose data directories lie in a room: its own, and those of
+# tests that were killed.  A process counts only if it stands in that directory.
 stop_server()
 {
-	if [ -f "$1/data/postmaster.pid" ]
-	then
-		pid=$(head -n 1 "$1/data/postmaster.pid")
-		if [ "$(readlink "/proc/$pid/cwd" 2>/dev/null || true)" = "$1/data" ]
-		then
-			as_user "PATH=$BINDIR:/usr/bin:/bin" pg_ctl -D "$1/data" -m fast -w -t 60 stop >/dev/null 2>&1 ||
-				as_user "PATH=$BINDIR:/usr/bin:/bin" pg_ctl -D "$1/data" -m immediate -w stop >/dev/null 2>&1 || true
-		fi
-	fi
+	for pid_file in $(find "$1" -name postmaster.pid 2>/dev/null)
+	do
+		data=$(dirname "$pid_file")
+		pid=$(head -n 1 "$pid_file")
+		[ "$(readlink "/proc/$pid/cwd" 2>/dev/null || true)" = "$data" ] || continue
+		as_user "PATH=$BINDIR:/usr/bin:/bin" pg_ctl -D "$data" -m fast -w -t 60 stop >/dev/null 2>&1 ||
+			as_user "PATH=$BINDIR:/usr/bin:/bin" pg_ctl -D "$data" -m immediate -w stop >/dev/null 2>&1 || true
+	done
 	if [ -f "$1/socket_dir" ]
 	then
 		socket=$(cat "$1/socket_dir")
