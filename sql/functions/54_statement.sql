@@ -544,14 +544,11 @@ BEGIN
   END IF;
   DROP TABLE IF EXISTS pg_temp.o2c_import;
   EXECUTE 'CREATE TEMPORARY TABLE o2c_import ON COMMIT DROP AS SELECT q.*,
-      CASE WHEN pg_catalog.length(q.amount) <= 60 AND q.amount ~ ''^[+-]?(\d+\.?\d*|\.\d+)$'' THEN q.amount::numeric END AS n_amount,
-      CASE WHEN q.booking_date ~ ''^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])$'' AND q.booking_date >= ''0001'' THEN q.booking_date::date
-        ELSE o2c._to_date(q.booking_date) END AS d_booking,
-      CASE WHEN q.value_date ~ ''^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])$'' AND q.value_date >= ''0001'' THEN q.value_date::date
-        ELSE o2c._to_date(q.value_date) END AS d_value,
+      o2c._to_numeric(q.amount) AS n_amount, o2c._to_date(q.booking_date) AS d_booking, o2c._to_date(q.value_date) AS d_value,
       NULL::text AS reason
     FROM (' || o2c._import_query(source, columns, '{line_id,booking_date,amount}') || ') q';
   GET DIAGNOSTICS total = ROW_COUNT;
+  ANALYZE pg_temp.o2c_import;
 
   UPDATE pg_temp.o2c_import i SET reason = CASE
       WHEN i.line_id IS NULL THEN 'line id is missing'
@@ -576,11 +573,11 @@ BEGIN
 
   -- a line id stands for one movement: its first good row decides
   UPDATE pg_temp.o2c_import i SET reason = pg_catalog.format('line "%s" stands in an earlier row with other content', i.line_id)
-  FROM (SELECT s.row_no, pg_catalog.first_value(s.row_no) OVER w AS first_row,
-          pg_catalog.first_value(s.n_amount) OVER w AS first_amount, pg_catalog.first_value(s.d_booking) OVER w AS first_booking
-        FROM pg_temp.o2c_import s WHERE s.reason IS NULL WINDOW w AS (PARTITION BY s.line_id ORDER BY s.row_no)) f
-  WHERE f.row_no = i.row_no AND f.first_row < i.row_no
-    AND (i.n_amount, i.d_booking) IS DISTINCT FROM (f.first_amount, f.first_booking)
+  FROM (SELECT s.line_id, pg_catalog.min(s.row_no) AS row_no FROM pg_temp.o2c_import s
+        WHERE s.reason IS NULL GROUP BY s.line_id HAVING pg_catalog.count(*) > 1) f
+  JOIN pg_temp.o2c_import first ON first.row_no = f.row_no
+  WHERE f.line_id = i.line_id AND f.row_no < i.row_no
+    AND (i.n_amount, i.d_booking) IS DISTINCT FROM (first.n_amount, first.d_booking)
     AND i.reason IS NULL;
 
   INSERT INTO o2c.bank_line (company_id, bank_account_id, line_id, booking_date, value_date, amount, currency, payer_name, payer_iban,

@@ -461,7 +461,9 @@ ReadCoda(StatementReader *r)
 	{
 		int			n = 0;
 
-		if (len == 0 || strspn(line, " ") >= (size_t) len)
+		while (len > 0 && line[len - 1] == ' ')
+			len--;
+		if (len == 0)
 			continue;
 		/* one byte a column: Latin-1 as such, anything beyond it as a mark */
 		for (int i = 0; i < len && n < CODA_LINE; n++)

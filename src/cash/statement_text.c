@@ -113,7 +113,6 @@ o2c_statement_text(PG_FUNCTION_ARGS)
 	char	   *declared;
 	StringInfoData buf;
 	char	   *server;
-	int			used = 0;
 
 	initStringInfo(&buf);
 	if (len >= 2 && ((s[0] == 0xFF && s[1] == 0xFE) || (s[0] == 0xFE && s[1] == 0xFF)))
@@ -130,7 +129,7 @@ o2c_statement_text(PG_FUNCTION_ARGS)
 		if (len >= 3 && s[0] == 0xEF && s[1] == 0xBB && s[2] == 0xBF)
 			s += 3, len -= 3;
 		while (len > 0 && isspace(*s) && *s < 0x80)
-			s++, len--, used++;
+			s++, len--;
 		declared = DeclaredEncoding((const char *) s, len);
 		if (declared &&
 			(pg_strcasecmp(declared, "iso-8859-1") == 0 || pg_strcasecmp(declared, "iso8859-1") == 0 ||
@@ -148,7 +147,7 @@ o2c_statement_text(PG_FUNCTION_ARGS)
 												  pg_char_to_encoding(declared), PG_UTF8);
 			appendStringInfoString(&buf, (char *) converted);
 		}
-		else if (len > 0 && s[0] == '<' && (declared || strncmp((const char *) s, "<?xml", 5) == 0) &&
+		else if (len >= 5 && (declared || strncmp((const char *) s, "<?xml", 5) == 0) &&
 				 !strstr(pnstrdup((const char *) s, Min(len, 1024)), "OFX"))
 			ereport(ERROR,
 					(errcode(ERRCODE_O2C_STATEMENT_SYNTAX),

@@ -1,7 +1,7 @@
 -- Bank statements: what a line means, when it is the same line, which account
 -- and which sums a file may have, and what happens to bad input.  Whole files
 -- are read in test/t/054_statement_files.pl.
-SELECT plan(90);
+SELECT plan(92);
 
 SELECT o2c.create_company('Banks', 'DE', 'EUR', 'Europe/Berlin');
 INSERT INTO o2c.bank_account (company_id, code, currency, iban) VALUES (1, 'main', 'EUR', 'DE89370400440532013000');
