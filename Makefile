@@ -158,6 +158,7 @@ VIEW_FILES = \
 	\
 	sql/views/65_dispatch.sql \
 	\
+	sql/views/70_dispute.sql \
 	sql/views/80_analytics.sql \
 	sql/views/81_comments.sql \
 	\
