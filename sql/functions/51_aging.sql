@@ -72,15 +72,13 @@ DECLARE
   first_on date;
   last_on date;
 BEGIN
-  IF known_at IS NOT NULL THEN
-    RETURN 'full';
-  END IF;
   last_on := (SELECT pg_catalog.max(e.effective_on) FROM o2c.ledger_entry e WHERE e.company_id = company);
-  IF last_on IS NULL OR last_on <= as_of THEN
+  IF last_on IS NULL OR (last_on <= as_of AND known_at IS NULL) THEN
     RETURN 'stored';
   END IF;
   first_on := (SELECT pg_catalog.min(e.effective_on) FROM o2c.ledger_entry e WHERE e.company_id = company);
-  RETURN CASE WHEN as_of - first_on > 0.4 * (last_on - first_on) THEN 'rollback' ELSE 'full' END;
+  -- what was recorded after a moment is about what counts after it
+  RETURN CASE WHEN LEAST(as_of, known_at::date) - first_on > 0.4 * (last_on - first_on) THEN 'rollback' ELSE 'full' END;
 END $$;
 COMMENT ON FUNCTION o2c._aging_path(integer, date, timestamptz) IS
   'Which way to an aging reads least: stored, rollback or full. All give the same answer.';
@@ -116,21 +114,28 @@ END $$;
 COMMENT ON FUNCTION o2c._aging_rows_query(text, text, boolean, boolean) IS
   'Query of the rows that an aging sums: (customer_id, currency, days, credit, amount, disputed), $1 company, $2 as of, $3 known at, $4 customer.';
 
+CREATE FUNCTION o2c._aging_query(path text, basis text, aged boolean, one_customer boolean) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT 'SELECT g.customer_id, g.currency, g.line[1:$6] AS buckets, g.line[$6 + 1] AS unapplied, g.line[$6 + 2] AS total,'
+    || ' g.line[$6 + 3] AS disputed'
+    || ' FROM (SELECT r.customer_id, r.currency, o2c._aging_line(r.amount, r.disputed, r.days, r.credit, $5) AS line'
+    || ' FROM (' || o2c._aging_rows_query(path, basis, aged, one_customer) || ') r'
+    || ' GROUP BY r.customer_id, r.currency OFFSET 0) g WHERE g.line IS NOT NULL'
+$$;
+COMMENT ON FUNCTION o2c._aging_query(text, text, boolean, boolean) IS
+  'Query of an aging per customer id and currency; parameters as in o2c._aging_rows_query, $5 bounds, $6 number of buckets.';
+
 CREATE FUNCTION o2c._aging(company integer, as_of date, bounds integer[], basis text, known_at timestamptz,
   customer bigint, path text, aged boolean DEFAULT false)
 RETURNS TABLE (customer_id bigint, currency o2c.currency, buckets numeric[], unapplied numeric, total numeric, disputed numeric)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
-DECLARE
-  n integer := coalesce(pg_catalog.array_length(bounds, 1), 0) + 1;
 BEGIN
-  RETURN QUERY EXECUTE
-    'SELECT g.customer_id, g.currency, g.line[1:$6], g.line[$6 + 1], g.line[$6 + 2], g.line[$6 + 3]'
-    ' FROM (SELECT r.customer_id, r.currency, o2c._aging_line(r.amount, r.disputed, r.days, r.credit, $5) AS line'
-    ' FROM (' || o2c._aging_rows_query(path, basis, aged, customer IS NOT NULL) || ') r'
-    ' GROUP BY r.customer_id, r.currency OFFSET 0) g WHERE g.line IS NOT NULL'
-    USING company, as_of, known_at, customer, bounds, n;
+  RETURN QUERY EXECUTE o2c._aging_query(path, basis, aged, customer IS NOT NULL)
+    USING company, as_of, known_at, customer, bounds, coalesce(pg_catalog.array_length(bounds, 1), 0) + 1;
 END $$;
 COMMENT ON FUNCTION o2c._aging(integer, date, integer[], text, timestamptz, bigint, text, boolean) IS
   'Aging per customer id and currency by one way (stored, rollback, full); credits apart, or in the bucket of their own date when aged.';
@@ -181,10 +186,11 @@ BEGIN
   path := o2c._aging_path(company, on_date, known_at);
 
   IF credits <> 'netted' AND grouped_by = 'customer' AND target IS NULL THEN
-    RETURN QUERY
-      SELECT c.code, a.currency::text, a.buckets, a.unapplied, a.total, a.disputed
-      FROM o2c._aging(company, on_date, bounds, basis, known_at, one, path, credits = 'aged') a
-      LEFT JOIN o2c.customer c ON c.company_id = company AND c.id = a.customer_id;
+    RETURN QUERY EXECUTE
+      'SELECT c.code, a.currency::text, a.buckets, a.unapplied, a.total, a.disputed FROM ('
+      || o2c._aging_query(path, basis, credits = 'aged', one IS NOT NULL)
+      || ') a LEFT JOIN o2c.customer c ON c.company_id = $1 AND c.id = a.customer_id'
+      USING company, on_date, known_at, one, bounds, coalesce(pg_catalog.array_length(bounds, 1), 0) + 1;
     RETURN;
   END IF;
 
