@@ -8,14 +8,16 @@ AS $$
 DECLARE
   closed date := (SELECT o2c._to_date(c.settings #>> '{books,closed_until}') FROM o2c.company c WHERE c.company_id = company);
 BEGIN
+  SELECT greatest(closed, pg_catalog.max(p.to_date)) INTO closed
+  FROM o2c.period p WHERE p.company_id = company AND p.closed_at IS NOT NULL AND on_date BETWEEN p.from_date AND p.to_date;
   IF on_date <= closed THEN
     RAISE EXCEPTION USING ERRCODE = 'O2031',
       MESSAGE = pg_catalog.format('the books are closed until %s, so nothing can be issued on %s', closed, on_date),
-      HINT = 'Use a later date, or change company.settings {"books": {"closed_until": …}}.';
+      HINT = 'Use a later date.';
   END IF;
 END $$;
 COMMENT ON FUNCTION o2c._require_open_period(integer, date) IS
-  'Raises O2031 for a date in a closed period: company.settings {"books": {"closed_until": "2025-12-31"}}.';
+  'Raises O2031 for a date in a closed row of o2c.period, or up to company.settings {"books": {"closed_until": "2025-12-31"}}.';
 
 CREATE FUNCTION o2c._issue(company integer, ids bigint[], on_date date) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -145,26 +147,23 @@ BEGIN
         - coalesce(pg_catalog.sum(o2c.round_amount(d.payable_amount * d.percent * 0.01, d.currency))
             OVER (PARTITION BY d.invoice_id ORDER BY d.instalment ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
       ELSE o2c.round_amount(d.payable_amount * d.percent * 0.01, d.currency) END AS amount
-    FROM due d),
-  item AS (
-    INSERT INTO o2c.open_item (company_id, customer_id, kind, number, instalment, invoice_id, document_date, due_date, currency,
-                               amount, structured_ref, discount_date, discount_amount)
-    SELECT company, p.customer_id,
-           (CASE p.kind WHEN 'prepayment' THEN 'invoice' ELSE p.kind END)::o2c.item_kind,
-           p.number, p.instalment, p.invoice_id, p.issue_date,
-           -- a draft's own due date holds for an invoice of one instalment
-           CASE WHEN p.percent = 100 AND p.kind <> 'credit_note' THEN p.invoice_due ELSE p.due_date END, p.currency,
-           CASE WHEN p.kind = 'credit_note' THEN -p.amount ELSE p.amount END, p.payment_reference, p.discount_date,
-           CASE WHEN p.discount_date IS NOT NULL THEN
-             least(p.amount, o2c.round_amount(CASE WHEN p.discount_basis = 'gross' THEN p.amount
-               ELSE p.amount * p.net_amount / nullif(p.total_amount, 0) END * p.discount_percent * 0.01, p.currency)) END
-    FROM part p WHERE p.amount <> 0
-    ORDER BY p.invoice_id, p.instalment
-    RETURNING id, customer_id, currency, due_date, kind, amount, document_date)
-  INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, effective_on)
-  SELECT company, item.id, item.customer_id, item.currency, item.due_date,
-         (CASE item.kind WHEN 'credit_note' THEN 'credit' ELSE 'invoice' END)::o2c.entry_kind, item.amount, item.document_date
-  FROM item;
+    FROM due d)
+  -- inserted as open: the trigger of open_item writes the ledger entries
+  INSERT INTO o2c.open_item (company_id, customer_id, kind, number, instalment, invoice_id, document_date, due_date, currency,
+                             amount, open_amount, structured_ref, discount_date, discount_amount)
+  SELECT company, p.customer_id,
+         (CASE p.kind WHEN 'prepayment' THEN 'invoice' ELSE p.kind END)::o2c.item_kind,
+         p.number, p.instalment, p.invoice_id, p.issue_date,
+         -- a draft's own due date holds for an invoice of one instalment
+         CASE WHEN p.percent = 100 AND p.kind <> 'credit_note' THEN p.invoice_due ELSE p.due_date END, p.currency,
+         s.amount, s.amount, p.payment_reference, p.discount_date,
+         CASE WHEN p.discount_date IS NOT NULL THEN
+           least(p.amount, o2c.round_amount(CASE WHEN p.discount_basis = 'gross' THEN p.amount
+             ELSE p.amount * p.net_amount / nullif(p.total_amount, 0) END * p.discount_percent * 0.01, p.currency)) END
+  FROM part p
+  CROSS JOIN LATERAL (SELECT CASE WHEN p.kind = 'credit_note' THEN -p.amount ELSE p.amount END AS amount) s
+  WHERE p.amount <> 0
+  ORDER BY p.invoice_id, p.instalment;
 END $$;
 COMMENT ON FUNCTION o2c._post_invoices(integer, bigint[]) IS
   'Open items, one for each instalment, and their first ledger entries, of documents just issued.';
