@@ -41,6 +41,7 @@ FUNCTION_FILES = \
 	sql/functions/45_invoice_ubl.sql \
 	sql/functions/45_invoice_html.sql \
 	sql/functions/45_invoice_check.sql \
+	sql/functions/45_order_ubl.sql \
 	\
 	sql/functions/50_receivable.sql \
 	sql/functions/51_aging.sql \
