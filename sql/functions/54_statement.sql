@@ -535,7 +535,7 @@ DECLARE
   total bigint;
 BEGIN
   PERFORM o2c._require_company($1);
-  SELECT a.id, coalesce(a.currency, c.currency) AS currency, a.currency AS fixed INTO account
+  SELECT a.id, coalesce(a.currency, c.currency) AS currency INTO account
   FROM o2c.bank_account a JOIN o2c.company c ON c.company_id = a.company_id
   WHERE a.company_id = $1 AND a.code = $2;
   IF NOT FOUND THEN
@@ -559,7 +559,6 @@ BEGIN
       WHEN i.d_booking IS NULL THEN pg_catalog.format('booking date "%s" is not a date', pg_catalog.left(i.booking_date, 60))
       WHEN i.value_date IS NOT NULL AND i.d_value IS NULL THEN pg_catalog.format('value date "%s" is not a date', pg_catalog.left(i.value_date, 60))
       WHEN i.currency IS NOT NULL AND NOT o2c.is_currency(i.currency) THEN pg_catalog.format('"%s" is not a currency', pg_catalog.left(i.currency, 20))
-      WHEN pg_catalog.upper(i.currency) <> account.fixed::text THEN pg_catalog.format('currency %s is not that of bank account "%s"', i.currency, $2)
       WHEN NOT o2c.is_amount(i.n_amount, coalesce(i.currency, account.currency::text)::o2c.currency)
         THEN pg_catalog.format('%s is not an amount in %s', i.amount, coalesce(i.currency, account.currency::text))
       ELSE 'text is longer than 65536 bytes' END
@@ -567,7 +566,6 @@ BEGIN
     OR (i.value_date IS NOT NULL AND i.d_value IS NULL)
     OR CASE WHEN i.currency IS NULL THEN NOT o2c.is_amount(i.n_amount, account.currency)
             WHEN NOT o2c.is_currency(i.currency) THEN true
-            WHEN pg_catalog.upper(i.currency) <> account.fixed::text THEN true
             ELSE NOT o2c.is_amount(i.n_amount, i.currency::o2c.currency) END
     OR pg_catalog.octet_length(i.remittance_text) > 65536 OR pg_catalog.octet_length(i.payer_name) > 65536;
 
