@@ -20,6 +20,12 @@ AS 'MODULE_PATHNAME', 'o2c_cash_document_key';
 COMMENT ON FUNCTION o2c._document_key(text) IS
   'Key of a document number: its digits (at least four, none between letters), else a hash of its letters and digits; 0 for none.';
 
+CREATE FUNCTION o2c._document_digits(number text) RETURNS bigint
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'o2c_cash_document_digits';
+COMMENT ON FUNCTION o2c._document_digits(text) IS
+  'Second key of a document number that has letters between its digits: the digits alone, six at least; else 0.';
+
 CREATE FUNCTION o2c._reference_key(reference text) RETURNS bigint
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'o2c_cash_reference_key';

@@ -86,14 +86,16 @@ extern char *CashNameKey(const char *name, int len);
 extern double CashNameSimilarity(const char *payer, const char *customer);
 
 /* subset.c */
+#define SUBSET_MEMBERS	16
+
 typedef struct CashSubset
 {
 	int			solutions;		/* 0, 1, or 2 = at least two */
 	bool		complete;		/* false: budget or size bound ended the search */
 	int			size;			/* of the first solution */
-	int			members[16];
+	int			members[SUBSET_MEMBERS];
 	int			second_size;
-	int			second[16];
+	int			second[SUBSET_MEMBERS];
 	double		chance;			/* sums that would equal the target by chance */
 	int64		nodes;
 } CashSubset;

@@ -98,6 +98,7 @@ CiteNumber(const Line *line, Candidate *c, const char *number)
 	char		alnum[CASH_VALUE_MAX];
 	int			m = CashAlnumOf(number, strlen(number), alnum, CASH_VALUE_MAX);
 	int64		alnumkey = m > 0 ? CashKeyAlnum(alnum, m) : 0;
+	int64		digitkey = key < 0 && n >= 6 && n <= 18 ? CashKeyDigits(digits, n) : key;
 	Groups		groups;
 
 	if (key == 0)
@@ -113,7 +114,7 @@ CiteNumber(const Line *line, Candidate *c, const char *number)
 		switch (token->kind)
 		{
 			case CASH_NUMBER:
-				if (token->key == key)
+				if (token->key == digitkey)
 					cite = CITE_EXACT;
 				else if (marked || n < 4)
 					break;
@@ -132,12 +133,12 @@ CiteNumber(const Line *line, Candidate *c, const char *number)
 					cite = CITE_TYPO;
 				break;
 			case CASH_REPAIRED:
-				if (token->key == key)
+				if (token->key == digitkey)
 					cite = CITE_TYPO;
 				break;
 			case CASH_COMPLETED:
 			case CASH_RANGE:
-				if (token->key == key)
+				if (token->key == digitkey)
 					cite = CITE_DERIVED;
 				break;
 			case CASH_ALNUM:

@@ -17,7 +17,8 @@ PG_FUNCTION_INFO_V1(o2c_cash_keep_keys);
 #define KEYS_OF(rows) \
 	"INSERT INTO o2c.match_key (company_id, key, item_id)" \
 	" SELECT DISTINCT n.company_id, k.key, n.id FROM " rows " n CROSS JOIN LATERAL" \
-	" (VALUES (o2c._document_key(n.number)), (o2c._document_key(n.alt_number))," \
+	" (VALUES (o2c._document_key(n.number)), (o2c._document_digits(n.number))," \
+	"  (o2c._document_key(n.alt_number)), (o2c._document_digits(n.alt_number))," \
 	"  (o2c._reference_key(n.structured_ref))) k(key)" \
 	" WHERE k.key <> 0 AND n.kind NOT IN ('on_account', 'unidentified')"
 

@@ -23,7 +23,7 @@
 
 PG_FUNCTION_INFO_V1(o2c_cash_subset);
 
-#define SUBSET_MAX_SIZE 16
+#define SUBSET_MAX_SIZE SUBSET_MEMBERS
 
 /* An amount and where the caller has it. */
 typedef struct Entry

@@ -25,6 +25,7 @@
 PG_FUNCTION_INFO_V1(o2c_cash_tokens);
 PG_FUNCTION_INFO_V1(o2c_cash_keys);
 PG_FUNCTION_INFO_V1(o2c_cash_document_key);
+PG_FUNCTION_INFO_V1(o2c_cash_document_digits);
 PG_FUNCTION_INFO_V1(o2c_cash_reference_key);
 
 #define JOIN_RUNS_MAX	6		/* runs that may make up one number */
@@ -433,7 +434,9 @@ Joinable(const CashText *t, int a)
 	if (gap < 0 || gap > 3)
 		return false;
 	for (int i = t->runs[a].end; i < t->runs[a + 1].start; i++)
-		if (strchr(" .-/_*:|\\#'", t->folded[i]) == NULL)
+		if (strchr(" .-/_*:|\\#'", t->folded[i]) == NULL &&
+			!(gap == 3 && i == t->runs[a].end + 1 && IsLetter(t->folded[i]) &&
+			  t->folded[i - 1] != ' ' && t->folded[i + 1] != ' '))
 			return false;
 	return true;
 }
@@ -461,20 +464,30 @@ IsRangeConnector(const CashText *t, int from, int to)
 {
 	static const char *const words[] = {
 		"-", "--", "/", "..", "...", "BIS", "TO", "TM", "T/M", "A", "AU", "AL", "THRU",
-		"THROUGH", "UNTIL", "TILL", "HASTA", "TOT", "FINO", "BIS NR", "BIS NR.", "DO", "AZ", "JUSQU'A"
+		"THROUGH", "UNTIL", "TILL", "HASTA", "TOT", "FINO", "DO", "AZ", "JUSQU'A"
 	};
 	char		gap[12];
 	int			n = 0;
 
 	while (from < to && t->folded[from] == ' ')
 		from++;
-	while (to > from && t->folded[to - 1] == ' ')
-		to--;
-	if (to - from >= (int) sizeof(gap))
+	if (to - from > 16)
 		return false;
-	while (from < to)
-		gap[n++] = t->folded[from++];
+	if (from < to && IsLetter(t->folded[from]))
+	{
+		while (from < to && t->folded[from] != ' ' && n < (int) sizeof(gap) - 1)
+			gap[n++] = t->folded[from++];
+	}
+	else
+	{
+		while (from < to && !IsLetter(t->folded[from]) && t->folded[from] != ' ' && n < (int) sizeof(gap) - 1)
+			gap[n++] = t->folded[from++];
+	}
 	gap[n] = '\0';
+	/* then only what the next number begins with */
+	for (; from < to; from++)
+		if (!IsLetter(t->folded[from]) && strchr(" -./_", t->folded[from]) == NULL)
+			return false;
 	for (int i = 0; i < lengthof(words); i++)
 		if (strcmp(gap, words[i]) == 0)
 			return true;
@@ -483,11 +496,12 @@ IsRangeConnector(const CashText *t, int from, int to)
 
 /* The documents between two numbers that differ in their last digits. */
 static void
-AddRange(CashText *t, int run, const char *from, const char *to, int len)
+AddRange(CashText *t, int run, const char *from, const char *to, int len, int wrap)
 {
 	int			same = 0;
 	int64		a;
 	int64		b;
+	int64		last;
 
 	if (len > 18)
 		return;
@@ -497,9 +511,20 @@ AddRange(CashText *t, int run, const char *from, const char *to, int len)
 		return;
 	a = CashKeyDigits(from, len);
 	b = CashKeyDigits(to, len);
+	last = b - 1;
+	/* "1097-01": the shortened end has passed the next hundred */
+	if (b < a && wrap > 0 && wrap < len)
+	{
+		int64		step = 1;
+
+		for (int i = 0; i < wrap; i++)
+			step *= 10;
+		b += step;
+		last = b;
+	}
 	if (b <= a + 1 || b - a > RANGE_MAX)
 		return;
-	for (int64 v = a + 1; v < b; v++)
+	for (int64 v = a + 1; v <= last; v++)
 	{
 		char		value[32];
 		int			n = snprintf(value, sizeof(value), INT64_FORMAT, v);
@@ -519,11 +544,13 @@ AddNumbers(CashText *t)
 	int			baselen[BASES_MAX];
 	int			nbases = 0;
 	int			baselast = -1;
+	int			before[CASH_RUNS_MAX];	/* where the base ended when a run began */
 
 	for (int i = 0; i < t->nruns; i++)
 	{
 		bool		completed = false;
 
+		before[i] = baselast;
 		for (int j = i; j < t->nruns && j < i + JOIN_RUNS_MAX; j++)
 		{
 			char		value[CASH_VALUE_MAX];
@@ -558,7 +585,7 @@ AddNumbers(CashText *t)
 				if (cut <= 0)
 				{
 					if (cut == 0 && range)
-						AddRange(t, i, base[b], t->runs[i].digits, baselen[b]);
+						AddRange(t, i, base[b], t->runs[i].digits, baselen[b], 0);
 					continue;
 				}
 				memcpy(value, base[b], cut);
@@ -566,7 +593,7 @@ AddNumbers(CashText *t)
 				AddToken(t, CASH_COMPLETED, i, i, t->runs[i].start,
 						 CashKeyDigits(value, baselen[b]), value, baselen[b]);
 				if (range)
-					AddRange(t, i, base[b], value, baselen[b]);
+					AddRange(t, i, base[b], value, baselen[b], t->runs[i].len);
 				completed = true;
 			}
 		}
@@ -587,14 +614,14 @@ AddNumbers(CashText *t)
 				if (t->runs[first].mark)
 					break;
 				n = JoinRuns(t, first, i, fresh[nfresh]);
-				if (n < 6 || n > 18)
+				if (n < 5 || n > 18)
 					continue;
 				/* range between two complete chains */
-				if (baselast >= 0 && first == baselast + 1 &&
-					IsRangeConnector(t, t->runs[baselast].end, t->runs[first].start))
+				if (before[first] >= 0 && first == before[first] + 1 &&
+					IsRangeConnector(t, t->runs[before[first]].end, t->runs[first].start))
 					for (int b = 0; b < nbases; b++)
 						if (baselen[b] == n)
-							AddRange(t, i, base[b], fresh[nfresh], n);
+							AddRange(t, i, base[b], fresh[nfresh], n, 0);
 				freshlen[nfresh++] = n;
 			}
 			if (nfresh > 0 && !completed)
@@ -771,6 +798,18 @@ o2c_cash_keys(PG_FUNCTION_ARGS)
 		if (i == 0 || keys[i] != keys[i - 1])
 			elems[m++] = Int64GetDatum(keys[i]);
 	PG_RETURN_ARRAYTYPE_P(construct_array(elems, m, INT8OID, 8, true, TYPALIGN_DOUBLE));
+}
+
+/* _document_digits(number): its digits as a key, when letters stand between them; 0 = none. */
+Datum
+o2c_cash_document_digits(PG_FUNCTION_ARGS)
+{
+	text	   *in = PG_GETARG_TEXT_PP(0);
+	char		value[CASH_VALUE_MAX];
+	int			n = CashDigitsOf(VARDATA_ANY(in), VARSIZE_ANY_EXHDR(in), value, CASH_VALUE_MAX);
+	int64		key = CashDocumentKey(VARDATA_ANY(in), VARSIZE_ANY_EXHDR(in));
+
+	PG_RETURN_INT64(key < 0 && n >= 6 && n <= 18 ? CashKeyDigits(value, n) : 0);
 }
 
 /* _document_key(number): the key of a document's number; 0 = none. */

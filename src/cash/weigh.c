@@ -1110,7 +1110,22 @@ WeighBundle(Weighing *w)
 	if (subset.solutions == 0 || subset.chance > 0.7)
 		return w->nanswers > 0;
 	if (!sure)
+	{
+		int			found[SUBSET_MEMBERS];
+		bool		same = true;
+
+		/* as found stays the second answer, unless it is the first */
+		memcpy(found, subset.members, sizeof(found));
 		EarliestTwins(amount, n, subset.members, subset.size);
+		for (int i = 0; i < subset.size; i++)
+			same &= found[i] == subset.members[i];
+		if (!same)
+		{
+			memcpy(subset.second, found, sizeof(found));
+			subset.second_size = subset.size;
+			subset.solutions = Max(subset.solutions, 2);
+		}
+	}
 	a = NewAnswer(w, "bundle", 7, sure ? 1 - subset.chance / 4 : subset.solutions == 1 ? 0.6 : 0.4, sure);
 	for (int i = 0; i < subset.size; i++)
 		AddItem(a, &w->cand[who[subset.members[i]]], amount[subset.members[i]], 0);
@@ -1193,7 +1208,7 @@ WeighLine(Line *line, Candidate *cand, int n, const WeighSettings *settings,
 		/* somebody else's number, and not his amount: the payer's own reference */
 		if (c->rel == REL_FOREIGN && c->cite == CITE_EXACT && c->open != line->amount)
 			c->dropped = true;
-		else if (c->open == 0)
+		else if (c->open == 0 && !(c->rel == REL_UNKNOWN && c->cite == CITE_EXACT && line->payer >= REL_KNOWN))
 			w.closed = i;
 	}
 	for (int i = 0; i < n; i++)
