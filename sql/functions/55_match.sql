@@ -48,7 +48,7 @@ DECLARE
   n bigint;
 BEGIN
   DROP TABLE IF EXISTS pg_temp.o2c_m_line, pg_temp.o2c_m_token, pg_temp.o2c_m_payer, pg_temp.o2c_m_cand,
-    pg_temp.o2c_m_answer, pg_temp.o2c_m_claim, pg_temp.o2c_m_rejected, pg_temp.o2c_m_factor, pg_temp.o2c_m_pay, pg_temp.o2c_m_taken, pg_temp.o2c_m_ok;
+    pg_temp.o2c_m_answer, pg_temp.o2c_m_claim, pg_temp.o2c_m_rejected, pg_temp.o2c_m_factor, pg_temp.o2c_m_pay, pg_temp.o2c_m_item, pg_temp.o2c_m_taken, pg_temp.o2c_m_ok;
   CREATE TEMPORARY TABLE o2c_m_line (
     id bigint NOT NULL, currency o2c.currency NOT NULL, amount numeric NOT NULL, minor_amount bigint NOT NULL,
     minor integer NOT NULL, booking_date date NOT NULL, remittance_text text, payer_name text, account text,
@@ -170,6 +170,37 @@ END $$;
 COMMENT ON FUNCTION o2c._match_payers(integer) IS
   'Stage of match_cash: who the payers of the lines are, by account, alias and name, and their groups.';
 
+CREATE FUNCTION o2c._match_items(company integer) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+SET client_min_messages = warning
+AS $$
+DECLARE
+  tolerated record;
+BEGIN
+  SELECT coalesce(pg_catalog.max(t.difference), 0) AS difference, coalesce(pg_catalog.max(t.percent), 0) AS percent,
+    coalesce(pg_catalog.max(t.charges), 0) AS charges
+    INTO tolerated FROM o2c.tolerance t WHERE t.company_id = company AND t.customer_id IS NULL;
+  INSERT INTO pg_temp.o2c_m_item
+  SELECT i.id, i.customer_id, i.currency, i.number, i.alt_number, u.name,
+    (i.open_amount * f.factor)::bigint, (i.amount * f.factor)::bigint,
+    coalesce((i.discount_amount * f.factor)::bigint, 0), coalesce(i.discount_date, i.document_date) - '2000-01-01'::date,
+    i.document_date - '2000-01-01'::date, i.due_date - '2000-01-01'::date,
+    coalesce(o2c._reference_key(i.structured_ref), 0),
+    least(tolerated.difference * f.factor, pg_catalog.abs(i.amount) * f.factor * tolerated.percent / 100,
+          t.difference * f.factor, pg_catalog.abs(i.amount) * f.factor * t.percent / 100)::bigint,
+    (least(tolerated.charges, t.charges) * f.factor)::bigint
+  FROM (SELECT DISTINCT c.item_id FROM pg_temp.o2c_m_cand c
+        EXCEPT SELECT k.item_id FROM pg_temp.o2c_m_item k) c
+  JOIN o2c.open_item i ON i.company_id = company AND i.id = c.item_id
+  JOIN pg_temp.o2c_m_factor f ON f.minor = o2c.minor_unit(i.currency)
+  LEFT JOIN o2c.customer u ON u.company_id = company AND u.id = i.customer_id
+  LEFT JOIN o2c.tolerance t ON t.company_id = company AND t.customer_id = i.customer_id;
+  ANALYZE pg_temp.o2c_m_item;
+END $$;
+COMMENT ON FUNCTION o2c._match_items(integer) IS
+  'What the weigher needs of each candidate item, read and scaled once; amounts in minor units, dates in days since 2000.';
+
 CREATE FUNCTION o2c._match_distinct() RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -192,6 +223,9 @@ SET client_min_messages = warning
 AS $$
 BEGIN
   CREATE TEMPORARY TABLE o2c_m_cand (line_id bigint NOT NULL, item_id bigint NOT NULL) ON COMMIT DROP;
+  CREATE TEMPORARY TABLE o2c_m_item (item_id bigint NOT NULL, customer_id bigint, currency o2c.currency, number text,
+    alt_number text, customer_name text, open bigint, amount bigint, discount bigint, discount_date integer, issued integer,
+    due integer, reference_key bigint, tolerance bigint, charges bigint) ON COMMIT DROP;
   CREATE TEMPORARY TABLE o2c_m_taken (item_id bigint NOT NULL, taken bigint NOT NULL) ON COMMIT DROP;
   CREATE TEMPORARY TABLE o2c_m_claim (line_id bigint NOT NULL, item_id bigint NOT NULL, cash bigint NOT NULL,
     settle bigint NOT NULL, settle_kind text NOT NULL) ON COMMIT DROP;
@@ -249,6 +283,7 @@ BEGIN
   FROM pg_temp.o2c_m_line l JOIN hits h ON h.currency = l.currency AND h.amount = l.amount
   WHERE l.payer < 3 AND h.n <= 60;
   PERFORM o2c._match_distinct();
+  PERFORM o2c._match_items(company);
 END $$;
 COMMENT ON FUNCTION o2c._match_candidates(integer) IS
   'Stage of match_cash: items that a line cites, or that its amount pays.';
@@ -282,6 +317,7 @@ BEGIN
      ORDER BY j.due_date DESC LIMIT 60)) i
   WHERE NOT l.done AND l.payer >= 2;
   PERFORM o2c._match_distinct();
+  PERFORM o2c._match_items(company);
   UPDATE pg_temp.o2c_m_line l SET windowed = true
   FROM (SELECT b.customer_id, b.currency FROM pg_temp.o2c_m_book b GROUP BY 1, 2 HAVING pg_catalog.count(*) > 40) w
   WHERE NOT l.done AND l.payer_customer = w.customer_id AND l.currency::text = w.currency;
@@ -296,13 +332,11 @@ SET client_min_messages = warning
 AS $$
 DECLARE
   setting record;
-  tolerated record;
+  grace integer;
 BEGIN
   SELECT coalesce(pg_catalog.max(r.max_chance), 0.01)::double precision AS max_chance, coalesce(pg_catalog.max(r.max_size), 5) AS max_size
     INTO setting FROM o2c.match_rule r WHERE r.company_id = company AND r.rule = 'bundle';
-  SELECT coalesce(pg_catalog.max(t.difference), 0) AS difference, coalesce(pg_catalog.max(t.percent), 0) AS percent,
-    coalesce(pg_catalog.max(t.charges), 0) AS charges, coalesce(pg_catalog.max(t.grace_days), 0) AS grace_days
-    INTO tolerated FROM o2c.tolerance t WHERE t.company_id = company AND t.customer_id IS NULL;
+  grace := coalesce((SELECT t.grace_days FROM o2c.tolerance t WHERE t.company_id = company AND t.customer_id IS NULL), 0);
   DELETE FROM pg_temp.o2c_m_answer a USING pg_temp.o2c_m_line l WHERE l.id = a.line_id AND l.look;
   INSERT INTO pg_temp.o2c_m_answer
   SELECT w.*, r.automatic AND w.confidence >= r.min_confidence
@@ -313,24 +347,15 @@ BEGIN
         l.reference_key, l.charges, l.minor, l.payer, %s, l.windowed::integer, %s
       FROM pg_temp.o2c_m_line l WHERE l.look ORDER BY l.id $q$, (round > 1)::integer, late::integer),
     pg_catalog.format($q$
-      SELECT c.line_id, i.id, i.customer_id, i.number, i.alt_number,
-        CASE WHEN coalesce(p.rel, 0) < 2 THEN u.name END,
-        (i.open_amount * f.factor)::bigint - coalesce(k.taken, 0), (i.amount * f.factor)::bigint,
-        coalesce((i.discount_amount * f.factor)::bigint, 0), coalesce(i.discount_date, i.document_date) - '2000-01-01'::date,
-        i.document_date - '2000-01-01'::date, i.due_date - '2000-01-01'::date,
-        coalesce(o2c._reference_key(i.structured_ref), 0),
-        least(%2$s * f.factor, pg_catalog.abs(i.amount) * f.factor * %3$s / 100,
-              t.difference * f.factor, pg_catalog.abs(i.amount) * f.factor * t.percent / 100)::bigint,
-        (least(%4$s, t.charges) * f.factor)::bigint,
+      SELECT c.line_id, i.item_id, i.customer_id, i.number, i.alt_number,
+        CASE WHEN coalesce(p.rel, 0) < 2 THEN i.customer_name END, i.open - coalesce(k.taken, 0), i.amount,
+        i.discount, i.discount_date, i.issued, i.due, i.reference_key, i.tolerance, i.charges,
         CASE WHEN p.rel IS NOT NULL THEN p.rel WHEN l.payer >= 3 THEN -1 ELSE 0 END, p.grp::integer
       FROM pg_temp.o2c_m_cand c
       JOIN pg_temp.o2c_m_line l ON l.id = c.line_id AND l.look
-      JOIN o2c.open_item i ON i.company_id = %1$s AND i.id = c.item_id AND i.currency = l.currency
-      JOIN pg_temp.o2c_m_factor f ON f.minor = l.minor
-      LEFT JOIN o2c.customer u ON u.company_id = %1$s AND u.id = i.customer_id
+      JOIN pg_temp.o2c_m_item i ON i.item_id = c.item_id AND i.currency = l.currency
       LEFT JOIN pg_temp.o2c_m_payer p ON p.line_id = c.line_id AND p.customer_id = i.customer_id
-      LEFT JOIN pg_temp.o2c_m_taken k ON k.item_id = i.id
-      LEFT JOIN o2c.tolerance t ON t.company_id = %1$s AND t.customer_id = i.customer_id
+      LEFT JOIN pg_temp.o2c_m_taken k ON k.item_id = c.item_id
       UNION ALL
       SELECT t.line_id, 0, s.customer_id, s.number, NULL, u.name, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         CASE WHEN p.rel IS NOT NULL THEN p.rel WHEN l.payer >= 3 THEN -1 ELSE 0 END, p.grp::integer
@@ -339,8 +364,8 @@ BEGIN
       JOIN pg_temp.o2c_m_line l ON l.id = t.line_id AND l.look
       JOIN o2c.customer u ON u.company_id = %1$s AND u.id = s.customer_id
       LEFT JOIN pg_temp.o2c_m_payer p ON p.line_id = t.line_id AND p.customer_id = s.customer_id
-      ORDER BY 1 $q$, company, tolerated.difference, tolerated.percent, tolerated.charges),
-    setting.max_chance, setting.max_size, tolerated.grace_days, 200000) w
+      ORDER BY 1 $q$, company),
+    setting.max_chance, setting.max_size, grace, 100000) w
   LEFT JOIN o2c.match_rule r ON r.company_id = company AND r.rule = w.rule;
 END $$;
 COMMENT ON FUNCTION o2c._match_weigh(integer, integer, boolean) IS
@@ -367,12 +392,10 @@ BEGIN
               CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(a.item_ids), pg_catalog.unnest(a.cash), pg_catalog.unnest(a.settle))
                 AS u(item_id, cash, settle)
               WHERE a.sure AND a.allowed AND a.option = 1) x) c
-  JOIN o2c.open_item i ON i.company_id = company AND i.id = c.item_id
-  JOIN pg_temp.o2c_m_line l ON l.id = c.line_id
-  JOIN pg_temp.o2c_m_factor f ON f.minor = l.minor
+  JOIN pg_temp.o2c_m_item i ON i.item_id = c.item_id
   LEFT JOIN pg_temp.o2c_m_taken k ON k.item_id = c.item_id
   GROUP BY c.line_id
-  HAVING pg_catalog.bool_and(c.claimed <= pg_catalog.abs((i.open_amount * f.factor)::bigint - coalesce(k.taken, 0)));
+  HAVING pg_catalog.bool_and(c.claimed <= pg_catalog.abs(i.open - coalesce(k.taken, 0)));
   GET DIAGNOSTICS n = ROW_COUNT;
   IF n = 0 THEN
     RETURN 0;
@@ -484,6 +507,38 @@ END $$;
 COMMENT ON FUNCTION o2c._match_post(integer) IS
   'Last stage of match_cash: payments, credit items, allocations, settlements and proposals, each in one statement; returns how many lines were applied.';
 
+CREATE FUNCTION o2c._match_returns(company integer, up_to date) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  n bigint;
+BEGIN
+  -- money that the bank took back: the payment of that amount that the line names, when it is one
+  WITH back AS (
+    SELECT b.id, b.booking_date, b.return_reason, pg_catalog.min(p.id) AS payment_id
+    FROM o2c.bank_line b
+    JOIN o2c.payment p ON p.company_id = company AND p.amount = - b.amount AND p.currency = b.currency
+      AND p.state <> 'returned' AND p.received_on <= b.booking_date
+    LEFT JOIN o2c.bank_line o ON o.company_id = company AND o.id = p.bank_line_id
+    WHERE b.company_id = company AND b.state = 'open' AND b.amount < 0 AND b.return_reason IS NOT NULL
+      AND (up_to IS NULL OR b.booking_date <= up_to)
+      AND (b.end_to_end_id = coalesce(o.end_to_end_id, p.reference)
+        OR (coalesce(b.end_to_end_id, 'NOTPROVIDED') = 'NOTPROVIDED'
+            AND o2c._account_key(coalesce(b.payer_iban, b.payer_account)) = o2c._account_key(coalesce(o.payer_iban, o.payer_account))))
+    GROUP BY 1, 2, 3 HAVING pg_catalog.count(*) = 1),
+  once AS (
+    SELECT DISTINCT ON (k.payment_id) k.* FROM back k ORDER BY k.payment_id, k.booking_date, k.id),
+  done AS (
+    SELECT k.id, k.payment_id, o2c.return_payment(company, k.payment_id, k.return_reason, k.booking_date) AS undone FROM once k)
+  UPDATE o2c.bank_line b SET state = 'matched', payment_id = d.payment_id
+  FROM done d WHERE b.company_id = company AND b.id = d.id;
+  GET DIAGNOSTICS n = ROW_COUNT;
+  RETURN n;
+END $$;
+COMMENT ON FUNCTION o2c._match_returns(integer, date) IS
+  'Stage of match_cash: returned payments (lines with money out and a return reason) by end-to-end id or account, when exactly one fits; returns how many.';
+
 CREATE FUNCTION o2c.match_cash(company_id integer, up_to date DEFAULT NULL,
   OUT lines bigint, OUT auto_lines bigint, OUT suggested_lines bigint, OUT unmatched_lines bigint, OUT auto_amount numeric)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -506,12 +561,13 @@ BEGIN
   SELECT coalesce((SELECT i.id FROM o2c.open_item i WHERE i.company_id = $1 ORDER BY i.id DESC LIMIT 1), 0) AS item_id,
     coalesce((SELECT e.id FROM o2c.ledger_entry e WHERE e.company_id = $1 ORDER BY e.id DESC LIMIT 1), 0) AS entry_id
     INTO mark;
-  IF NOT EXISTS (SELECT FROM o2c.bank_line b WHERE b.company_id = $1 AND b.state = 'open' AND b.amount > 0
-                   AND b.return_reason IS NULL AND b.amount < 1e14 AND ($2 IS NULL OR b.booking_date <= $2))
+  IF NOT EXISTS (SELECT FROM o2c.bank_line b WHERE b.company_id = $1 AND b.state = 'open'
+                   AND (b.amount > 0) = (b.return_reason IS NULL) AND b.amount < 1e14 AND ($2 IS NULL OR b.booking_date <= $2))
      AND EXISTS (SELECT FROM o2c.match_watermark w WHERE w.company_id = $1
                    AND w.item_id = mark.item_id AND w.entry_id = mark.entry_id) THEN
     RETURN;
   END IF;
+  PERFORM o2c._match_returns($1, $2);
   lines := o2c._match_lines($1, $2);
   IF lines > 0 THEN
     PERFORM o2c._match_payers($1);

@@ -1,7 +1,7 @@
 -- Cash application: text, references, names, subset search, the engine's
 -- decisions, and what people do with payments.
 BEGIN;
-SELECT plan(80);
+SELECT plan(82);
 
 ----------------------------------------------------------------- tokeniser
 CREATE FUNCTION pg_temp.tokens(t text, k text) RETURNS text LANGUAGE sql AS $$
@@ -144,6 +144,10 @@ SELECT throws_ok(format('SELECT o2c.unapply(%s, %s)', :company, :allocation), 'O
 SELECT payment_id AS amount FROM o2c_bi.payments WHERE company_id = :company AND line_id = 'amount' \gset
 SELECT is(o2c.return_payment(:company, :amount, 'AC04', '2025-02-03'), 1::bigint, 'a returned payment reopens its item');
 SELECT is((SELECT open_amount FROM o2c.open_item WHERE company_id = :company AND number = '1930002001'), 444.40, 'in full');
+INSERT INTO o2c.bank_line (company_id, bank_account_id, line_id, booking_date, amount, currency, payer_name, payer_iban, return_reason)
+VALUES (:company, :bank, 'back', '2025-02-05', -500, 'EUR', 'ALPENBAU AG', 'GB82WEST12345698765432', 'MD06');
+SELECT lives_ok(format('SELECT o2c.match_cash(%s)', :company), 'a line that takes money back is read');
+SELECT is((SELECT open_amount FROM o2c.open_item WHERE company_id = :company AND number = '1930002002'), 555.50, 'and its item is open again');
 SELECT o2c.record_payment(:company, 'C', 70, 'EUR', '2025-02-01', 'CHQ 1', 'cheque') AS cheque \gset
 SELECT is(o2c.record_payment(:company, 'C', 70, 'EUR', '2025-02-01', 'CHQ 1', 'cheque'), :cheque::bigint, 'recorded again: the same payment');
 SELECT throws_ok(format('SELECT o2c.record_payment(%s, ''C'', -1)', :company), 'O2043', NULL, 'no negative payment');
