@@ -78,7 +78,8 @@ BEGIN
   END IF;
   first_on := (SELECT pg_catalog.min(e.effective_on) FROM o2c.ledger_entry e WHERE e.company_id = company);
   -- what was recorded after a moment is about what counts after it
-  RETURN CASE WHEN LEAST(as_of, known_at::date) - first_on > 0.4 * (last_on - first_on) THEN 'rollback' ELSE 'full' END;
+  RETURN CASE WHEN known_at = '-infinity' THEN 'full'
+    WHEN LEAST(as_of, known_at::date) - first_on > 0.4 * (last_on - first_on) THEN 'rollback' ELSE 'full' END;
 END $$;
 COMMENT ON FUNCTION o2c._aging_path(integer, date, timestamptz) IS
   'Which way to an aging reads least: stored, rollback or full. All give the same answer.';

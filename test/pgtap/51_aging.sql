@@ -1,6 +1,6 @@
 -- Aging: vectors, then random histories against a naive recomputation.
 BEGIN;
-SELECT plan(37);
+SELECT plan(39);
 
 -- buckets
 SELECT is(o2c.aging_bucket(d, '{0,30,60,90}'), b, 'bucket of ' || d)
@@ -148,6 +148,8 @@ SELECT is(o2c._aging_net('{10,20,30}', -35), ROW('{10,15,0}'::numeric[], 0::nume
 SELECT is((SELECT string_agg(a::text, ' ' ORDER BY a) FROM o2c.aging(c, '2024-04-01', customer => 'C1') a),
           (SELECT string_agg(a::text, ' ' ORDER BY a) FROM o2c.aging(c, '2024-04-01') a WHERE customer_code = 'C1'), 'one customer is the same row') FROM ctx;
 SELECT throws_ok(format($$SELECT * FROM o2c.aging(%s, 'infinity')$$, c), 'O2044', NULL, 'no date of infinity') FROM ctx;
+SELECT is((SELECT count(*) FROM o2c.aging(c, '2024-04-01', known_at => '-infinity')), 0::bigint, 'nothing was known before everything') FROM ctx;
+SELECT is((SELECT sum(total) FROM o2c.aging(c, '2024-04-01', known_at => 'infinity')), (SELECT sum(total) FROM o2c.aging(c, '2024-04-01')), 'everything will be') FROM ctx;
 SELECT throws_ok($$SELECT * FROM o2c.aging(-1)$$, 'O2002', NULL, 'no company') ;
 SELECT is((SELECT string_agg(k::text, ' ') FROM o2c.check(c) k), NULL, 'nothing is violated') FROM ctx;
 SELECT * FROM finish();
