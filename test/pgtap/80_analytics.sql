@@ -1,6 +1,6 @@
 -- Ratios with their vectors, statements, journal, revaluation, snapshots, views.
 BEGIN;
-SELECT plan(42);
+SELECT plan(44);
 CREATE TEMPORARY TABLE ctx AS SELECT o2c.create_company('Ratios', 'DE', 'EUR') AS c;
 INSERT INTO o2c.customer (company_id, code, name) SELECT c, code, code FROM ctx, unnest('{A,B}'::text[]) code;
 CREATE FUNCTION pg_temp.add(number text, kind text, customer text, doc date, due date, amount numeric, cur text DEFAULT 'EUR') RETURNS bigint LANGUAGE sql AS $$
@@ -44,6 +44,11 @@ SELECT throws_ok(format($$SELECT * FROM o2c.statement_of_account(%s, 'nobody', '
 -- forecast: what is due and the customer's habit
 SELECT is((SELECT sum(expected) FROM o2c.cash_forecast(c, '2023-03-31', 26)), 250::numeric, 'all that is open is expected some time') FROM ctx;
 SELECT throws_ok(format($$SELECT * FROM o2c.cash_forecast(%s, '2023-03-31', 0)$$, c), 'O2004', NULL, 'some weeks') FROM ctx;
+
+-- days late cost (200 * 18 + 40 * 20 - 40 * 41) * 8 % / 365, nothing was invoiced in this database
+SELECT is((SELECT row(revenue, discounts, written_off, cost_of_days_late, result)::text FROM o2c.customer_profitability(c, '2023-01-01', '2023-03-31') WHERE customer_code = 'A'),
+  '(0,0,0,0.60,-0.60)', 'paying late costs') FROM ctx;
+SELECT throws_ok(format($$SELECT * FROM o2c.customer_profitability(%s, '2023-01-01', '2023-03-31', 101)$$, c), 'O2004', NULL, 'at a percentage') FROM ctx;
 
 -- journal
 SELECT is((SELECT array_agg(DISTINCT d) FROM (SELECT sum(debit) - sum(credit) AS d FROM o2c_bi.journal, ctx WHERE company_id = c GROUP BY document_kind, document_id) x),
