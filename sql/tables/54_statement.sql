@@ -74,6 +74,8 @@ CREATE TABLE o2c.bank_statement (
 );
 ALTER SEQUENCE o2c.bank_statement_id_seq OWNED BY o2c.bank_statement.id;
 CREATE INDEX bank_statement_date_idx ON o2c.bank_statement (company_id, bank_account_id, to_date);
+CREATE TRIGGER bank_statement_kept BEFORE UPDATE ON o2c.bank_statement
+  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('company_id', 'bank_account_id', 'interim', 'currency', 'opening_balance', 'closing_balance', 'line_count', 'line_sum', 'content_hash', 'file_position');
 COMMENT ON TABLE o2c.bank_statement IS 'A statement as the bank gave it; its lines may have come with an earlier one.';
 COMMENT ON COLUMN o2c.bank_statement.interim IS 'True for notifications and intraday reports, which prove no balance.';
 COMMENT ON COLUMN o2c.bank_statement.line_count IS 'Lines in the statement, those already known included.';
@@ -122,6 +124,9 @@ CREATE INDEX bank_line_open_idx ON o2c.bank_line (company_id, booking_date, id) 
 CREATE INDEX bank_line_statement_idx ON o2c.bank_line (company_id, statement_id) WHERE statement_id IS NOT NULL;
 CREATE INDEX bank_line_payment_idx ON o2c.bank_line (company_id, payment_id) WHERE payment_id IS NOT NULL;
 CREATE INDEX bank_line_entry_ref_idx ON o2c.bank_line (company_id, bank_account_id, entry_ref) WHERE entry_ref IS NOT NULL;
+CREATE TRIGGER bank_line_kept
+  BEFORE UPDATE OF company_id, bank_account_id, line_id, booking_date, value_date, amount, currency ON o2c.bank_line
+  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('company_id', 'bank_account_id', 'line_id', 'booking_date', 'value_date', 'amount', 'currency');
 COMMENT ON TABLE o2c.bank_line IS 'One movement on a bank account; a batched entry with details is one line for each detail.';
 COMMENT ON COLUMN o2c.bank_line.statement_id IS 'The first statement that brought the line; null = from import_bank_lines.';
 COMMENT ON COLUMN o2c.bank_line.line_id IS 'Identity within the account: the bank''s reference, or else content and occurrence.';

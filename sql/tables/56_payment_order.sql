@@ -54,6 +54,8 @@ CREATE TABLE o2c.payment_order (
 ALTER SEQUENCE o2c.payment_order_id_seq OWNED BY o2c.payment_order.id;
 CREATE INDEX payment_order_account_idx ON o2c.payment_order (company_id, bank_account_id);
 CREATE INDEX payment_order_bank_line_idx ON o2c.payment_order (company_id, bank_line_id) WHERE bank_line_id IS NOT NULL;
+CREATE TRIGGER payment_order_kept BEFORE UPDATE ON o2c.payment_order
+  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('company_id', 'kind', 'bank_account_id', 'requested_on', 'currency', 'line_count', 'total_amount', 'created_at');
 COMMENT ON TABLE o2c.payment_order IS 'A file of direct debits or transfers for the bank; what it holds does not change.';
 COMMENT ON COLUMN o2c.payment_order.requested_on IS 'Day of collection or execution that the bank is asked for.';
 
@@ -96,5 +98,8 @@ CREATE INDEX payment_order_line_mandate_idx ON o2c.payment_order_line (company_i
 CREATE INDEX payment_order_line_refund_idx ON o2c.payment_order_line (company_id, refund_id) WHERE refund_id IS NOT NULL;
 CREATE UNIQUE INDEX payment_order_line_refund_key ON o2c.payment_order_line (company_id, refund_id) WHERE pending;
 CREATE INDEX payment_order_line_payment_idx ON o2c.payment_order_line (company_id, payment_id) WHERE payment_id IS NOT NULL;
+CREATE TRIGGER payment_order_line_kept BEFORE UPDATE ON o2c.payment_order_line
+  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('company_id', 'payment_order_id', 'customer_id', 'item_id', 'mandate_id', 'refund_id',
+    'sequence_type', 'end_to_end_id', 'amount', 'currency', 'party_name', 'iban', 'bic', 'remittance_text');
 COMMENT ON TABLE o2c.payment_order_line IS 'One collection or transfer of an order, with the account as it was sent to the bank.';
 COMMENT ON COLUMN o2c.payment_order_line.pending IS 'True until the order is settled or void; an item is in one pending order at most.';

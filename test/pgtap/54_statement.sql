@@ -1,7 +1,7 @@
 -- Bank statements: what a line means, when it is the same line, which account
 -- and which sums a file may have, and what happens to bad input.  Whole files
 -- are read in test/t/054_statement_files.pl.
-SELECT plan(92);
+SELECT plan(94);
 
 SELECT o2c.create_company('Banks', 'DE', 'EUR', 'Europe/Berlin');
 INSERT INTO o2c.bank_account (company_id, code, currency, iban) VALUES (1, 'main', 'EUR', 'DE89370400440532013000');
@@ -162,6 +162,9 @@ SELECT is((SELECT r::text FROM o2c.import_bank_lines(1, 'main', 'lines') r), '(0
 UPDATE lines SET amount = '99.00' WHERE line_id = 'L2';
 SELECT is((SELECT rejected FROM o2c.import_bank_lines(1, 'main', 'lines')), 8::bigint, 'a known line with another amount is refused');
 SELECT throws_ok($$SELECT o2c.import_bank_lines(1, 'main', 'two')$$, 'O2006', NULL, 'a missing column is named');
+
+SELECT throws_ok($$UPDATE o2c.bank_line SET amount = amount + 1 WHERE line_id = 'L1'$$, 'O2030', NULL, 'what the bank said does not change');
+SELECT throws_ok($$UPDATE o2c.bank_statement SET closing_balance = 0, line_sum = - opening_balance$$, 'O2030', NULL, 'nor does a statement');
 
 SELECT is_empty('SELECT * FROM o2c.check()', 'no invariant is violated');
 SELECT * FROM finish();
