@@ -619,8 +619,8 @@ AS $$
         WHERE b.statement_id IS NOT NULL GROUP BY 1, 2) l ON l.company_id = s.company_id AND l.statement_id = s.id
   WHERE ($1 IS NULL OR s.company_id = $1) AND l.n > s.line_count
   UNION ALL
-  SELECT 'a line is in its account''s currency', b.company_id, 'bank_line', b.id, pg_catalog.format('%s, the account is in %s', b.currency, a.currency)
+  SELECT 'a line of a statement is in its account''s currency', b.company_id, 'bank_line', b.id, pg_catalog.format('%s, the account is in %s', b.currency, a.currency)
   FROM o2c.bank_line b JOIN o2c.bank_account a ON a.company_id = b.company_id AND a.id = b.bank_account_id
-  WHERE ($1 IS NULL OR b.company_id = $1) AND b.currency <> a.currency
+  WHERE ($1 IS NULL OR b.company_id = $1) AND b.statement_id IS NOT NULL AND b.currency <> a.currency
 $$;
 COMMENT ON FUNCTION o2c._check_statement(integer) IS 'Invariants of statements and their lines, for o2c.check().';
