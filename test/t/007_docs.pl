@@ -47,6 +47,10 @@ for my $file (glob("$root/*.md $root/docs/*.md $root/docs/reference/*.md"))
 	while ($text =~ /\bo2c\.(\w+)\(/g) { $named{$1} = $file unless $there{$1}; }
 }
 is(join("\n", map { "$_ in $named{$_}" } sort keys %named), '', 'every function that a document calls is there');
+my $operations = slurp_file("$root/docs/operations.md");
+my @settings = split /\n/, $node->safe_psql('postgres', q{LOAD 'order2cash'; SELECT name FROM pg_settings WHERE name LIKE 'order2cash.%' ORDER BY 1});
+cmp_ok(scalar(@settings), '>', 5, 'settings are there');
+is(join(' ', grep { $operations !~ /\Q$_\E/ } @settings), '', 'docs/operations.md has every setting');
 note('not listed yet, run make docs: ' . join(' ', grep { !/^_/ && !$listed{$_} } sort keys %there));
 $node->stop;
 
