@@ -70,7 +70,6 @@ WITH pol AS MATERIALIZED (
          greatest(i.open_amount - i.disputed_amount, 0) AS amount,
          -- the highest level whose days have come; 0 days is before the first
          pg_catalog.width_bucket(CASE WHEN d.days > 0 THEN greatest(d.days - p.grace_days, 0) ELSE d.days END, p.days) AS step,
-         p.first_level, p.intervals, p.repeats, p.runs_today,
          CASE p.grouping WHEN 'item' THEN i.id ELSE 0 END AS group_key
   FROM o2c.open_item i
   JOIN who w ON w.id = i.customer_id
@@ -107,15 +106,15 @@ WITH pol AS MATERIALIZED (
   GROUP BY d.customer_id, d.currency, c.amount
   HAVING pg_catalog.sum(d.amount) + c.amount <= 0
 ), candidate AS MATERIALIZED (
-  SELECT d.*, s.level,
+  SELECT d.id, d.customer_id, d.currency, d.policy_id, d.days_overdue, d.amount, d.group_key, s.level,
          CASE WHEN d.amount = 0 THEN 'disputed'
               WHEN p.pending THEN 'pending'
-              WHEN p.last_level >= s.eligible AND (s.eligible = 0 OR d.repeats[d.step] IS NULL OR p.last_level > s.eligible)
+              WHEN p.last_level >= s.eligible AND (s.eligible = 0 OR l.repeats[d.step] IS NULL OR p.last_level > s.eligible)
                 THEN 'level reached'
               WHEN p.last_level >= 1 AND $2 - p.last_on <
-                   CASE WHEN p.last_level = s.eligible THEN d.repeats[d.step] ELSE d.intervals[s.level - d.first_level + 1] END
+                   CASE WHEN p.last_level = s.eligible THEN l.repeats[d.step] ELSE l.intervals[s.level - l.first_level + 1] END
                 THEN 'interval'
-              WHEN NOT d.runs_today THEN 'no business day'
+              WHEN NOT l.runs_today THEN 'no business day'
               WHEN d.customer_id IN (SELECT b.customer_id FROM o2c.dunning_block b WHERE b.company_id = $1 AND b.item_id IS NULL
                      AND b.lifted_at IS NULL AND b.valid_from <= $2 AND coalesce(b.valid_to, $2) >= $2)
                 OR d.id IN (SELECT b.item_id FROM o2c.dunning_block b WHERE b.company_id = $1 AND b.item_id IS NOT NULL
@@ -129,11 +128,12 @@ WITH pol AS MATERIALIZED (
               WHEN v.customer_id IS NOT NULL THEN 'covered by credit'
          END AS reason
   FROM due d
+  JOIN pol l ON l.id = d.policy_id
   LEFT JOIN past p ON p.item_id = d.id
   LEFT JOIN covered v ON v.customer_id = d.customer_id AND v.currency = d.currency
   CROSS JOIN LATERAL (
     SELECT e.eligible, CASE WHEN e.eligible = 0 THEN 0 ELSE least(e.eligible, coalesce(p.last_level, 0) + 1) END::smallint AS level
-    FROM (SELECT (d.first_level + d.step - 1)::smallint AS eligible) e) s
+    FROM (SELECT (l.first_level + d.step - 1)::smallint AS eligible) e) s
   WHERE d.step > 0
 ), grouped AS MATERIALIZED (
   SELECT c.policy_id, c.customer_id, c.group_key, pg_catalog.min(c.id) AS group_no, pg_catalog.max(c.level) AS notice_level
