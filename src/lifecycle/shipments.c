@@ -44,7 +44,7 @@ o2c_follow_shipment_lines(PG_FUNCTION_ARGS)
 	static KeptPlan lines_new = {.sql = LOCK_LINES("new_rows")};
 	static KeptPlan lines_old = {.sql = LOCK_LINES("old_rows")};
 	static KeptPlan misplaced = {
-		.sql = "SELECT r.shipment_id, h.state, s.code, s.state FROM new_rows r"
+		.sql = "SELECT s.code, r.shipment_id, h.state, s.state FROM new_rows r"
 		" JOIN o2c.shipment h ON h.company_id = r.company_id AND h.id = r.shipment_id"
 		" JOIN o2c.sales_order s ON s.company_id = h.company_id AND s.id = h.order_id"
 		" JOIN o2c.sales_order_line l ON l.company_id = r.company_id AND l.id = r.order_line_id"
@@ -88,8 +88,8 @@ o2c_follow_shipment_lines(PG_FUNCTION_ARGS)
 		if (KeptPlanExecute(&misplaced, NULL, NULL, SPI_OK_SELECT) > 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_O2C_LIFECYCLE),
-					 errmsg("shipment %s cannot take a line", FirstValue(1)),
-					 errdetail("The shipment is %s, its order %s is %s.",
+					 errmsg("a shipment of order %s cannot take a line", FirstValue(1)),
+					 errdetail("Shipment %s is %s, its order is %s.",
 							   FirstValue(2), FirstValue(3), FirstValue(4)),
 					 errhint("Only planned shipments of confirmed orders take lines, of their own order.")));
 		if (KeptPlanExecute(&over, NULL, NULL, SPI_OK_SELECT) > 0)
