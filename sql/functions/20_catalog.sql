@@ -13,6 +13,7 @@ CREATE FUNCTION o2c.import_products(company_id integer, source regclass,
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 SET client_min_messages = warning
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

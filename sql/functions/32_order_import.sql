@@ -5,6 +5,7 @@ CREATE FUNCTION o2c.import_orders(company_id integer, source regclass,
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 SET client_min_messages = warning
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -19,10 +20,15 @@ BEGIN
   ALTER TABLE pg_temp.o2c_import ADD reason text, ADD customer_id bigint, ADD product_id bigint,
     ADD n_quantity numeric, ADD n_price numeric, ADD price numeric, ADD discount numeric NOT NULL DEFAULT 0,
     ADD on_date date;
+  -- joined, not looked up row by row: a new company has no statistics yet
   UPDATE pg_temp.o2c_import i SET n_quantity = o2c._to_numeric(i.quantity), n_price = o2c._to_numeric(i.unit_price),
     on_date = coalesce(o2c._to_date(i.ordered_on), CASE WHEN i.ordered_on IS NULL THEN company_today END),
-    customer_id = (SELECT c.id FROM o2c.customer c WHERE c.company_id = $1 AND c.code = i.customer_code),
-    product_id = (SELECT p.id FROM o2c.product p WHERE p.company_id = $1 AND p.code = i.product_code);
+    customer_id = x.customer_id, product_id = x.product_id
+  FROM (SELECT r.row_no, c.id AS customer_id, p.id AS product_id
+        FROM pg_temp.o2c_import r
+        LEFT JOIN o2c.customer c ON c.company_id = $1 AND c.code = r.customer_code
+        LEFT JOIN o2c.product p ON p.company_id = $1 AND p.code = r.product_code) x
+  WHERE x.row_no = i.row_no;
   CREATE INDEX ON pg_temp.o2c_import (order_code);
   ANALYZE pg_temp.o2c_import;
   -- rows without a price ask the price list, all at once
@@ -80,6 +86,7 @@ BEGIN
     RETURNING id, code)
   UPDATE pg_temp.o2c_import_order d SET order_id = m.id FROM made m WHERE m.code = d.order_code;
   UPDATE pg_temp.o2c_import_order d SET fresh = false WHERE d.order_id IS NULL;
+  ANALYZE pg_temp.o2c_import_order;
   UPDATE pg_temp.o2c_import i SET reason = pg_catalog.format('order "%s" exists with other content', i.order_code)
   FROM pg_temp.o2c_import_order d JOIN o2c.sales_order s ON s.company_id = $1 AND s.code = d.order_code
   WHERE NOT d.fresh AND d.order_code = i.order_code AND i.reason IS NULL AND s.content_key IS DISTINCT FROM d.content_key;
