@@ -45,6 +45,8 @@ extern void TriggerFrameEnd(TriggerFrame *frame);
 extern void KeptPlanPrepare(KeptPlan *kept);
 extern int	KeptPlanExecute(KeptPlan *kept, Datum *args, const char *nulls,
 							int expected);
+extern int	KeptPlanExecuteRow(KeptPlan *kept, Datum *args, const char *nulls,
+							   int expected);
 extern int	KeptPlanExecuteDerived(KeptPlan *kept, Datum *args,
 								   const char *nulls, int expected);
 extern TriggerData *TriggerDataOf(FunctionCallInfo fcinfo, const char *name);

@@ -136,6 +136,21 @@ KeptPlanExecute(KeptPlan *kept, Datum *args, const char *nulls, int expected)
 	return (int) SPI_processed;
 }
 
+/*
+ * Execute a statement that a trigger runs for one row of its work, perhaps
+ * many times: always with the kept plan.
+ */
+int
+KeptPlanExecuteRow(KeptPlan *kept, Datum *args, const char *nulls, int expected)
+{
+	int			rc = ExecuteKept(kept, args, nulls);
+
+	if (rc != expected)
+		elog(ERROR, "unexpected result of \"%s\": %s", kept->sql,
+			 SPI_result_code_string(rc));
+	return (int) SPI_processed;
+}
+
 /* Execute a kept plan that changes what only o2c's own triggers may change. */
 int
 KeptPlanExecuteDerived(KeptPlan *kept, Datum *args, const char *nulls, int expected)

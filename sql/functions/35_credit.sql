@@ -34,6 +34,19 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'o2c_credit_scr
 COMMENT ON FUNCTION o2c._screen_orders(integer, bigint[]) IS
   'Lock stock and accounts and say of each order, by oldest promise, whether it may be confirmed: verdict NULL, stock or credit.';
 
+CREATE FUNCTION o2c._credit_thresholds(company integer) RETURNS integer[]
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT coalesce((SELECT pg_catalog.array_agg(e.p::integer ORDER BY e.p::integer)
+    FROM o2c.company c
+    CROSS JOIN LATERAL pg_catalog.jsonb_array_elements_text(
+      CASE pg_catalog.jsonb_typeof(c.settings -> 'credit_alerts') WHEN 'array' THEN c.settings -> 'credit_alerts' ELSE '[]' END) e(p)
+    WHERE c.company_id = company AND e.p ~ '^[1-9][0-9]{0,3}$'), '{80,90,100}')
+$$;
+COMMENT ON FUNCTION o2c._credit_thresholds(integer) IS
+  'Percent of the limit at which a company is alerted: company.settings {"credit_alerts": [...]}, else 80, 90 and 100.';
+
 CREATE FUNCTION o2c._credit_rate(company integer, from_currency text, to_currency text) RETURNS numeric
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp

@@ -81,11 +81,12 @@ CREATE TABLE o2c.sales_order_line (
   CONSTRAINT sales_order_line_not_over_shipped CHECK (shipped <= picked),
   CONSTRAINT sales_order_line_not_over_returned CHECK (returned <= shipped),
   CONSTRAINT sales_order_line_not_over_reserved CHECK (reserved + shipped + cancelled <= quantity)
-);
+) WITH (fillfactor = 50);
 ALTER SEQUENCE o2c.sales_order_line_id_seq OWNED BY o2c.sales_order_line.id;
 CREATE TRIGGER sales_order_line_guard BEFORE UPDATE ON o2c.sales_order_line
   FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('picked', 'shipped', 'returned', 'invoiced', 'billed');
 CREATE INDEX sales_order_line_product_idx ON o2c.sales_order_line (company_id, product_id);
+-- a line is updated at every step: with room on its page no index is
 COMMENT ON TABLE o2c.sales_order_line IS 'One product of an order, with what was reserved, shipped, returned and invoiced of it.';
 COMMENT ON COLUMN o2c.sales_order_line.net_amount IS 'quantity × unit_price × (1 − discount_percent / 100), rounded to the currency.';
 COMMENT ON COLUMN o2c.sales_order_line.cancelled IS 'Part of quantity that will not be delivered any more.';

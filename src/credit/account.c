@@ -74,7 +74,7 @@ CreditHeadComplete(CreditHead *head, bool mixed)
 	args[0] = Int32GetDatum(head->company_id);
 	args[1] = Int64GetDatum(head->customer_id);
 	args[2] = CStringGetTextDatum(head->currency);
-	KeptPlanExecute(&complete, args, NULL, SPI_OK_SELECT);
+	KeptPlanExecuteRow(&complete, args, NULL, SPI_OK_SELECT);
 	tuple = SPI_tuptable->vals[0];
 	desc = SPI_tuptable->tupdesc;
 	if (mixed && DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull)))

@@ -19,16 +19,12 @@
 void
 CreditAlert(const CreditHead *head)
 {
-	/* thresholds in percent: company.settings.credit_alerts, or 80, 90, 100 */
 	static KeptPlan judge = {
 		.sql = "SELECT coalesce(max(t.p) FILTER (WHERE t.reached), 0),"
 		" min($3 * t.p / 100) FILTER (WHERE NOT t.reached),"
 		" CASE WHEN $3 = 0 THEN 1e-9 ELSE max($3 * t.p / 100) FILTER (WHERE t.reached) END"
-		" FROM (SELECT e.p::integer AS p, CASE WHEN $3 > 0 THEN $2 >= $3 * e.p::integer / 100 ELSE $2 > 0 END AS reached"
-		"       FROM o2c.company c"
-		"       CROSS JOIN LATERAL jsonb_array_elements_text(CASE jsonb_typeof(c.settings -> 'credit_alerts')"
-		"         WHEN 'array' THEN c.settings -> 'credit_alerts' ELSE '[80, 90, 100]' END) e(p)"
-		"       WHERE c.company_id = $1 AND e.p ~ '^[1-9][0-9]{0,3}$') t",
+		" FROM (SELECT p, CASE WHEN $3 > 0 THEN $2 >= $3 * p / 100 ELSE $2 > 0 END AS reached"
+		"       FROM unnest(o2c._credit_thresholds($1)) p) t",
 		.nargs = 3,
 		.argtypes = {INT4OID, NUMERICOID, NUMERICOID}
 	};
@@ -53,12 +49,13 @@ CreditAlert(const CreditHead *head)
 	HeapTuple	tuple;
 	TupleDesc	desc;
 	bool		isnull;
+	bool		save = o2c_posting;
 	int32		level;
 
 	args[0] = Int32GetDatum(head->company_id);
 	args[1] = NumericGetDatum(head->exposure);
 	args[2] = NumericGetDatum(head->limit);
-	KeptPlanExecute(&judge, args, NULL, SPI_OK_SELECT);
+	KeptPlanExecuteRow(&judge, args, NULL, SPI_OK_SELECT);
 	tuple = SPI_tuptable->vals[0];
 	desc = SPI_tuptable->tupdesc;
 	level = DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull));
@@ -69,13 +66,15 @@ CreditAlert(const CreditHead *head)
 	nulls[3] = isnull ? 'n' : ' ';
 	args[4] = SPI_getbinval(tuple, desc, 3, &isnull);
 	nulls[4] = isnull ? 'n' : ' ';
-	KeptPlanExecuteDerived(&store, args, nulls, SPI_OK_UPDATE);
+	o2c_posting = true;
+	KeptPlanExecuteRow(&store, args, nulls, SPI_OK_UPDATE);
+	o2c_posting = save;
 
 	if (level > head->alert_level)
 	{
 		args[3] = NumericGetDatum(head->exposure);
 		args[4] = NumericGetDatum(head->limit);
 		args[5] = CStringGetTextDatum(GetUserNameFromId(GetOuterUserId(), false));
-		KeptPlanExecute(&announce, args, NULL, SPI_OK_SELECT);
+		KeptPlanExecuteRow(&announce, args, NULL, SPI_OK_SELECT);
 	}
 }

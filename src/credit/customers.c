@@ -164,9 +164,12 @@ Datum
 o2c_credit_on_customers(PG_FUNCTION_ARGS)
 {
 	static KeptPlan open = {
-		.sql = "INSERT INTO o2c.credit_account (company_id, customer_id, currency, head, credit_limit, parent_id)"
-		" SELECT n.company_id, n.id, n.currency, true, n.credit_limit, p.id"
+		/* the first threshold now, so that the first change need not look it up */
+		.sql = "INSERT INTO o2c.credit_account (company_id, customer_id, currency, head, credit_limit, parent_id, alert_at)"
+		" SELECT n.company_id, n.id, n.currency, true, n.credit_limit, p.id, n.credit_limit * t.first / 100"
 		" FROM new_rows n LEFT JOIN o2c.customer p ON p.company_id = n.company_id AND p.code = n.parent_code"
+		" JOIN (SELECT c.company_id, (SELECT min(x) FROM unnest(o2c._credit_thresholds(c.company_id)) x) AS first"
+		"  FROM (SELECT DISTINCT r.company_id FROM new_rows r) c) t ON t.company_id = n.company_id"
 		" ORDER BY n.company_id, n.id"
 	};
 	static KeptPlan changes = {

@@ -214,7 +214,7 @@ Convert(Screen *screen, Numeric amount, const char *from, const char *to)
 	args[1] = CStringGetTextDatum(from);
 	args[2] = CStringGetTextDatum(to);
 	args[3] = NumericGetDatum(amount);
-	KeptPlanExecute(&convert, args, NULL, SPI_OK_SELECT);
+	KeptPlanExecuteRow(&convert, args, NULL, SPI_OK_SELECT);
 	return SPIGetNumeric(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 }
 
