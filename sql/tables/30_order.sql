@@ -50,6 +50,8 @@ COMMENT ON COLUMN o2c.sales_order.shipping_amount IS 'Cost of the carrier by o2c
 COMMENT ON COLUMN o2c.sales_order.version IS 'Counts amendments; earlier versions stand in o2c.order_version.';
 COMMENT ON COLUMN o2c.sales_order.content_key IS 'Digest of what was ordered: a repeated call with the same content finds the same order.';
 
+-- A line is updated at every step of its order: with room on its page no index
+-- has to follow.
 CREATE SEQUENCE o2c.sales_order_line_id_seq;
 CREATE TABLE o2c.sales_order_line (
   company_id integer NOT NULL,
@@ -86,7 +88,6 @@ ALTER SEQUENCE o2c.sales_order_line_id_seq OWNED BY o2c.sales_order_line.id;
 CREATE TRIGGER sales_order_line_guard BEFORE UPDATE ON o2c.sales_order_line
   FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('picked', 'shipped', 'returned', 'invoiced', 'billed');
 CREATE INDEX sales_order_line_product_idx ON o2c.sales_order_line (company_id, product_id);
--- a line is updated at every step: with room on its page no index is
 COMMENT ON TABLE o2c.sales_order_line IS 'One product of an order, with what was reserved, shipped, returned and invoiced of it.';
 COMMENT ON COLUMN o2c.sales_order_line.net_amount IS 'quantity × unit_price × (1 − discount_percent / 100), rounded to the currency.';
 COMMENT ON COLUMN o2c.sales_order_line.cancelled IS 'Part of quantity that will not be delivered any more.';
