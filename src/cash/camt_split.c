@@ -270,7 +270,10 @@ CheckLeaf(CamtSplit *s, const char *local, int n)
 		pfree(ParseAmount(r, value, strlen(value), '.', 0));
 		pfree(value);
 	}
-	else if (LocalNameIs(local, n, "Dt") || LocalNameIs(local, n, "DtTm"))
+	else if (LocalNameIs(local, n, "Dt") || LocalNameIs(local, n, "DtTm") ||
+			 LocalNameIs(local, n, "FrDt") || LocalNameIs(local, n, "ToDt") ||
+			 LocalNameIs(local, n, "FrDtTm") || LocalNameIs(local, n, "ToDtTm") ||
+			 LocalNameIs(local, n, "CreDtTm"))
 	{
 		char	   *value = TrimmedCopy(s->text.data, s->text.len);
 		char	   *ymd;

@@ -391,8 +391,10 @@ ReadMovement(Mt940 *m, const char *value, int len)
 
 	if (isalpha((unsigned char) *p) && pg_strncasecmp(p, "NONREF", 6) != 0)
 	{
-		LineSet(r, COL_TRANSACTION_CODE, TrimmedCopy(p, strnlen(p, 4)));
-		p += strnlen(p, 4);
+		int			n = pg_mbcliplen(p, strlen(p), 4);
+
+		LineSet(r, COL_TRANSACTION_CODE, TrimmedCopy(p, n));
+		p += n;
 	}
 	slashes = strstr(p, "//");
 	if (slashes)

@@ -103,6 +103,15 @@ StatementSyntaxError(StatementReader *r, const char *fmt,...)
 			break;
 		enlargeStringInfo(&buf, needed);
 	}
+	/* an excerpt may end within a character */
+	for (;;)
+	{
+		int			good = pg_encoding_verifymbstr(GetDatabaseEncoding(), buf.data, buf.len);
+
+		if (good >= buf.len)
+			break;
+		buf.data[good] = '?';
+	}
 	ereport(ERROR,
 			(errcode(ERRCODE_O2C_STATEMENT_SYNTAX),
 			 errmsg("cannot read the file as %s: line %d: %s", r->format,
@@ -170,6 +179,10 @@ PutRow(StatementReader *r, char **values, int line_no)
 	char		number[2][12];
 
 	CHECK_FOR_INTERRUPTS();
+	/* fixed positions may cut a character in two: such a value is none */
+	for (int i = 0; i < STATEMENT_COLUMNS; i++)
+		if (values[i] != NULL && !pg_verifymbstr(values[i], strlen(values[i]), true))
+			StatementSyntaxError(r, "a field is cut within a character");
 	snprintf(number[0], sizeof(number[0]), "%d", r->statement_no);
 	snprintf(number[1], sizeof(number[1]), "%d", line_no);
 	values[COL_STATEMENT_NO] = number[0];

@@ -111,6 +111,7 @@ o2c_statement_text(PG_FUNCTION_ARGS)
 	int			len = VARSIZE_ANY_EXHDR(content);
 	const unsigned char *zero;
 	char	   *declared;
+	int			encoding;
 	StringInfoData buf;
 	char	   *server;
 
@@ -131,6 +132,7 @@ o2c_statement_text(PG_FUNCTION_ARGS)
 		while (len > 0 && isspace(*s) && *s < 0x80)
 			s++, len--;
 		declared = DeclaredEncoding((const char *) s, len);
+		encoding = declared ? pg_char_to_encoding(declared) : -1;
 		if (declared &&
 			(pg_strcasecmp(declared, "iso-8859-1") == 0 || pg_strcasecmp(declared, "iso8859-1") == 0 ||
 			 pg_strcasecmp(declared, "latin1") == 0 || pg_strcasecmp(declared, "windows-1252") == 0 ||
@@ -138,15 +140,11 @@ o2c_statement_text(PG_FUNCTION_ARGS)
 			FromSingleByte(&buf, s, len, false);
 		else if (pg_verify_mbstr(PG_UTF8, (const char *) s, len, true))
 			appendBinaryStringInfo(&buf, (const char *) s, len);
-		else if (declared && pg_strcasecmp(declared, "utf-8") != 0 &&
-				 pg_strcasecmp(declared, "us-ascii") != 0 && pg_char_to_encoding(declared) >= 0)
-		{
-			unsigned char *converted;
-
-			converted = pg_do_encoding_conversion(unconstify(unsigned char *, s), len,
-												  pg_char_to_encoding(declared), PG_UTF8);
-			appendStringInfoString(&buf, (char *) converted);
-		}
+		else if (encoding >= 0 && encoding != PG_UTF8 && encoding != PG_SQL_ASCII &&
+				 pg_verify_mbstr(encoding, (const char *) s, len, true))
+			appendStringInfoString(&buf, (char *)
+								   pg_do_encoding_conversion(unconstify(unsigned char *, s),
+															 len, encoding, PG_UTF8));
 		else if (len >= 5 && (declared || strncmp((const char *) s, "<?xml", 5) == 0) &&
 				 !strstr(pnstrdup((const char *) s, Min(len, 1024)), "OFX"))
 			ereport(ERROR,

@@ -1,7 +1,7 @@
 -- Bank statements: what a line means, when it is the same line, which account
 -- and which sums a file may have, and what happens to bad input.  Whole files
 -- are read in test/t/054_statement_files.pl.
-SELECT plan(94);
+SELECT plan(95);
 
 SELECT o2c.create_company('Banks', 'DE', 'EUR', 'Europe/Berlin');
 INSERT INTO o2c.bank_account (company_id, code, currency, iban) VALUES (1, 'main', 'EUR', 'DE89370400440532013000');
@@ -145,6 +145,7 @@ SELECT throws_ok($$SELECT pg_temp.import('free17', pg_temp.mt('0,', '1,', ':61:2
 SELECT is((SELECT count(*) FROM o2c.bank_statement s JOIN o2c.bank_account a ON a.id = s.bank_account_id WHERE a.code = 'free17'), 0::bigint, 'and nothing of all that was kept');
 SELECT is(pg_temp.import('free18', replace(pg_temp.mt('0,', '1,', ':61:2603020302C1,NTRFX'), 'C1,NTRFX', E'C1,NTRFX\n:86:' || E'\x01\x07' || 'text')), 'mt940/1/0', 'control characters are blanks');
 SELECT is((SELECT statement_id IS NOT NULL FROM o2c.import_statement(1, 'free19', convert_to(pg_temp.mt('0,', '1,', E':61:2603020302C1,NTRFX\n:86:M~ller'), 'UTF8') || '')), true, 'plain text');
+SELECT throws_ok($$SELECT o2c._statement_text(convert_to('<?xml version="1.0" encoding="utf8"?><a>', 'UTF8') || '\xff')$$, 'O2050', NULL, 'another name of UTF-8 is UTF-8');
 SELECT is(o2c._statement_text('\x4dfc6c6c657220809d'), E'Müller € ', 'bytes that are not UTF-8 are Windows-1252');
 
 ---------------------------------------------------------------- lines from a table
