@@ -152,12 +152,18 @@ BEGIN
   ANALYZE pg_temp.o2c_m_payer;
   -- the parent may pay for its children, a child for its parent and siblings
   INSERT INTO pg_temp.o2c_m_payer
-  SELECT DISTINCT p.line_id, k.id, 2, true, false
-  FROM pg_temp.o2c_m_payer p
-  JOIN o2c.customer c ON c.company_id = company AND c.id = p.customer_id
-  JOIN o2c.customer k ON k.company_id = company AND k.id <> c.id
-    AND (k.parent_code = c.code OR k.code = c.parent_code OR k.parent_code = c.parent_code)
-  WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_payer q WHERE q.line_id = p.line_id AND q.customer_id = k.id);
+  WITH payer AS (
+    SELECT c.id, c.code, c.parent_code FROM o2c.customer c
+    WHERE c.company_id = company AND c.id IN (SELECT p.customer_id FROM pg_temp.o2c_m_payer p)),
+  relative AS (
+    SELECT c.id, k.id AS relative_id FROM payer c JOIN o2c.customer k ON k.company_id = company AND k.parent_code = c.code
+    UNION
+    SELECT c.id, k.id FROM payer c JOIN o2c.customer k ON k.company_id = company AND k.code = c.parent_code
+    UNION
+    SELECT c.id, k.id FROM payer c JOIN o2c.customer k ON k.company_id = company AND k.parent_code = c.parent_code AND k.id <> c.id)
+  SELECT DISTINCT p.line_id, r.relative_id, 2, true, false
+  FROM pg_temp.o2c_m_payer p JOIN relative r ON r.id = p.customer_id
+  WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_payer q WHERE q.line_id = p.line_id AND q.customer_id = r.relative_id);
   CREATE INDEX ON pg_temp.o2c_m_payer (line_id, customer_id);
   ANALYZE pg_temp.o2c_m_payer;
   UPDATE pg_temp.o2c_m_line l SET payer = p.rel, payer_customer = p.customer_id
@@ -367,6 +373,7 @@ BEGIN
       ORDER BY 1 $q$, company),
     setting.max_chance, setting.max_size, grace, 100000) w
   LEFT JOIN o2c.match_rule r ON r.company_id = company AND r.rule = w.rule;
+  ANALYZE pg_temp.o2c_m_answer;
 END $$;
 COMMENT ON FUNCTION o2c._match_weigh(integer, integer, boolean) IS
   'Stage of match_cash: the answers of every undecided line; from the second round the payer''s items are among the candidates; late: what other lines clearly pay is gone.';
@@ -406,6 +413,7 @@ BEGIN
   CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(a.item_ids), pg_catalog.unnest(a.cash), pg_catalog.unnest(a.settle))
     AS u(item_id, cash, settle)
   WHERE a.option = 1;
+  ANALYZE pg_temp.o2c_m_claim;
   DELETE FROM pg_temp.o2c_m_taken;
   INSERT INTO pg_temp.o2c_m_taken
   SELECT c.item_id, pg_catalog.sum(c.cash + c.settle) FROM pg_temp.o2c_m_claim c GROUP BY 1;
