@@ -54,4 +54,10 @@ extern TriggerData *TriggerDataOf(FunctionCallInfo fcinfo, const char *name);
 /* True while o2c's own ledger trigger updates derived columns. */
 extern bool o2c_posting;
 
+/*
+ * True while issued documents get their numbers at commit: triggers that do not
+ * care for numbers stay out of the way, because the series is locked.
+ */
+extern bool o2c_numbering;
+
 #endif							/* O2C_H */

@@ -77,6 +77,9 @@ o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_credit_on_invoices");
 	TriggerFrame frame;
 
+	if (o2c_numbering)
+		return PointerGetDatum(NULL);
+
 	if (!DraftsLeft(trigdata))
 		return PointerGetDatum(NULL);
 	TriggerFrameBegin(&frame, trigdata);

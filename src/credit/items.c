@@ -32,6 +32,9 @@ o2c_credit_on_items(PG_FUNCTION_ARGS)
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_credit_on_items");
 	TriggerFrame frame;
 
+	if (o2c_numbering)
+		return PointerGetDatum(NULL);
+
 	TriggerFrameBegin(&frame, trigdata);
 	CreditApply(TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ? &inserted :
 				TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? &updated : &deleted, false);

@@ -28,7 +28,4 @@ extern void NoteUnnumbered(int32 company, int64 id);
 /* Let this transaction's locks go before its commit record is flushed. */
 extern void RequestEarlyRelease(void);
 
-/* True while the module's own code gives issued documents their numbers. */
-extern bool o2c_numbering;
-
 #endif							/* O2C_NUMBERING_H */

@@ -285,6 +285,9 @@ o2c_lifecycle_log(PG_FUNCTION_ARGS)
 	Datum		args[3];
 	char		nulls[] = "   ";
 
+	if (o2c_numbering)
+		return PointerGetDatum(NULL);
+
 	if (trigdata->tg_trigger->tgnargs == 1)
 		machine = MachineByName(trigdata->tg_trigger->tgargs[0]);
 	if (machine == NULL)
