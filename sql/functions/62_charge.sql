@@ -48,6 +48,12 @@ AS $$
     JOIN o2c.dunning_level l ON l.company_id = n.company_id AND l.policy_id = n.policy_id AND l.level = n.level
     JOIN o2c.open_item i ON i.company_id = ni.company_id AND i.id = ni.item_id
     WHERE n.company_id = $1 AND n.run_id = $2 AND l.charge_interest AND ni.days_overdue > 0
+      -- what another channel sends again was charged with the first attempt
+      AND NOT EXISTS (SELECT FROM o2c.dunning_notice_item o
+            JOIN o2c.dunning_notice x ON x.company_id = o.company_id AND x.id = o.notice_id AND x.state = 'failed'
+            JOIN o2c.dunning_charge h ON h.company_id = o.company_id AND h.notice_id = o.notice_id
+             AND h.source_item_id = o.item_id AND h.kind = 'interest' AND h.reversed_on IS NULL
+            WHERE o.company_id = $1 AND o.item_id = ni.item_id AND o.level = ni.level)
   ), part AS (
     -- an entry bears interest from the day after it took effect: interest is
     -- linear in the entries, so every partial payment is right without periods
