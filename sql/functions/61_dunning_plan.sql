@@ -168,8 +168,8 @@ WITH pol AS MATERIALIZED (
   CROSS JOIN LATERAL (
     SELECT h.code, h.kind FROM o2c.channel h
     WHERE h.company_id = $1 AND h.enabled AND (h.code = o.name OR h.kind = o.name)
-      -- what has no text for the channel can't go there
-      AND EXISTS (SELECT FROM o2c.find_template($1, l.template, h.kind))
+      -- what has no text for the channel can't go there; a webhook takes the values
+      AND (h.kind = 'webhook' OR EXISTS (SELECT FROM o2c.find_template($1, l.template, h.kind)))
     ORDER BY h.code = o.name DESC, h.id LIMIT 1) h
   WHERE l.company_id = $1
 ), chosen AS MATERIALIZED (

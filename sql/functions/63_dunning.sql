@@ -120,9 +120,10 @@ BEGIN
     WHERE n.company_id = $1 AND n.run_id = $2
   ), text_of AS MATERIALIZED (
     -- each template once, in the language that it really has
-    SELECT d.template, d.channel_kind, coalesce(d.language, '') AS language, f.template_language, f.subject, f.body_text, f.body_html
+    SELECT d.template, d.channel_kind, coalesce(d.language, '') AS language,
+           coalesce(f.template_language, d.language, 'en') AS template_language, f.subject, f.body_text, f.body_html
     FROM (SELECT DISTINCT n.template, n.channel_kind, n.language FROM notice n) d
-    CROSS JOIN LATERAL o2c.find_template($1, d.template, d.channel_kind, d.language) f
+    LEFT JOIN LATERAL o2c.find_template($1, d.template, d.channel_kind, d.language) f ON true
   ), item AS MATERIALIZED (
     SELECT ni.notice_id,
            pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(

@@ -1,7 +1,7 @@
 -- Collection: levels, intervals, outcome of messages, promises, blocks,
 -- charges, policies, preview.  Each scenario has a company of its own.
 BEGIN;
-SELECT plan(97);
+SELECT plan(99);
 CREATE TEMPORARY TABLE ctx (c integer);
 CREATE FUNCTION pg_temp.c() RETURNS integer LANGUAGE sql AS 'SELECT c FROM ctx';
 CREATE FUNCTION pg_temp.fresh(name text) RETURNS void LANGUAGE plpgsql AS $$
@@ -224,6 +224,14 @@ SELECT is(pg_temp.levels('W1'), '1:accepted 2:pending', 'with the next level');
 SELECT is((SELECT state::text FROM o2c.promise WHERE id = :promise), 'broken', 'and breaks the promise');
 SELECT o2c.write_off(pg_temp.c(), 'W1', NULL, 'insolvent', '2026-01-22');
 SELECT is(o2c._message_still_due(pg_temp.c(), (SELECT max(id) FROM o2c.message WHERE company_id = pg_temp.c())), false, 'what is written off is not asked for');
+
+-- a webhook takes the values themselves
+SELECT pg_temp.fresh('Webhook');
+INSERT INTO o2c.channel (company_id, code, kind, url) VALUES (pg_temp.c(), 'hook', 'webhook', 'https://hooks.example/dunning');
+SELECT o2c.set_dunning_policy(pg_temp.c(), 'standard', '[{"level": 1, "days": 1, "channels": ["hook"]}]', options => '{"is_default": true}');
+SELECT pg_temp.add('C', 'K1', '2026-01-01', 100);
+SELECT is(pg_temp.run('2026-01-02'), '1,1,1', 'needs neither template nor address');
+SELECT is((SELECT context -> 'items' -> 0 ->> 'number' FROM o2c.message WHERE company_id = pg_temp.c()), 'K1', 'and carries the items');
 
 -- charges of a reminder that was never sent
 SELECT pg_temp.fresh('Taken back');
