@@ -38,6 +38,8 @@ COMMENT ON COLUMN o2c_bi.invoices.issued_at IS 'When the number was drawn.';
 
 GRANT SELECT ON o2c.code_list TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
 GRANT INSERT, UPDATE, DELETE ON o2c.number_series, o2c.billing_policy, o2c.subscription TO o2c_admin;
+-- one column is enough to lock a row; what is billed stays with o2c_admin
+GRANT UPDATE (description) ON o2c.subscription TO o2c_clerk;
 GRANT INSERT, UPDATE, DELETE ON o2c.invoice, o2c.invoice_line, o2c.invoice_allowance, o2c.invoice_tax,
   o2c.billing_milestone TO o2c_clerk;
 GRANT EXECUTE ON FUNCTION o2c._seed_company_invoice TO o2c_admin;

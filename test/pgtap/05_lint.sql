@@ -98,7 +98,9 @@ SELECT is_empty($$
   FROM lint_may m, LATERAL (
     SELECT 'INSERT' AS verb, c[1] AS name FROM regexp_matches(m.prosrc, '\minsert\s+into\s+o2c\.(\w+)', 'gi') c
     UNION SELECT 'UPDATE', c[1] FROM regexp_matches(m.prosrc, '\mupdate\s+o2c\.(\w+)', 'gi') c
-    UNION SELECT 'DELETE', c[1] FROM regexp_matches(m.prosrc, '\mdelete\s+from\s+o2c\.(\w+)', 'gi') c) x
+    UNION SELECT 'DELETE', c[1] FROM regexp_matches(m.prosrc, '\mdelete\s+from\s+o2c\.(\w+)', 'gi') c
+    -- to lock a row takes the right to update a column of it
+    UNION SELECT 'UPDATE', c[1] FROM regexp_matches(m.prosrc, '\mfrom\s+o2c\.(\w+)(?:(?!\mfrom\M)[^;])*\mfor\s+(?:no\s+key\s+)?(?:update|share)\M', 'gi') c) x
   WHERE to_regclass('o2c.' || x.name) IS NOT NULL
     AND NOT has_table_privilege(m.rolname, ('o2c.' || x.name)::regclass, x.verb)
     AND NOT has_any_column_privilege(m.rolname, ('o2c.' || x.name)::regclass, nullif(x.verb, 'DELETE'))
