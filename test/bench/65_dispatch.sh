@@ -1,0 +1,68 @@
+#!/bin/sh
+# Messages per second end to end (claim, send, record) over HTTP and SMTP on
+# loopback, against the same requests by bare libcurl in a C loop; and claiming
+# from a queue of a million.
+set -eu
+n=$((20000 * SCALE))
+bin=$(mktemp -d)
+trap 'kill $pids 2>/dev/null || true; rm -rf "$bin"' EXIT
+pids=
+sql() { psql -XAtqc "$1"; }
+
+case $(sql "SHOW shared_preload_libraries") in *order2cash*) ;; *)
+	echo "skipped: the server does not preload order2cash"; exit 0 ;; esac
+cc -O2 -o "$bin/floor" "$(dirname "$0")/dispatch_floor.c" $(pkg-config --cflags --libs libcurl)
+
+old=$(sql "SHOW order2cash.databases")
+sql "ALTER SYSTEM SET order2cash.databases = '$PGDATABASE'" ; sql "SELECT pg_reload_conf()" >/dev/null
+sql "SELECT o2c.create_company('Bench', 'DE', 'EUR'); SELECT o2c.arm_dispatch()" >/dev/null
+
+# run CHANNEL: milliseconds from the commit that queued n messages to the last one's result
+run()
+{
+	sql "SELECT o2c.pause_dispatch()" >/dev/null
+	sql "INSERT INTO o2c.message (company_id, channel, recipient, subject, body_text)
+	     SELECT 1, '$1', CASE '$1' WHEN 'http' THEN '0170' ELSE 'customer@example.com' END, 'Reminder',
+	       'Please pay invoice 4711 of 119.00 EUR.' FROM generate_series(1, $n)"
+	sql "VACUUM ANALYZE o2c.message"
+	sql "SELECT o2c.resume_dispatch()" >/dev/null
+	while [ "$(sql "SELECT count(*) FROM (SELECT FROM o2c.message WHERE state IN ('queued', 'sending', 'retry') AND channel = '$1' LIMIT 1) x")" != 0 ]; do sleep 0.2; done
+	sql "SELECT round(1000 * extract(epoch FROM max(sent_at) - min(first_attempt_at)), 1) FROM o2c.message WHERE channel = '$1' AND state = 'sent'"
+}
+
+if command -v nginx >/dev/null 2>&1
+then
+	cat >"$bin/nginx.conf" <<CONF
+daemon off; worker_processes 1; pid $bin/nginx.pid; error_log $bin/error.log crit;
+events { worker_connections 1024; }
+http { access_log off; keepalive_requests 1000000; client_body_temp_path $bin/b; proxy_temp_path $bin/p;
+  fastcgi_temp_path $bin/f; uwsgi_temp_path $bin/u; scgi_temp_path $bin/s;
+  server { listen unix:$bin/sock; listen 127.0.0.1:${BENCH_PORT:-18089}; location / { return 200 '{"id": "x"}'; } } }
+CONF
+	nginx -p "$bin" -c "$bin/nginx.conf" >/dev/null 2>&1 & pids="$pids $!"
+	sleep 1
+	url="http://127.0.0.1:${BENCH_PORT:-18089}/"
+	sql "INSERT INTO o2c.channel (company_id, code, kind, url) VALUES (1, 'http', 'sms', '$url')"
+	floor=$("$bin/floor" http "$url" "$n" 64)
+	ours=$(run http)
+	echo "RATIO|http, $n messages, 64 connections|$ours|$floor|bare libcurl multi, C loop"
+fi
+
+"$bin/floor" sink >"$bin/port" & pids="$pids $!"
+while [ ! -s "$bin/port" ]; do sleep 0.1; done
+url="smtp://127.0.0.1:$(cat "$bin/port")"
+sql "INSERT INTO o2c.channel (company_id, code, kind, url, max_concurrency, settings) VALUES (1, 'smtp', 'email', '$url', 16, '{\"from\": \"billing@example.com\"}')"
+floor=$("$bin/floor" smtp "$url" "$n" 16)
+ours=$(run smtp)
+echo "RATIO|smtp, $n messages, 16 connections|$ours|$floor|bare libcurl multi, C loop"
+[ -z "${BENCH_DEPTH:-}" ] || {
+	# the same messages behind a million of others
+	sql "INSERT INTO o2c.channel (company_id, code, kind, url, enabled) VALUES (1, 'deep', 'email', '$url', true)"
+	sql "INSERT INTO o2c.message (company_id, channel, recipient, subject, body_text, next_attempt_at)
+	     SELECT 1, 'smtp', 'customer@example.com', 'Reminder', 'Please pay invoice 4711 of 119.00 EUR.', now() + interval '1 day' FROM generate_series(1, 1000000)"
+	deep=$(n=$n run smtp || true)
+	echo "RATIO|smtp, behind 1 M waiting|$deep|$ours|the same with an empty queue"
+}
+sql "ALTER SYSTEM SET order2cash.databases = '$old'"; sql "SELECT pg_reload_conf()" >/dev/null
+sql "SELECT o2c.pause_dispatch()" >/dev/null
+sleep 1
