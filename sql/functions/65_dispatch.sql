@@ -10,6 +10,18 @@ AS 'MODULE_PATHNAME', 'o2c_dispatch_is_recipient';
 COMMENT ON FUNCTION o2c._is_recipient(text, text) IS
   'True when a channel of that kind can reach the recipient: mail address or "Name <address>", telephone number, any text; NULL for webhooks only.';
 
+CREATE FUNCTION o2c._is_line(line text, most integer, breaks boolean) RETURNS boolean
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'o2c_dispatch_is_line';
+COMMENT ON FUNCTION o2c._is_line(text, integer, boolean) IS
+  'True when the text has at most that many bytes and no control character; line feeds only when breaks.';
+
+CREATE FUNCTION o2c._is_key(key text) RETURNS boolean
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'o2c_dispatch_is_key';
+COMMENT ON FUNCTION o2c._is_key(text) IS
+  'True for 1 to 128 letters, digits, hyphens and underscores, beginning with a letter or digit.';
+
 CREATE FUNCTION o2c._channel_check() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_dispatch_channel_check';
 COMMENT ON FUNCTION o2c._channel_check() IS

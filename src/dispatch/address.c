@@ -14,6 +14,8 @@
 #include "dispatch/dispatch.h"
 
 PG_FUNCTION_INFO_V1(o2c_dispatch_is_recipient);
+PG_FUNCTION_INFO_V1(o2c_dispatch_is_line);
+PG_FUNCTION_INFO_V1(o2c_dispatch_is_key);
 
 /* Characters of an atom (RFC 5322), with every byte above ASCII. */
 static inline bool
@@ -162,4 +164,46 @@ o2c_dispatch_is_recipient(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(strcmp(kind, "webhook") == 0);
 	recipient = PG_GETARG_TEXT_PP(1);
 	PG_RETURN_BOOL(IsRecipient(kind, VARDATA_ANY(recipient), VARSIZE_ANY_EXHDR(recipient)));
+}
+
+/*
+ * _is_line(text, most, breaks): at most that many bytes and no control; line
+ * feeds only when breaks.  A constraint runs at every update of a row, where a
+ * regular expression would cost more than all the rest.
+ */
+Datum
+o2c_dispatch_is_line(PG_FUNCTION_ARGS)
+{
+	text	   *t = PG_GETARG_TEXT_PP(0);
+	const unsigned char *s = (const unsigned char *) VARDATA_ANY(t);
+	int			len = VARSIZE_ANY_EXHDR(t);
+	bool		breaks = PG_GETARG_BOOL(2);
+
+	if (len > PG_GETARG_INT32(1))
+		PG_RETURN_BOOL(false);
+	for (int i = 0; i < len; i++)
+		if ((s[i] < 0x20 && !(breaks && s[i] == '\n')) || s[i] == 0x7f)
+			PG_RETURN_BOOL(false);
+	PG_RETURN_BOOL(true);
+}
+
+/* _is_key(text): what may stand in a Message-ID and in a header as it is. */
+Datum
+o2c_dispatch_is_key(PG_FUNCTION_ARGS)
+{
+	text	   *t = PG_GETARG_TEXT_PP(0);
+	const char *s = VARDATA_ANY(t);
+	int			len = VARSIZE_ANY_EXHDR(t);
+
+	if (len < 1 || len > 128)
+		PG_RETURN_BOOL(false);
+	for (int i = 0; i < len; i++)
+	{
+		bool		alnum = (s[i] >= '0' && s[i] <= '9') || (s[i] >= 'a' && s[i] <= 'z') ||
+			(s[i] >= 'A' && s[i] <= 'Z');
+
+		if (!alnum && (i == 0 || (s[i] != '_' && s[i] != '-')))
+			PG_RETURN_BOOL(false);
+	}
+	PG_RETURN_BOOL(true);
 }
