@@ -4,7 +4,7 @@
 CREATE FUNCTION o2c.post_items() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_post_items';
 COMMENT ON FUNCTION o2c.post_items() IS
-  'Statement trigger of open_item: writes the first entry of items inserted with open_amount = amount.';
+  'Statement trigger of open_item: writes the first entry of items inserted with open_amount = amount; of an opening balance also what was paid before.';
 
 CREATE FUNCTION o2c.post_entries() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_post_entries';
@@ -288,16 +288,13 @@ BEGIN
 
   UPDATE pg_temp.o2c_import_item t SET item_id = pg_catalog.nextval('o2c.open_item_id_seq'), is_new = true
   WHERE t.reason IS NULL AND NOT t.repeated AND t.item_id IS NULL;
+  -- their trigger writes the entries, that of what was paid before too
   INSERT INTO o2c.open_item (company_id, id, customer_id, kind, number, document_date, due_date, currency,
                              amount, open_amount, structured_ref, alt_number, discount_date, discount_amount)
   SELECT $1, t.item_id, t.customer_id, 'opening', t.number, t.document_date, t.due_date, t.currency,
-         t.amount, t.amount, t.structured_ref, t.alt_number, t.discount_date, t.discount_amount
+         t.amount, t.open_amount, t.structured_ref, t.alt_number, t.discount_date, t.discount_amount
   FROM pg_temp.o2c_import_item t WHERE t.is_new ORDER BY t.item_id;
   GET DIAGNOSTICS imported = ROW_COUNT;
-  -- what was paid before the import counts from the item's own date
-  INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, raises, effective_on)
-  SELECT $1, t.item_id, t.customer_id, t.currency, t.due_date, 'opening', t.open_amount - t.amount, false, t.document_date
-  FROM pg_temp.o2c_import_item t WHERE t.is_new AND t.open_amount <> t.amount;
   unchanged := (SELECT pg_catalog.count(*) FROM pg_temp.o2c_import) - imported - rejected;
   DROP TABLE pg_temp.o2c_import_item, pg_temp.o2c_import;
 END $$;

@@ -1,7 +1,7 @@
 -- The subledger: open items, append-only entries, allocations, periods.
 --
 -- How to post.  Insert an open item with open_amount = amount: its first entry
--- is written with it.  Then insert allocations (a credit item pays a debit
+-- is written with it (an opening balance may be open in part).  Then insert allocations (a credit item pays a debit
 -- item; each becomes two entries) or, for what has no counterpart (write-off,
 -- refund, return), entries.  Statement triggers in C keep open_amount and the
 -- invoice; they cost one statement for any number of rows.

@@ -10,7 +10,8 @@
  *
  * o2c_post_items, the AFTER INSERT statement trigger of o2c.open_item, writes
  * the first entry of items that are inserted with open_amount = amount, so
- * that they need no second row version.  o2c_post_allocations does it for
+ * that they need no second row version; of an opening balance also the entry
+ * of what was paid before.  o2c_post_allocations does it for
  * o2c.allocation: each allocation becomes its two entries.
  *
  * o2c_guard_item refuses a client's own change of what these derive, and more
@@ -166,19 +167,21 @@ Datum
 o2c_post_items(PG_FUNCTION_ARGS)
 {
 	static KeptPlan look = {
-		.sql = "SELECT pg_catalog.count(*) FILTER (WHERE n.open_amount <> 0),"
-		" pg_catalog.count(*) FILTER (WHERE n.open_amount <> 0 AND n.open_amount <> n.amount) FROM new_rows n"
+		.sql = "SELECT pg_catalog.count(*) FILTER (WHERE n.open_amount <> 0 OR n.kind = 'opening'),"
+		" pg_catalog.count(*) FILTER (WHERE n.open_amount <> 0 AND n.open_amount <> n.amount AND n.kind <> 'opening')"
+		" FROM new_rows n"
 	};
 	static KeptPlan post = {
 		.sql = "WITH d AS (INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency,"
-		"   due_date, kind, amount, effective_on, recorded_at)"
+		"   due_date, kind, amount, raises, effective_on, recorded_at)"
 		"  SELECT n.company_id, n.id, n.customer_id, n.currency, n.due_date,"
 		"   CASE n.kind WHEN 'opening' THEN 'opening' WHEN 'fee' THEN 'fee' WHEN 'interest' THEN 'interest'"
 		"    WHEN 'credit_note' THEN 'credit' WHEN 'on_account' THEN 'receipt' WHEN 'unidentified' THEN 'receipt'"
 		"    WHEN 'deduction' THEN 'charge' ELSE 'invoice' END::o2c.entry_kind,"
-		"   n.amount, n.document_date, pg_catalog.clock_timestamp()"
-		"  FROM new_rows n WHERE n.open_amount <> 0 RETURNING 1),"
-		" u AS (SELECT n.company_id, n.invoice_id, n.amount, false AS written_off, false AS credited"
+		"   s.amount, s.raises, n.document_date, pg_catalog.clock_timestamp()"
+		"  FROM new_rows n CROSS JOIN LATERAL (VALUES (n.amount, true), (n.open_amount - n.amount, false)) s (amount, raises)"
+		"  WHERE s.amount <> 0 AND (n.kind = 'opening' OR n.open_amount <> 0 AND s.raises) RETURNING 1),"
+		" u AS (SELECT n.company_id, n.invoice_id, n.open_amount AS amount, false AS written_off, false AS credited"
 		"  FROM new_rows n WHERE n.open_amount <> 0),"
 		CARRY_TO_INVOICE
 	};
