@@ -18,8 +18,6 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#define MAX_FIELDS 2048
-
 typedef struct Bai2
 {
 	StatementReader *r;
