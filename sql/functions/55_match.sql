@@ -567,12 +567,14 @@ BEGIN
   -- one run a company at a time
   PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('order2cash.match_cash'), $1);
   SELECT coalesce((SELECT i.id FROM o2c.open_item i WHERE i.company_id = $1 ORDER BY i.id DESC LIMIT 1), 0) AS item_id,
-    coalesce((SELECT e.id FROM o2c.ledger_entry e WHERE e.company_id = $1 ORDER BY e.id DESC LIMIT 1), 0) AS entry_id
+    coalesce((SELECT e.id FROM o2c.ledger_entry e WHERE e.company_id = $1 ORDER BY e.id DESC LIMIT 1), 0) AS entry_id,
+    (SELECT a.updated_at FROM o2c.payer_alias a WHERE a.company_id = $1 ORDER BY a.updated_at DESC LIMIT 1) AS alias_at
     INTO mark;
   IF NOT EXISTS (SELECT FROM o2c.bank_line b WHERE b.company_id = $1 AND b.state = 'open'
                    AND (b.amount > 0) = (b.return_reason IS NULL) AND b.amount < 1e14 AND ($2 IS NULL OR b.booking_date <= $2))
      AND EXISTS (SELECT FROM o2c.match_watermark w WHERE w.company_id = $1
-                   AND w.item_id = mark.item_id AND w.entry_id = mark.entry_id) THEN
+                   AND w.item_id = mark.item_id AND w.entry_id = mark.entry_id
+                   AND w.alias_at IS NOT DISTINCT FROM mark.alias_at) THEN
     RETURN;
   END IF;
   PERFORM o2c._match_returns($1, $2);
@@ -608,10 +610,12 @@ BEGIN
     SELECT coalesce(pg_catalog.sum(p.cash * p.unit), 0) INTO auto_amount FROM pg_temp.o2c_m_pay p WHERE p.done;
     DROP TABLE pg_temp.o2c_m_pay;
   END IF;
-  INSERT INTO o2c.match_watermark AS w (company_id, item_id, entry_id)
+  INSERT INTO o2c.match_watermark AS w (company_id, item_id, entry_id, alias_at)
   VALUES ($1, coalesce((SELECT i.id FROM o2c.open_item i WHERE i.company_id = $1 ORDER BY i.id DESC LIMIT 1), 0),
-          coalesce((SELECT e.id FROM o2c.ledger_entry e WHERE e.company_id = $1 ORDER BY e.id DESC LIMIT 1), 0))
-  ON CONFLICT (company_id) DO UPDATE SET item_id = EXCLUDED.item_id, entry_id = EXCLUDED.entry_id, matched_at = pg_catalog.now();
+          coalesce((SELECT e.id FROM o2c.ledger_entry e WHERE e.company_id = $1 ORDER BY e.id DESC LIMIT 1), 0),
+          (SELECT a.updated_at FROM o2c.payer_alias a WHERE a.company_id = $1 ORDER BY a.updated_at DESC LIMIT 1))
+  ON CONFLICT (company_id) DO UPDATE SET item_id = EXCLUDED.item_id, entry_id = EXCLUDED.entry_id,
+    alias_at = EXCLUDED.alias_at, matched_at = pg_catalog.now();
 END $$;
 COMMENT ON FUNCTION o2c.match_cash(integer, date) IS
   'Make payments of all open bank lines (up to a booking date) and apply those that are certain; the rest become proposals or stay on account or unidentified. Payments on which nothing is applied are looked at again when something is new. One run a company at a time. Errors: O2002.';

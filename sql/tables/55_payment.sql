@@ -102,6 +102,7 @@ CREATE TABLE o2c.payer_alias (
   PRIMARY KEY (company_id, kind, value, customer_id),
   FOREIGN KEY (company_id, customer_id) REFERENCES o2c.customer (company_id, id)
 );
+CREATE INDEX payer_alias_updated_idx ON o2c.payer_alias (company_id, updated_at);
 CREATE INDEX payer_alias_customer_idx ON o2c.payer_alias (company_id, customer_id);
 COMMENT ON TABLE o2c.payer_alias IS
   'Accounts and names that paid for a customer; trusted after two confirmations when nobody else uses them and nothing was reversed.';

@@ -107,8 +107,47 @@ typedef struct WeighSettings
 	int64		budget;			/* nodes of a subset search */
 } WeighSettings;
 
+/* The line being weighed, with what all hypotheses need. */
+typedef struct Weighing
+{
+	Line	   *line;
+	Candidate  *cand;
+	int			n;
+	const WeighSettings *settings;
+	Answer	   *answers;
+	int			nanswers;
+	int			cited[ANSWER_ITEMS];	/* exactly cited, open, not dropped */
+	int			ncited;
+	bool		citedmany;		/* more than fit */
+	int64		sum;			/* of their open amounts */
+	int			closed;			/* a cited item without open amount, or -1 */
+} Weighing;
+
+/* cite.c, weigh.c */
 extern void CiteCandidates(Line *line, Candidate *cand, int n);
 extern int	WeighLine(Line *line, Candidate *cand, int n,
 					  const WeighSettings *settings, Answer *answers);
+
+/* weigh_help.c, weigh_cited.c */
+extern const char *WeighMoney(const Line *line, int64 amount);
+extern Answer *WeighNewAnswer(Weighing *w, const char *rule, int tier, double confidence, bool sure);
+extern void WeighAddItem(Answer *a, const Candidate *c, int64 cash, int64 settle);
+extern void WeighExplain(Weighing *w, Answer *a, const Candidate *c, const char *equation);
+extern bool WeighOwn(const Candidate *c);
+extern bool WeighPayable(const Weighing *w, const Candidate *c);
+extern bool WeighInDiscount(const Weighing *w, const Candidate *c);
+extern bool WeighUnfinished(const Line *line);
+extern bool WeighOnAccountWords(const Line *line);
+extern bool WeighCreditWords(const Line *line);
+extern bool WeighStated(const Line *line, int64 amount, int *pos);
+extern int WeighEqualRival(const Weighing *w);
+extern void WeighAddAllCited(Weighing *w, Answer *a);
+extern const char *WeighEquation(const Weighing *w, const char *what, int64 other);
+extern int WeighOthers(const Weighing *w, int *who, int64 *amount, int max, bool credits);
+extern bool WeighHasTwin(const int64 *amount, int n, const int *members, int size);
+extern void WeighEarliestTwins(const int64 *amount, int n, int *members, int size);
+extern int WeighStatedMore(const Line *line);
+extern int WeighCompareNumbers(const Candidate *a, const Candidate *b);
+extern bool WeighCited(Weighing *w);
 
 #endif							/* O2C_WEIGH_H */

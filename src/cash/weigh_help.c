@@ -1,0 +1,350 @@
+/*
+ * weigh_help.c
+ *		What every hypothesis of the weigher uses: answers and their
+ *		sentences, words in the text, other items of the payer.
+ */
+#include "cash/weigh.h"
+
+/* "1234.50" of minor units. */
+const char *
+WeighMoney(const Line *line, int64 amount)
+{
+	int64		unit = 1;
+
+	for (int i = 0; i < line->minor; i++)
+		unit *= 10;
+	if (unit == 1)
+		return psprintf(INT64_FORMAT, amount);
+	return psprintf("%s" INT64_FORMAT ".%0*d", amount < 0 ? "-" : "",
+					(amount < 0 ? -amount : amount) / unit, line->minor,
+					(int) ((amount < 0 ? -amount : amount) % unit));
+}
+
+static const char *
+RelWords(const Candidate *c)
+{
+	if (c->group)
+		return "the payer belongs to the customer's group";
+	switch (c->rel)
+	{
+		case REL_ACCOUNT:
+			return "the payer's account is the customer's";
+		case REL_KNOWN:
+			return "the payer's name is the customer's";
+		case REL_NAME:
+			return "the payer's name is like the customer's";
+		case REL_FOREIGN:
+			return "the payer is known as another customer";
+		default:
+			return "the payer is not known";
+	}
+}
+
+static const char *
+CiteWords(const Candidate *c)
+{
+	switch (c->cite)
+	{
+		case CITE_REFERENCE:
+			return "structured reference";
+		case CITE_EXACT:
+			return "number in the text";
+		case CITE_DERIVED:
+			return "number completed from the list or range in the text";
+		case CITE_PART:
+		case CITE_TAIL:
+			return "end of the number in the text";
+		case CITE_TYPO:
+			return "number in the text with one slip";
+		default:
+			return "no number in the text";
+	}
+}
+
+/* Begin an answer; NULL when there are enough. */
+Answer *
+WeighNewAnswer(Weighing *w, const char *rule, int tier, double confidence, bool sure)
+{
+	Answer	   *a;
+
+	if (w->nanswers >= ANSWERS_MAX)
+		return NULL;
+	a = &w->answers[w->nanswers++];
+	memset(a, 0, sizeof(Answer));
+	a->rule = rule;
+	a->tier = tier;
+	a->confidence = confidence;
+	a->sure = sure;
+	a->settle_kind = "";
+	return a;
+}
+
+void
+WeighAddItem(Answer *a, const Candidate *c, int64 cash, int64 settle)
+{
+	if (a == NULL || a->nitems >= ANSWER_ITEMS || (cash == 0 && settle == 0))
+		return;
+	a->item[a->nitems] = c->item_id;
+	a->cash[a->nitems] = cash;
+	a->settle[a->nitems] = settle;
+	if (a->nitems++ == 0 || c->open > 0)
+		a->customer_id = c->customer_id;
+}
+
+/* The sentence that explains an answer. */
+void
+WeighExplain(Weighing *w, Answer *a, const Candidate *c, const char *equation)
+{
+	if (a == NULL)
+		return;
+	if (a->nitems > 1)
+		a->explanation = psprintf("%d items; first %s: %s; %s; %s", a->nitems, c->number,
+								  CiteWords(c), equation, RelWords(c));
+	else
+		a->explanation = psprintf("%s: %s; %s; %s", c->number, CiteWords(c), equation, RelWords(c));
+}
+
+bool
+WeighOwn(const Candidate *c)
+{
+	return c->rel >= REL_NAME && !c->dropped;
+}
+
+/* May an uncited item be meant: open, a debit, and already issued? */
+bool
+WeighPayable(const Weighing *w, const Candidate *c)
+{
+	return c->open > 0 && c->issued <= w->line->date && !c->dropped;
+}
+
+bool
+WeighInDiscount(const Weighing *w, const Candidate *c)
+{
+	return c->discount > 0 && w->line->date <= c->discount_date + w->settings->grace_days;
+}
+
+/* Is the text marked as leaving out items, or cut by the bank? */
+bool
+WeighUnfinished(const Line *line)
+{
+	static const char *const marks[] = {
+		" U.A", " ETC", " U.W", " USW", "...", " AND OTHERS", " E.A", " E.O", " DIV", " WEITERE", " MORE", " OTHERS", " ALTRI", " AUTRES", " OTROS"
+	};
+	const char *s = line->tokens->folded;
+	int			len = line->tokens->len;
+
+	if (line->tokens->cut)
+		return true;
+	for (int i = 0; i < lengthof(marks); i++)
+		if (strstr(s, marks[i]) != NULL)
+			return true;
+	/* "+3" at the end */
+	for (int i = len - 1; i > 0 && i > len - 4; i--)
+		if (s[i] == '+')
+			return true;
+	return false;
+}
+
+/* Words that say: on account, in advance. */
+bool
+WeighOnAccountWords(const Line *line)
+{
+	static const char *const words[] = {
+		"AKONTO", "A CONTO", "ACONTO", "ON ACCOUNT", "ABSCHLAG", "ANZAHLUNG", "VORAUSZAHLUNG", "PREPAY", "ADVANCE",
+		"PROFORMA", "PRO FORMA", "DEPOSIT", "ACOMPTE", "ACCONTO", "ANTICIPO", "VOORSCHOT", "VORKASSE", "DOWN PAYMENT"
+	};
+
+	for (int i = 0; i < lengthof(words); i++)
+		if (strstr(line->tokens->folded, words[i]) != NULL)
+			return true;
+	return false;
+}
+
+/* Words that say: a credit note is deducted. */
+bool
+WeighCreditWords(const Line *line)
+{
+	static const char *const words[] = {
+		"GUTSCHRIFT", "CREDIT NOTE", "CREDITNOTE", "CREDIT MEMO", "AVOIR", "CREDITNOTA", "NOTA CREDITO", "NOTA DI CREDITO",
+		"NOTA DE CREDITO", "LESS CREDIT", "CRN", "HYVITYS"
+	};
+	const char *s = line->tokens->folded;
+	int			len = line->tokens->len;
+
+	for (int i = 0; i < lengthof(words); i++)
+		if (strstr(s, words[i]) != NULL)
+			return true;
+	/* CN, GS, NC as words of their own */
+	for (int i = 0; i + 1 < len; i++)
+	{
+		bool		start = i == 0 || !((s[i - 1] >= 'A' && s[i - 1] <= 'Z') || (s[i - 1] >= '0' && s[i - 1] <= '9'));
+		bool		end = i + 2 >= len || !(s[i + 2] >= 'A' && s[i + 2] <= 'Z');
+
+		if (start && end && (strncmp(s + i, "CN", 2) == 0 || strncmp(s + i, "GS", 2) == 0 ||
+							 strncmp(s + i, "NC", 2) == 0))
+			return true;
+	}
+	return false;
+}
+
+/* Does an amount that the text states equal this? */
+bool
+WeighStated(const Line *line, int64 amount, int *pos)
+{
+	for (int i = 0; i < line->tokens->ntokens; i++)
+	{
+		const CashToken *t = &line->tokens->tokens[i];
+		int64		value = 0;
+
+		if (t->kind != CASH_AMOUNT)
+			continue;
+		for (int k = 0; k < t->len; k++)
+			if (t->value[k] >= '0' && t->value[k] <= '9')
+				value = value * 10 + (t->value[k] - '0');
+		for (int k = 2; k < line->minor; k++)
+			value *= 10;
+		if (value == amount)
+		{
+			if (pos)
+				*pos = t->pos;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Another own item that this line pays to the cent, not among the cited. */
+int
+WeighEqualRival(const Weighing *w)
+{
+	for (int i = 0; i < w->n; i++)
+	{
+		const Candidate *c = &w->cand[i];
+		bool		cited = false;
+
+		if (!WeighOwn(c) || !WeighPayable(w, c))
+			continue;
+		if (c->open != w->line->amount &&
+			!(WeighInDiscount(w, c) && c->open - c->discount == w->line->amount))
+			continue;
+		for (int k = 0; k < w->ncited; k++)
+			cited |= w->cited[k] == i;
+		if (!cited)
+			return i;
+	}
+	return -1;
+}
+
+/* All cited items with their whole open amounts. */
+void
+WeighAddAllCited(Weighing *w, Answer *a)
+{
+	for (int i = 0; i < w->ncited; i++)
+		WeighAddItem(a, &w->cand[w->cited[i]], w->cand[w->cited[i]].open, 0);
+}
+
+const char *
+WeighEquation(const Weighing *w, const char *what, int64 other)
+{
+	return psprintf("%s %s %s", WeighMoney(w->line, w->line->amount), what, WeighMoney(w->line, other));
+}
+
+/* Own items besides the cited ones, for searches: nearest due dates first. */
+int
+WeighOthers(const Weighing *w, int *who, int64 *amount, int max, bool credits)
+{
+	int			n = 0;
+
+	for (int i = 0; i < w->n && n < max; i++)
+	{
+		const Candidate *c = &w->cand[i];
+		bool		cited = false;
+		bool		own = c->rel >= REL_KNOWN && !c->group;
+		int			k;
+
+		for (k = 0; k < w->ncited; k++)
+		{
+			cited |= w->cited[k] == i;
+			own |= w->cand[w->cited[k]].customer_id == c->customer_id;
+		}
+		if (cited || !own || c->dropped || c->issued > w->line->date ||
+			c->open == 0 || (c->open < 0 && !credits))
+			continue;
+		/* in the order in which they fall due */
+		for (k = n; k > 0; k--)
+		{
+			const Candidate *o = &w->cand[who[k - 1]];
+
+			if (o->due < c->due || (o->due == c->due && strcmp(o->number, c->number) <= 0))
+				break;
+			who[k] = who[k - 1];
+			amount[k] = amount[k - 1];
+		}
+		who[k] = i;
+		amount[k] = c->open;
+		n++;
+	}
+	return n;
+}
+
+/* Does another item have the amount of a member?  Then they may be exchanged. */
+bool
+WeighHasTwin(const int64 *amount, int n, const int *members, int size)
+{
+	for (int m = 0; m < size; m++)
+		for (int i = 0; i < n; i++)
+		{
+			bool		member = false;
+
+			for (int k = 0; k < size; k++)
+				member |= members[k] == i;
+			if (!member && amount[i] == amount[members[m]])
+				return true;
+		}
+	return false;
+}
+
+/* Of items with equal amounts take those that fall due first. */
+void
+WeighEarliestTwins(const int64 *amount, int n, int *members, int size)
+{
+	for (int m = 0; m < size; m++)
+		for (int i = 0; i < members[m]; i++)
+		{
+			bool		member = false;
+
+			for (int k = 0; k < size; k++)
+				member |= members[k] == i;
+			if (!member && amount[i] == amount[members[m]])
+			{
+				members[m] = i;
+				break;
+			}
+		}
+}
+
+/* "+3" at the end of the text: how many more there are; 0 = not said. */
+int
+WeighStatedMore(const Line *line)
+{
+	const char *s = line->tokens->folded;
+	int			i = line->tokens->len - 1;
+	int			n = 0;
+	int			unit = 1;
+
+	while (i >= 0 && s[i] == ' ')
+		i--;
+	for (; i >= 0 && s[i] >= '0' && s[i] <= '9' && unit <= 100; i--, unit *= 10)
+		n += (s[i] - '0') * unit;
+	return i >= 0 && s[i] == '+' && n > 0 && n < 60 ? n : 0;
+}
+
+/* Order of document numbers: shorter first, then as text. */
+int
+WeighCompareNumbers(const Candidate *a, const Candidate *b)
+{
+	size_t		alen = strlen(a->number);
+	size_t		blen = strlen(b->number);
+
+	return alen != blen ? (alen < blen ? -1 : 1) : strcmp(a->number, b->number);
+}
