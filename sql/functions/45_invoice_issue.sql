@@ -25,6 +25,7 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 DECLARE
   base_currency o2c.currency := (SELECT c.currency FROM o2c.company c WHERE c.company_id = company);
+  default_term constant text := o2c._default_term(company);
   faulty record;
   s record;
   block record;
@@ -67,7 +68,7 @@ BEGIN
     -- dates do not depend on the document, amounts do
     WITH term AS MATERIALIZED (
       SELECT t.code, (SELECT pg_catalog.max(d.due_date) FROM o2c._term_schedule(company, t.code, on_date) d) AS due_date
-      FROM (SELECT DISTINCT coalesce(i.payment_term, o2c._default_term(company)) AS code
+      FROM (SELECT DISTINCT coalesce(i.payment_term, default_term) AS code
             FROM o2c.invoice i WHERE i.company_id = company AND i.id = ANY (s.ids)) t),
     me AS MATERIALIZED (SELECT o2c._seller(company) AS seller),
     means AS MATERIALIZED (
@@ -105,7 +106,7 @@ BEGIN
     FROM numbered n, o2c.customer c, term t, me, means m
     WHERE i.company_id = company AND i.id = n.id
       AND c.company_id = company AND c.id = i.customer_id
-      AND t.code = coalesce(i.payment_term, o2c._default_term(company))
+      AND t.code = coalesce(i.payment_term, default_term)
       AND m.currency = i.currency::text;
   END LOOP;
 
@@ -128,19 +129,22 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 BEGIN
-  WITH due AS MATERIALIZED (
-    SELECT i.id AS invoice_id, i.kind, i.customer_id, i.currency, i.issue_date, i.net_amount, i.total_amount, i.payable_amount,
-           coalesce(i.number, '#' || i.id) AS number, i.payment_reference, i.due_date AS invoice_due,
-           t.instalment, t.percent, t.is_last, t.due_date, t.discount_date, t.discount_percent, t.discount_basis
-    FROM o2c.invoice i
-    JOIN (SELECT DISTINCT x.payment_term, x.issue_date, x.kind = 'credit_note' AS credit
+  -- dates follow from term and issue date alone: once for each of them
+  WITH term AS MATERIALIZED (
+    SELECT d.payment_term, d.issue_date, d.credit, t.*
+    FROM (SELECT DISTINCT x.payment_term, x.issue_date, x.kind = 'credit_note' AS credit
           FROM o2c.invoice x WHERE x.company_id = company AND x.id = ANY (ids)) d
-      ON d.payment_term = i.payment_term AND d.issue_date = i.issue_date AND d.credit = (i.kind = 'credit_note')
     CROSS JOIN LATERAL (
       SELECT s.* FROM o2c._term_schedule(company, d.payment_term, d.issue_date) s WHERE NOT d.credit
       UNION ALL
       -- a credit is due at once
-      SELECT 1, 100, true, d.issue_date, NULL, 0, 'gross' WHERE d.credit) t
+      SELECT 1, 100, true, d.issue_date, NULL, 0, 'gross' WHERE d.credit) t),
+  due AS MATERIALIZED (
+    SELECT i.id AS invoice_id, i.kind, i.customer_id, i.currency, i.issue_date, i.net_amount, i.total_amount, i.payable_amount,
+           coalesce(i.number, '#' || i.id) AS number, i.payment_reference, i.due_date AS invoice_due,
+           t.instalment, t.percent, t.is_last, t.due_date, t.discount_date, t.discount_percent, t.discount_basis
+    FROM o2c.invoice i
+    JOIN term t ON t.payment_term = i.payment_term AND t.issue_date = i.issue_date AND t.credit = (i.kind = 'credit_note')
     WHERE i.company_id = company AND i.id = ANY (ids)),
   part AS (
     SELECT d.*, CASE WHEN d.is_last THEN d.payable_amount
