@@ -58,3 +58,8 @@ CREATE FUNCTION o2c.record_history() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_history_record';
 COMMENT ON FUNCTION o2c.record_history() IS
   'Statement trigger of master data: notes in o2c.master_history the columns that changed, before and after, by whom.';
+
+CREATE FUNCTION o2c.hold_guard() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_hold_guard';
+COMMENT ON FUNCTION o2c.hold_guard() IS
+  'Row trigger of hold: only members of its role, or of o2c_manager, release it (O2008); what is released stays (O2030).';

@@ -119,11 +119,13 @@ CREATE TABLE o2c.hold (
 );
 ALTER SEQUENCE o2c.hold_id_seq OWNED BY o2c.hold.id;
 CREATE UNIQUE INDEX hold_open_key ON o2c.hold (company_id, order_id, reason) WHERE released_at IS NULL;
+CREATE TRIGGER hold_guard BEFORE UPDATE ON o2c.hold
+  FOR EACH ROW EXECUTE FUNCTION o2c.hold_guard();
 CREATE INDEX hold_order_idx ON o2c.hold (company_id, order_id);
 COMMENT ON TABLE o2c.hold IS 'What keeps an order from moving on, until it is released by somebody for a reason.';
 COMMENT ON COLUMN o2c.hold.blocks IS 'Steps that the hold forbids: confirm, pick, ship, invoice.';
 COMMENT ON COLUMN o2c.hold.automatic IS 'Placed by a check at confirmation; releasing it checks again.';
-COMMENT ON COLUMN o2c.hold.release_role IS 'Role whose members may release it; NULL: everybody who may call release_order().';
+COMMENT ON COLUMN o2c.hold.release_role IS 'Role whose members may release it; NULL: those of o2c_manager.';
 COMMENT ON COLUMN o2c.hold.expires_at IS 'From then on the hold no longer blocks.';
 
 CREATE TABLE o2c.hold_reason (

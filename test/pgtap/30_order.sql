@@ -1,6 +1,6 @@
 -- Orders: placing, submitting, confirming, holds, amending, cancelling.
 
-SELECT plan(78);
+SELECT plan(81);
 
 SELECT o2c.create_company('Orders', 'DE', 'EUR') AS c \gset
 INSERT INTO o2c.customer (company_id, code, name) VALUES (:c, 'A', 'Alpha'), (:c, 'B', 'Beta');
@@ -103,6 +103,23 @@ UPDATE o2c.hold SET expires_at = now() - interval '1 hour', placed_at = now() - 
 SELECT is(o2c.confirm_order(:c, :o2), 'confirmed', 'a hold that lapsed no longer blocks');
 CREATE ROLE fraud_officer;
 UPDATE o2c.hold_reason SET release_role = 'fraud_officer' WHERE company_id = :c AND code = 'fraud';
+SELECT o2c.place_order(:c, 'B', '[{"product": "X", "quantity": 1}]', '2026-03-01', 'O3') AS o3 \gset
+SELECT o2c.hold_order(:c, :o3, 'fraud'), o2c.hold_order(:c, :o3, 'other') \gset
+CREATE ROLE manager_only;
+GRANT o2c_manager TO manager_only;
+INSERT INTO o2c.company_member (company_id, role_name) VALUES (:c, 'o2c_manager');
+GRANT USAGE ON SCHEMA tap TO manager_only;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA tap TO manager_only;
+SET ROLE manager_only;
+DO $$ BEGIN PERFORM o2c.release_order(company_id, id, 'mine', 'fraud') FROM o2c.sales_order WHERE code = 'O3';
+  EXCEPTION WHEN SQLSTATE 'O2008' THEN PERFORM set_config('test.refused', 'yes', false); END $$;
+DO $$ BEGIN UPDATE o2c.hold SET expires_at = now() WHERE reason = 'fraud' AND released_at IS NULL;
+  EXCEPTION WHEN SQLSTATE 'O2008' THEN PERFORM set_config('test.refused_too', 'yes', false); END $$;
+DO $$ BEGIN PERFORM o2c.release_order(company_id, id, 'mine', 'other') FROM o2c.sales_order WHERE code = 'O3'; END $$;
+RESET ROLE;
+SELECT is(current_setting('test.refused', true), 'yes', 'only its role releases a hold that names one');
+SELECT is(current_setting('test.refused_too', true), 'yes', 'nor by hand');
+SELECT is((SELECT string_agg(reason, ',') FROM o2c.hold WHERE order_id = :o3 AND released_at IS NULL), 'fraud', 'a manager releases the others');
 SELECT throws_ok(format('SELECT o2c.hold_order(%s, %s, %L)', :c, :o, ' '), 'O2004', NULL, 'a hold needs a reason');
 
 -- cancelling
