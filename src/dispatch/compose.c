@@ -360,8 +360,19 @@ AppendTextPart(StringInfo out, const char *type, const char *text)
 	}
 	else
 	{
+		/* the canonical form of a text has CRLF under any encoding */
+		StringInfoData lines;
+
+		initStringInfo(&lines);
+		for (const char *p = text; *p; p++)
+		{
+			if (*p == '\n' && (p == text || p[-1] != '\r'))
+				appendStringInfoChar(&lines, '\r');
+			appendStringInfoChar(&lines, *p);
+		}
 		appendStringInfoString(out, "Content-Transfer-Encoding: base64\r\n\r\n");
-		AppendBase64Lines(out, (const unsigned char *) text, len);
+		AppendBase64Lines(out, (const unsigned char *) lines.data, lines.len);
+		pfree(lines.data);
 	}
 }
 
