@@ -65,8 +65,12 @@ COMMENT ON FUNCTION o2c._job_expiry(integer, date) IS 'Job: let quotes and contr
 CREATE FUNCTION o2c._job_kpi(company_id integer, day date) RETURNS text
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
-AS $$ SELECT o2c._call_when_present('snapshot_kpi', $1, $2) $$;
-COMMENT ON FUNCTION o2c._job_kpi(integer, date) IS 'Job: key figures of a day.';
+AS $$
+  -- the first day of a month keeps how the last one closed
+  SELECT CASE WHEN pg_catalog.date_part('day', $2) = 1
+    THEN pg_catalog.format('aging of %s: %s rows', $2 - 1, o2c.take_aging_snapshot($1, $2 - 1)) END
+$$;
+COMMENT ON FUNCTION o2c._job_kpi(integer, date) IS 'Job: key figures; keeps the aging of each month''s end.';
 
 CREATE FUNCTION o2c._job_retention(company_id integer, day date) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

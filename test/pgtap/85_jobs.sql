@@ -1,6 +1,6 @@
 -- Jobs: what is due when, made-up nights, failures, time zones.
 BEGIN;
-SELECT plan(31);
+SELECT plan(32);
 CREATE TEMPORARY TABLE ctx AS SELECT o2c.create_company('Jobs', 'DE', 'EUR', 'Europe/Berlin') AS c;
 CREATE FUNCTION pg_temp.c() RETURNS integer LANGUAGE sql AS 'SELECT c FROM ctx';
 CREATE FUNCTION pg_temp.tick(at timestamptz) RETURNS text LANGUAGE sql AS
@@ -16,6 +16,7 @@ SELECT c, k.id, 'invoice', 'I1', '2026-01-01', '2026-01-31', 'EUR', 100, 100 FRO
 SELECT is(pg_temp.tick('2026-03-01 04:59+00'), 'billing expiry kpi matching promises retention', 'dunning waits for its time of day');
 SELECT is(pg_temp.tick('2026-03-01 05:00+00'), 'dunning matching promises', 'and comes with it, in the company''s time zone');
 SELECT is(pg_temp.last('dunning'), '2026-03-01'::date, 'for the day');
+SELECT is((SELECT array_agg(as_of) FROM o2c.aging_snapshot WHERE company_id = pg_temp.c()), '{2026-02-28}', 'the first of a month keeps how the last one closed');
 SELECT is((SELECT count(*) FROM o2c.dunning_notice WHERE company_id = pg_temp.c() AND as_of = '2026-03-01'), 1::bigint, 'a notice was written');
 SELECT is((SELECT result FROM o2c.job_run WHERE company_id = pg_temp.c() AND name = 'dunning'), '1 notices, 1 items, 1 messages', 'and the run is on record');
 SELECT is(pg_temp.tick('2026-03-01 05:00+00'), NULL, 'a second tick finds nothing');
