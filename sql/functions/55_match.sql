@@ -29,7 +29,7 @@ BEGIN
     (company, 'amount_discount', true, NULL, NULL, 'no number: the payer''s only item of this amount less discount'),
     (company, 'amount_name', true, NULL, NULL, 'no number, unknown account: name alike and the only item of this amount'),
     (company, 'amount_group', true, NULL, NULL, 'no number: the only item of this amount in the payer''s group'),
-    (company, 'bundle', true, 0.01, 5, 'no number: the payer''s items that make the amount in one way only'),
+    (company, 'bundle', true, 0.005, 5, 'no number: the payer''s items that make the amount in one way only'),
     (company, 'account_cleared', true, NULL, NULL, 'no number: everything open of the payer'),
     (company, 'past_due_cleared', true, NULL, NULL, 'no number: everything past due of the payer'),
     (company, 'conflict', false, NULL, NULL, 'the cited item and the item of equal amount differ'),

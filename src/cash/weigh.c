@@ -60,6 +60,27 @@ WeighWeakCitation(Weighing *w)
 	}
 }
 
+/* Does the text have numbers that may stand for an item not looked at yet? */
+static bool
+HasNumbers(const Line *line)
+{
+	for (int i = 0; i < line->tokens->nruns; i++)
+		if (line->tokens->runs[i].mark == 0 && line->tokens->runs[i].len >= 3)
+			return true;
+	return false;
+}
+
+/* Is another item of the payer cited, if weakly? */
+static bool
+OtherCited(const Weighing *w, int meant)
+{
+	for (int i = 0; i < w->n; i++)
+		if (i != meant && WeighOwn(&w->cand[i]) && !w->cand[i].group && w->cand[i].open != 0 &&
+			w->cand[i].cite >= CITE_TAIL && w->cand[i].cite < CITE_EXACT && w->cand[i].cite != CITE_TYPO)
+			return true;
+	return false;
+}
+
 /* No citation: the one open item of the payer with this amount. */
 static bool
 WeighAmount(Weighing *w)
@@ -120,7 +141,7 @@ WeighAmount(Weighing *w)
 	sure = count == 1 && w->closed < 0 && !WeighOnAccountWords(w->line) &&
 		(level == REL_ACCOUNT || w->line->payer < REL_ACCOUNT || group) &&
 		(level > REL_NAME || group || w->cand[order[0]].similarity >= 0.8) &&
-		!(net && level < REL_KNOWN);
+		!(net && level < REL_KNOWN) && !OtherCited(w, order[0]);
 	for (int i = 0; i < n; i++)
 	{
 		const Candidate *c = &w->cand[order[i]];
@@ -330,6 +351,9 @@ WeighLine(Line *line, Candidate *cand, int n, const WeighSettings *settings,
 		}
 		return w.nanswers;
 	}
+	/* with numbers in the text, only when all items of the payer were looked at */
+	if (!line->whole && line->payer >= REL_KNOWN && HasNumbers(line))
+		return w.nanswers;
 	if (w.nanswers == 0 && WeighAmount(&w))
 		return w.nanswers;
 	if (w.nanswers == 0 && line->whole)

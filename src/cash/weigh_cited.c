@@ -199,6 +199,9 @@ CitedSmallDifference(Weighing *w)
 	stated = diff > 0 && (WeighStated(w->line, diff, NULL) || w->line->charges == diff);
 	if (llabs(diff) <= tolerance && !stated)
 	{
+		/* the payer may have meant the item of exactly this amount */
+		if (WeighEqualRival(w) >= 0)
+			return false;
 		a = WeighNewAnswer(w, "tolerance", 2, foreign ? 0.8 : 0.999, !foreign);
 		if (a == NULL)
 			return true;
@@ -255,7 +258,8 @@ CitedUnlistedCredit(Weighing *w)
 	}
 	if (found < 0)
 		return false;
-	a = WeighNewAnswer(w, "net", 4, 0.995, w->cand[w->cited[0]].rel != REL_FOREIGN);
+	a = WeighNewAnswer(w, "net", 4, WeighCreditWords(w->line) ? 0.995 : 0.7,
+					   w->cand[w->cited[0]].rel != REL_FOREIGN && WeighCreditWords(w->line));
 	WeighAddAllCited(w, a);
 	WeighAddItem(a, &w->cand[found], w->cand[found].open, 0);
 	WeighExplain(w, a, &w->cand[w->cited[0]],
