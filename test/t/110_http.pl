@@ -154,6 +154,13 @@ $node->safe_psql('o2c', "INSERT INTO o2c.message (company_id, channel, recipient
 ok($node->poll_query_until('o2c', "SELECT count(*) = 2 FROM o2c.message WHERE dedupe_key IN ('urgent', 'awake') AND state = 'sent'"), 'what is urgent goes, and what goes to where it is day');
 is($field->('quiet', "state || ' ' || (next_attempt_at > now() + interval '30 minutes')"), 'queued true', 'the rest waits until the quiet hours end');
 
+# a reminder is checked again before it is sent
+$node->safe_psql('o2c', q{CREATE OR REPLACE FUNCTION o2c._message_still_due(company_id integer, message_id bigint)
+	RETURNS boolean LANGUAGE sql STABLE AS 'SELECT false'});
+$node->safe_psql('o2c', "INSERT INTO o2c.message (company_id, channel, recipient, body_text, recheck, dedupe_key) VALUES (1, 'form', '0170', 'n', true, 'stale'), (1, 'form', '0170', 'n', false, 'fresh')");
+ok($node->poll_query_until('o2c', "SELECT state = 'sent' FROM o2c.message WHERE dedupe_key = 'fresh'"), 'what needs no check goes');
+is($field->('stale', "state || ' ' || last_error"), 'cancelled not due any more', 'what is not due any more is cancelled');
+
 is($node->safe_psql('o2c', 'SELECT count(*) FROM o2c.check()'), '0', 'check() is empty');
 unlike(slurp_file($node->logfile), qr/t0ken|PANIC|terminated by signal/, 'no crash, no secret in the log');
 is($node->safe_psql('o2c', "SELECT count(*) FROM o2c.message m WHERE to_jsonb(m)::text ~ 't0ken|company-one'"), '0', 'nor in a row');
