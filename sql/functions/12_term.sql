@@ -50,7 +50,7 @@ COMMENT ON FUNCTION o2c._roll_date(integer, date, text) IS
 CREATE FUNCTION o2c._term_schedule(company integer, term text, base date)
 RETURNS TABLE (instalment integer, percent numeric, is_last boolean, due_date date, discount_date date,
                discount_percent numeric, discount_basis text)
-LANGUAGE plpgsql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 3
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 #variable_conflict use_column

@@ -191,6 +191,7 @@ CREATE FUNCTION o2c.run_billing(company_id integer, up_to date DEFAULT NULL,
   OUT invoices bigint, OUT amount numeric)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
+SET jit = off
 AS $$
 DECLARE
   until constant date := coalesce($2, o2c.today($1));

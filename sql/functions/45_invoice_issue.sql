@@ -22,6 +22,7 @@ COMMENT ON FUNCTION o2c._require_open_period(integer, date) IS
 CREATE FUNCTION o2c._issue(company integer, ids bigint[], on_date date) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
+SET jit = off
 AS $$
 DECLARE
   base_currency o2c.currency := (SELECT c.currency FROM o2c.company c WHERE c.company_id = company);
@@ -127,6 +128,7 @@ COMMENT ON FUNCTION o2c._payment_reference(text) IS
 CREATE FUNCTION o2c._post_invoices(company integer, ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
+SET jit = off
 AS $$
 BEGIN
   -- dates follow from term and issue date alone: once for each of them
@@ -199,6 +201,7 @@ CREATE FUNCTION o2c.issue_invoices(company_id integer, invoice_ids bigint[] DEFA
 RETURNS TABLE (invoice_id bigint, number text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
