@@ -74,6 +74,13 @@ BEGIN
       'code', k.code, 'name', k.name, 'street', k.street, 'postal_code', k.postal_code, 'city', k.city,
       'country', k.country)))
     FROM o2c.customer k WHERE k.company_id = $1 AND k.id = customer), '{}');
+  IF e.event = 'credit_alert' THEN
+    result := result || pg_catalog.jsonb_build_object('credit', pg_catalog.jsonb_build_object(
+      'limit', o2c.format_amount((e.data->>'limit')::numeric, $3) || ' ' || (e.data->>'currency'),
+      'exposure', o2c.format_amount((e.data->>'exposure')::numeric, $3) || ' ' || (e.data->>'currency'),
+      'available', o2c.format_amount((e.data->>'limit')::numeric - (e.data->>'exposure')::numeric, $3) || ' ' || (e.data->>'currency'),
+      'percent', pg_catalog.round(100 * (e.data->>'exposure')::numeric / nullif((e.data->>'limit')::numeric, 0))::text));
+  END IF;
   RETURN result || CASE e.entity
     WHEN 'payment' THEN pg_catalog.jsonb_build_object('payment', pg_catalog.jsonb_build_object(
       'date', o2c.format_date((doc->>'received_on')::date, $3), 'amount', money, 'reference', doc->>'reference'))
@@ -109,13 +116,19 @@ DECLARE
 BEGIN
   -- a document that cannot be made is noted; the message goes without it
   BEGIN
-    IF 'ubl' = ANY ($5) AND $3 = 'invoice' THEN
+    IF $3 = 'invoice' THEN
       name := coalesce((SELECT v.number FROM o2c.invoice v WHERE v.company_id = $1 AND v.id = $4), 'invoice-' || $4);
+    END IF;
+    IF 'ubl' = ANY ($5) AND $3 = 'invoice' THEN
       INSERT INTO o2c.message_attachment (company_id, message_id, name, content_type, content)
       VALUES ($1, $2, pg_catalog.regexp_replace(name, '[^A-Za-z0-9._-]+', '-', 'g') || '.xml', 'application/xml',
               pg_catalog.convert_to(o2c.invoice_ubl($1, $4)::text, 'UTF8'));
     END IF;
-    IF 'html' = ANY ($5) THEN
+    IF 'html' = ANY ($5) AND $3 = 'invoice' THEN
+      INSERT INTO o2c.message_attachment (company_id, message_id, name, content_type, content)
+      VALUES ($1, $2, pg_catalog.regexp_replace(name, '[^A-Za-z0-9._-]+', '-', 'g') || '.html', 'text/html; charset=utf-8',
+              pg_catalog.convert_to(o2c.invoice_html($1, $4), 'UTF8'));
+    ELSIF 'html' = ANY ($5) THEN
       INSERT INTO o2c.message_attachment (company_id, message_id, name, content_type, content)
       SELECT $1, $2, pg_catalog.regexp_replace(coalesce(m.subject, m.kind, 'message'), '[^A-Za-z0-9._-]+', '-', 'g') || '.html',
              'text/html; charset=utf-8', pg_catalog.convert_to(m.body_html, 'UTF8')

@@ -35,6 +35,8 @@ CREATE INDEX payment_customer_idx ON o2c.payment (company_id, customer_id) WHERE
 CREATE INDEX payment_received_idx ON o2c.payment (company_id, received_on) WHERE state = 'received';
 CREATE TRIGGER payment_lifecycle BEFORE INSERT OR UPDATE ON o2c.payment
   FOR EACH ROW EXECUTE FUNCTION o2c.lifecycle_guard('payment');
+CREATE TRIGGER payment_log_insert AFTER INSERT ON o2c.payment
+  REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.lifecycle_log('payment');
 CREATE TRIGGER payment_log_update AFTER UPDATE ON o2c.payment
   REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.lifecycle_log('payment');

@@ -157,7 +157,7 @@ CREATE TRIGGER event_subscriptions AFTER INSERT ON o2c.event
 COMMENT ON TABLE o2c.event_subscription IS 'An event of this kind becomes a message, once for each event.';
 COMMENT ON COLUMN o2c.event_subscription.template IS 'Kind of the template; NULL is the built-in kind of the event, or entity_event; a webhook without one carries the event as JSON.';
 COMMENT ON COLUMN o2c.event_subscription.recipient IS '"customer" is the event''s customer by the channel''s kind; anything else is the address itself.';
-COMMENT ON COLUMN o2c.event_subscription.attach IS 'ubl: the invoice as UBL; html: the HTML text as a file.';
+COMMENT ON COLUMN o2c.event_subscription.attach IS 'ubl: the invoice as UBL; html: the invoice''s page, or for other events the message''s HTML text, as a file.';
 
 -- Delivery reports as they came in, so that each counts once.
 CREATE SEQUENCE o2c.delivery_report_id_seq;

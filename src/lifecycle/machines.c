@@ -69,7 +69,7 @@ static const Move shipment_moves[] = {
 
 static const Move payment_moves[] = {
 	{NULL, "receive", "received"},
-	{NULL, "apply", "applied"},	/* recorded together with its applications */
+	{NULL, "receive", "applied"},	/* recorded together with its applications */
 	{"received", "apply", "applied"},
 	{"applied", "unapply", "received"},
 	{"received", "return", "returned"},
