@@ -68,6 +68,7 @@ FUNCTION_FILES = \
 	sql/functions/80_analytics.sql \
 	sql/functions/81_profit.sql \
 	sql/functions/82_dashboard.sql \
+	sql/functions/83_statement_html.sql \
 	\
 	sql/functions/85_jobs.sql
 

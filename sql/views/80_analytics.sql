@@ -220,7 +220,8 @@ COMMENT ON VIEW o2c_bi.fact_message IS 'Fact: messages and what became of them.'
 GRANT INSERT, UPDATE ON o2c.account_mapping TO o2c_admin;
 GRANT INSERT ON o2c.journal_line, o2c.aging_snapshot, o2c.aging_snapshot_line TO o2c_manager, o2c_admin;
 GRANT EXECUTE ON FUNCTION o2c._receivables_at, o2c._sales, o2c._require_range, o2c.dso, o2c.cei, o2c.average_days_late, o2c.cash_forecast,
-  o2c.statement_of_account, o2c.statement_of_open_items, o2c.export_journal, o2c.aging_snapshot_differences, o2c.receivables_dashboard, o2c.customer_profitability
+  o2c.statement_of_account, o2c.statement_of_open_items, o2c.statement_html, o2c._statement_words, o2c._statement_page,
+  o2c._statement_cell, o2c._statement_accounts, o2c.export_journal, o2c.aging_snapshot_differences, o2c.receivables_dashboard, o2c.customer_profitability
   TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
 GRANT EXECUTE ON FUNCTION o2c.revalue, o2c.take_aging_snapshot TO o2c_manager, o2c_admin;
 GRANT EXECUTE ON FUNCTION o2c._seed_company_receivable TO o2c_admin;

@@ -1,6 +1,6 @@
 -- Ratios with their vectors, statements, journal, revaluation, snapshots, views.
 BEGIN;
-SELECT plan(44);
+SELECT plan(59);
 CREATE TEMPORARY TABLE ctx AS SELECT o2c.create_company('Ratios', 'DE', 'EUR') AS c;
 INSERT INTO o2c.customer (company_id, code, name) SELECT c, code, code FROM ctx, unnest('{A,B}'::text[]) code;
 CREATE FUNCTION pg_temp.add(number text, kind text, customer text, doc date, due date, amount numeric, cur text DEFAULT 'EUR') RETURNS bigint LANGUAGE sql AS $$
@@ -104,6 +104,30 @@ SELECT ok(xml_is_well_formed_document(replace(replace(html, '<!DOCTYPE html>', '
 SELECT ok(html NOT LIKE '%<script%' AND html !~ '(src|href)=', 'and self-contained, whatever a customer is called') FROM page;
 SELECT ok(html LIKE '%&lt;script&gt;%', 'names are escaped') FROM page;
 SELECT lives_ok(format('SELECT o2c.receivables_dashboard(%s)', o2c.create_company('Empty', 'DE', 'EUR')), 'a company without rows has one too');
+
+-- the statement as a page; the customers are called <script>… by now
+CREATE FUNCTION pg_temp.page(form text, language text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE o2c.customer u SET language = page.language WHERE u.company_id = (SELECT c FROM ctx);
+  RETURN (SELECT o2c.statement_html(c, 'B', '2023-06-01', '2023-06-30', form) FROM ctx);
+END $$;
+CREATE TEMPORARY TABLE sheet AS
+SELECT f.form, l.language, pg_temp.page(f.form, l.language) AS html
+FROM unnest('{activity,open_item}'::text[]) f (form), unnest('{en,de,it,fr,es,pl}'::text[]) l (language);
+SELECT is((SELECT count(*) FROM sheet WHERE NOT xml_is_well_formed_document(replace(replace(replace(html, '<!DOCTYPE html>', ''), '<br>', ''),
+  E'<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">', ''))), 0::bigint, 'statements are well formed');
+SELECT is((SELECT count(*) FROM sheet WHERE html LIKE '%<script%' OR html ~ '(src|href)=' OR html NOT LIKE '%&lt;script&gt;alert(1)&lt;/script&gt; &amp; Co%'), 0::bigint, 'self-contained, names escaped');
+SELECT is(html LIKE '%<html lang="' || CASE language WHEN 'pl' THEN 'en' ELSE language END || '">%' AND html LIKE '%<h1>' || title || '</h1>%', true, 'a statement in ' || language)
+FROM sheet JOIN (VALUES ('en', 'Statement of account'), ('de', 'Kontoauszug'), ('it', 'Estratto conto'), ('fr', 'Relevé de compte'), ('es', 'Estado de cuenta'), ('pl', 'Statement of account')) v (language, title)
+  USING (language) WHERE form = 'activity';
+SELECT ok(html LIKE '%<th>Endsaldo</th><td>' || (SELECT o2c.format_amount(balance, 'de') FROM o2c.statement_of_account(c, 'B', '2023-06-01', '2023-06-30') WHERE currency = 'USD' ORDER BY line_no DESC LIMIT 1) || ' USD</td>%',
+  'closes with the balance of the rows, in its currency') FROM sheet, ctx WHERE form = 'activity' AND language = 'de';
+SELECT ok(html LIKE '%<td class="">U2</td>%' AND html LIKE '%<td class="n">33.33</td>%' AND html NOT LIKE '%U1%', 'open items alone in the other form') FROM sheet WHERE form = 'open_item' AND language = 'en';
+SELECT is((SELECT count(*) FROM sheet WHERE html LIKE '%{{%'), 0::bigint, 'nothing of the template is left');
+SELECT ok(o2c.statement_html(c, 'B', '2001-01-01', '2001-12-31') LIKE '%moved.</p>%', 'a customer without movements has a page') FROM ctx;
+SELECT throws_ok(format($$SELECT o2c.statement_html(%s, 'B', '2023-06-01', '2023-06-30', 'short')$$, c), 'O2004', NULL, 'a form that is known') FROM ctx;
+SELECT throws_ok(format($$SELECT o2c.statement_html(%s, 'B', '2023-06-30', '2023-06-01')$$, c), 'O2044', NULL, 'dates in order') FROM ctx;
+SELECT throws_ok(format($$SELECT o2c.statement_html(%s, 'nobody', '2023-06-01', '2023-06-30')$$, c), 'O2003', NULL, 'a customer there is') FROM ctx;
 SELECT is((SELECT count(*) FROM o2c_bi.dim_date WHERE year = 2024), 366::bigint, 'a date dimension');
 SELECT * FROM finish();
 ROLLBACK;
