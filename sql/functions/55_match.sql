@@ -245,12 +245,16 @@ BEGIN
   INSERT INTO pg_temp.o2c_m_cand
   SELECT t.line_id, k.item_id
   FROM pg_temp.o2c_m_token t JOIN o2c.match_key k ON k.company_id = company AND k.key = t.key;
-  -- the payer's items of this amount, whole or less discount
+  -- the payer's items of this amount, whole or less discount; items are joined
+  -- by all three keys at once, never payer by payer, also while their table has
+  -- no statistics
+  WITH wanted AS MATERIALIZED (
+    SELECT l.id, p.customer_id, l.currency, l.amount
+    FROM pg_temp.o2c_m_line l JOIN pg_temp.o2c_m_payer p ON p.line_id = l.id)
   INSERT INTO pg_temp.o2c_m_cand
-  SELECT l.id, i.id
-  FROM pg_temp.o2c_m_line l JOIN pg_temp.o2c_m_payer p ON p.line_id = l.id
-  JOIN o2c.open_item i ON i.company_id = company AND i.customer_id = p.customer_id
-    AND i.currency = l.currency AND i.open_amount = l.amount
+  SELECT w.id, i.id
+  FROM wanted w JOIN o2c.open_item i ON i.company_id = company AND i.customer_id = w.customer_id
+    AND i.currency = w.currency AND i.open_amount = w.amount
   WHERE i.open_amount <> 0;
   INSERT INTO pg_temp.o2c_m_cand
   SELECT l.id, i.id

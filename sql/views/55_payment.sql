@@ -1,18 +1,18 @@
 -- Payments and matching: reporting views and rights.
 
 CREATE OR REPLACE VIEW o2c_bi.cash_matches WITH (security_invoker = true) AS
-SELECT m.company_id, b.line_id, i.number, u.amount AS applied_amount,
+SELECT m.company_id, b.line_id, i.number, m.cash AS applied_amount,
   CASE m.state WHEN 'suggested' THEN 'suggested' WHEN 'accepted' THEN 'accepted' ELSE 'auto' END AS status,
   m.rule, m.confidence, m.explanation, m.option, m.id AS proposal_id, m.payment_id,
   b.booking_date, b.amount AS line_amount, b.currency::text AS currency, c.code AS customer_code,
-  nullif(u.settled, 0) AS settled_amount, m.settle_kind::text AS settle_kind, b.payer_name, b.remittance_text
-FROM o2c.match_proposal m
+  nullif(m.more, 0) AS settled_amount, m.settle_kind::text AS settle_kind, b.payer_name, b.remittance_text
+-- unnested first, so that items are joined by their whole key at once
+FROM (SELECT p.company_id, p.id, p.bank_line_id, p.payment_id, p.state, p.rule, p.confidence, p.explanation, p.option, p.settle_kind,
+        pg_catalog.unnest(p.item_ids) AS item_id, pg_catalog.unnest(p.amounts) AS cash, pg_catalog.unnest(p.settled) AS more
+      FROM o2c.match_proposal p WHERE p.state IN ('auto', 'suggested', 'accepted')) m
 JOIN o2c.bank_line b ON b.company_id = m.company_id AND b.id = m.bank_line_id
-CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(m.item_ids), pg_catalog.unnest(m.amounts), pg_catalog.unnest(m.settled))
-  AS u(item_id, amount, settled)
-JOIN o2c.open_item i ON i.company_id = m.company_id AND i.id = u.item_id
-LEFT JOIN o2c.customer c ON c.company_id = i.company_id AND c.id = i.customer_id
-WHERE m.state IN ('auto', 'suggested', 'accepted');
+JOIN o2c.open_item i ON i.company_id = m.company_id AND i.id = m.item_id
+LEFT JOIN o2c.customer c ON c.company_id = i.company_id AND c.id = i.customer_id;
 COMMENT ON VIEW o2c_bi.cash_matches IS
   'What each bank line pays: posted by itself (auto), accepted by a person, or suggested (option 1 first); applied_amount is cash.';
 
