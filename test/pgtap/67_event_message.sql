@@ -1,5 +1,5 @@
 -- Events as messages: what a subscription asks for is written once, with its documents.
-SELECT plan(13);
+SELECT plan(15);
 
 SELECT o2c.create_company('Acme GmbH', 'DE', 'EUR', 'Europe/Berlin', vat_id => 'DE123456789',
   street => 'Weg 1', postal_code => '10115', city => 'Berlin', email => 'ar@acme.example');
@@ -34,5 +34,10 @@ SELECT isnt(o2c.record_payment(1, 'C1', 10, 'EUR', '2026-03-05', 'REF', 'transfe
 SELECT is((SELECT count(*) FROM o2c.message WHERE template = 'payment_received' AND subject <> ''), 1::bigint, 'and told once');
 SELECT is((SELECT count(*) FROM (SELECT o2c.open_dispute(1, 'INV2026-000001', 5, 'price')) d
            CROSS JOIN LATERAL (SELECT 1) x), 1::bigint, 'a dispute is opened');
+CREATE TEMPORARY TABLE paid AS SELECT 'L1' AS line_id, '2026-03-06' AS booking_date, total_amount AS amount, 'EUR' AS currency,
+  'Kunde & Soehne' AS payer_name, number AS remittance_text FROM o2c.invoice;
+SELECT is((SELECT imported FROM o2c.import_bank_lines(1, 'MAIN', 'paid')) + (SELECT auto_lines FROM o2c.match_cash(1)), 2::bigint,
+  'one that comes through the bank is applied at once');
+SELECT is((SELECT count(*) FROM o2c.message WHERE template = 'payment_received'), 2::bigint, 'and told once as well');
 SELECT is_empty('SELECT * FROM o2c.check()', 'no invariant is violated');
 SELECT * FROM finish();
