@@ -169,7 +169,7 @@ VIEW_FILES = \
 	\
 	sql/views/90_security.sql
 
-OBJS_base = src/order2cash.o src/trigger_frame.o src/company.o
+OBJS_base = src/order2cash.o src/trigger_frame.o src/direct_scan.o src/company.o
 
 OBJS_types = src/types/code.o src/types/currency.o src/types/iban.o \
 	src/types/reference.o src/types/plain.o
@@ -178,7 +178,8 @@ OBJS_lifecycle = src/lifecycle/machines.o src/lifecycle/guard.o \
 	src/lifecycle/four_eyes.o src/lifecycle/history.o src/lifecycle/hold.o src/lifecycle/order_lines.o src/lifecycle/shipments.o
 
 OBJS_credit = src/credit/account.o src/credit/alert.o src/credit/customers.o \
-	src/credit/invoices.o src/credit/items.o src/credit/orders.o src/credit/screen.o
+	src/credit/invoices.o src/credit/items.o src/credit/orders.o src/credit/quick.o \
+	src/credit/screen.o
 
 OBJS_invoicing = src/invoicing/numbering.o src/invoicing/guard.o src/invoicing/assign.o src/invoicing/early_release.o
 

@@ -52,6 +52,17 @@
 #define O2CPrimaryKeyIndex(rel)	RelationGetPrimaryKeyIndex(rel)
 #endif
 
+/* Which indexes must follow an update: yes or no before 16, which kind from then on. */
+#if PG_VERSION_NUM >= 160000
+#define O2CUpdateIndexes	TU_UpdateIndexes
+#define O2CInsertIndexTuples(info, slot, estate, which) \
+	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL, (which) == TU_Summarizing)
+#else
+#define O2CUpdateIndexes	bool
+#define O2CInsertIndexTuples(info, slot, estate, which) \
+	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL)
+#endif
+
 /* TupleDescAttr is an inline function or a macro in all versions; attributes
  * of a descriptor must always be reached through it (18 hides the array). */
 

@@ -21,6 +21,7 @@
 
 /* Settings, defined in order2cash.c */
 extern char *o2c_reason;
+extern bool o2c_credit_early_release;
 
 /* A statement text whose plan is kept for the life of the backend. */
 typedef struct KeptPlan

@@ -36,6 +36,15 @@ _PG_init(void)
 							   0,
 							   NULL, NULL, NULL);
 
+	DefineCustomBoolVariable("order2cash.credit_early_release",
+							 "Lets credit accounts go before the commit record of a confirmation is flushed.",
+							 "The client is answered only when it is durable; without effect when there are synchronous standbys.",
+							 &o2c_credit_early_release,
+							 true,
+							 PGC_USERSET,
+							 0,
+							 NULL, NULL, NULL);
+
 	DefineCustomStringVariable("order2cash.databases",
 							   "Databases whose messages the dispatcher sends, separated by commas.",
 							   "Needs order2cash in shared_preload_libraries.",

@@ -5,7 +5,8 @@
 # private server with PostgreSQL's defaults for durability.  Its lines
 #   RATIO|case|ours_ms|baseline_ms|what the baseline is
 # are collected; ours/baseline below 1 is faster than the baseline.
-# FILE=part-of-a-name runs some; SCALE (default 1) multiplies sizes.
+# FILE=part-of-a-name runs some; SCALE (default 1) multiplies sizes; ROUNDS and
+# SECONDS_PER_RUN lengthen those that alternate.
 . "$(dirname "$0")/lib.sh"
 
 sh "$ROOT/test/deps.sh"
@@ -30,7 +31,7 @@ client()
 {
 	as_user $(user_env "$ROOM") "PGHOST=$PGHOST" "PGPORT=$PGPORT" PGUSER=postgres \
 		"PGDATABASE=${database:-postgres}" "PGXS_DIR=$PGXS_DIR" "O2C_ROOT=$TREE" \
-		${SHARED:+"O2C_SHARED=$SHARED"} "SCALE=${SCALE:-1}" "$@"
+		${SHARED:+"O2C_SHARED=$SHARED"} "SCALE=${SCALE:-1}" ${ROUNDS:+"ROUNDS=$ROUNDS"} ${SECONDS_PER_RUN:+"SECONDS_PER_RUN=$SECONDS_PER_RUN"} "$@"
 }
 
 client psql -Xqc "CREATE DATABASE o2c_template"

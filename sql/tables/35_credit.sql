@@ -92,7 +92,7 @@ CREATE TRIGGER customer_credit_insert AFTER INSERT ON o2c.customer
   REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.credit_on_customers();
 CREATE TRIGGER customer_credit_update AFTER UPDATE ON o2c.customer
   REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.credit_on_customers();
-CREATE TRIGGER sales_order_credit AFTER UPDATE ON o2c.sales_order
+CREATE TRIGGER sales_order_take_credit AFTER UPDATE ON o2c.sales_order
   REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.credit_on_orders();
 CREATE TRIGGER sales_order_line_insert AFTER INSERT ON o2c.sales_order_line
   REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.follow_order_lines();

@@ -6,7 +6,8 @@
  * currency.  account.c adds changes to accounts and judges limits, alert.c
  * announces thresholds; orders.c, items.c and customers.c are the triggers
  * that turn changes of documents into changes of accounts, screen.c decides
- * before a confirmation which orders would pass.
+ * before a confirmation which orders would pass, and quick.c does the work of
+ * orders.c for the usual single order.
  */
 #ifndef O2C_CREDIT_H
 #define O2C_CREDIT_H
@@ -28,6 +29,17 @@ typedef struct CreditHead
 	Numeric		alert_below;	/* NULL: no threshold reached */
 	bool		temporary;
 } CreditHead;
+
+/* One order that began or ceased to count. */
+typedef struct OrderMove
+{
+	int32		company_id;
+	int64		order_id;
+	int64		customer_id;
+	Datum		currency;
+	bool		confirmed;		/* went to "confirmed" */
+	bool		counts;			/* counts from now on */
+} OrderMove;
 
 /*
  * The statement that adds changes to accounts.  "source" gives one row for
@@ -98,6 +110,7 @@ typedef struct CreditHead
 	" / " l ".quantity, " l ".currency)"
 #define COUNTS(state) state " IN ('confirmed', 'fulfilling', 'fulfilled')"
 
+extern bool CreditQuick(const OrderMove *move);
 extern void CreditApply(KeptPlan *apply, bool enforce);
 extern void CreditApplyWith(KeptPlan *apply, Datum *args, bool enforce);
 extern void CreditHeadComplete(CreditHead *head, bool mixed);

@@ -18,6 +18,7 @@
 #include "utils/tuplestore.h"
 
 #include "credit/credit.h"
+#include "invoicing/numbering.h"
 
 PG_FUNCTION_INFO_V1(o2c_credit_on_orders);
 
@@ -29,6 +30,8 @@ typedef struct OrderMoves
 	bool		leave;			/* some order may no longer reserve stock */
 	bool		cancel;
 	bool		close;
+	int			moved;			/* how many orders */
+	OrderMove	only;			/* which, when it is one */
 } OrderMoves;
 
 /* Label of an order's state. */
@@ -56,6 +59,7 @@ FindMoves(TriggerData *trigdata, OrderMoves *moves)
 {
 	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
 	int			att = SPI_fnumber(desc, "state");
+	HeapTuple	only = NULL;
 	TupleTableSlot *oldslot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	TupleTableSlot *newslot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 
@@ -75,6 +79,10 @@ FindMoves(TriggerData *trigdata, OrderMoves *moves)
 			continue;
 		StateLabel(before, &from);
 		StateLabel(after, &to);
+		if (moves->moved++ == 0)
+			only = ExecCopySlotHeapTuple(newslot);
+		moves->only.confirmed = strcmp(NameStr(to), "confirmed") == 0;
+		moves->only.counts = StateCounts(NameStr(to));
 		if (strcmp(NameStr(to), "confirmed") == 0)
 			moves->confirm = true;
 		if (StateCounts(NameStr(from)) != StateCounts(NameStr(to)))
@@ -89,6 +97,16 @@ FindMoves(TriggerData *trigdata, OrderMoves *moves)
 	}
 	ExecDropSingleTupleTableSlot(oldslot);
 	ExecDropSingleTupleTableSlot(newslot);
+
+	if (moves->moved == 1)
+	{
+		bool		isnull;
+
+		moves->only.company_id = DatumGetInt32(SPI_getbinval(only, desc, SPI_fnumber(desc, "company_id"), &isnull));
+		moves->only.order_id = DatumGetInt64(SPI_getbinval(only, desc, SPI_fnumber(desc, "id"), &isnull));
+		moves->only.customer_id = DatumGetInt64(SPI_getbinval(only, desc, SPI_fnumber(desc, "customer_id"), &isnull));
+		moves->only.currency = SPI_getbinval(only, desc, SPI_fnumber(desc, "currency"), &isnull);
+	}
 }
 
 /* Orders "n" that went to a state in this statement, "o" before. */
@@ -189,6 +207,11 @@ o2c_credit_on_orders(PG_FUNCTION_ARGS)
 
 	FindMoves(trigdata, &moves);
 	if (!moves.confirm && !moves.credit && !moves.leave && !moves.close)
+		return PointerGetDatum(NULL);
+
+	if (moves.credit)
+		RequestEarlyReleaseOfCredit();
+	if (moves.moved == 1 && moves.credit && !moves.cancel && !moves.close && CreditQuick(&moves.only))
 		return PointerGetDatum(NULL);
 
 	TriggerFrameBegin(&frame, trigdata);

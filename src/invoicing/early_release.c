@@ -26,6 +26,8 @@
 #include "replication/syncrep.h"
 #include "utils/resowner.h"
 
+bool		o2c_credit_early_release = true;
+
 /* What this transaction asked for, and the setting that was put aside. */
 static bool requested = false;
 static bool set_aside = false;
@@ -93,4 +95,16 @@ RequestEarlyRelease(void)
 		registered = true;
 	}
 	requested = true;
+}
+
+/*
+ * The same for credit accounts, when order2cash.credit_early_release says so.
+ * Not with synchronous standbys, whose word a reader may rely on.
+ */
+void
+RequestEarlyReleaseOfCredit(void)
+{
+	if (o2c_credit_early_release &&
+		(SyncRepStandbyNames == NULL || SyncRepStandbyNames[0] == '\0'))
+		RequestEarlyRelease();
 }

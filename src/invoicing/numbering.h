@@ -27,5 +27,6 @@ extern void NoteUnnumbered(int32 company, int64 id);
 
 /* Let this transaction's locks go before its commit record is flushed. */
 extern void RequestEarlyRelease(void);
+extern void RequestEarlyReleaseOfCredit(void);
 
 #endif							/* O2C_NUMBERING_H */

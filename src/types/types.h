@@ -11,6 +11,8 @@
 #ifndef O2C_TYPES_H
 #define O2C_TYPES_H
 
+#include "fmgr.h"
+
 #define O2C_IBAN_MAX		34
 #define O2C_REFERENCE_MAX	25
 
@@ -43,5 +45,8 @@ extern int	CodeMod97(int remainder, const char *s, int len);
 
 /* Digits of the minor unit, or -1 when the currency has none or isn't one. */
 extern int	CurrencyMinorUnit(const char *s, int len);
+
+/* Round a numeric to the minor unit of a currency. */
+extern PGDLLEXPORT Datum o2c_currency_round(PG_FUNCTION_ARGS);
 
 #endif							/* O2C_TYPES_H */

@@ -1,0 +1,490 @@
+/*
+ * quick.c
+ *		Taking credit for one order without SQL.
+ *
+ * Most confirmations are one order of a customer whose account, and whose
+ * group's, is in the order's currency, that no rule or hold concerns and that
+ * stays under the next threshold.  For these the account is read by key,
+ * locked, compared with the limit and written directly.  Whatever is unusual
+ * (a hold, a rule, goods not reserved, another currency, a temporary limit, a
+ * threshold, the limit itself) is left to the statements of orders.c, which
+ * judge and report it; until then nothing has been changed here, and the rows
+ * that are locked are the ones that those statements lock.
+ *
+ * The rules are those of CREDIT_APPLY in credit.h: rows in the order of their
+ * customers, the latest version of each at READ COMMITTED, a serialization
+ * failure above.
+ */
+#include "o2c.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "executor/executor.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/snapmgr.h"
+
+#include "credit/credit.h"
+#include "direct_scan.h"
+#include "types/types.h"
+
+/* A customer with more above it than this is left to SQL. */
+#define MAX_CHAIN 8
+
+static DirectTable holds = {
+	.name = "hold", .nkeys = 2,
+	.columns = {"company_id", "order_id", "released_at"}
+};
+static DirectTable rules = {
+	.name = "credit_rule", .nkeys = 1,
+	.columns = {"company_id", "active"}
+};
+static DirectTable lines = {
+	.name = "sales_order_line", .nkeys = 2,
+	.columns = {"company_id", "order_id", "product_id", "quantity", "cancelled", "reserved",
+	"shipped", "returned", "billed", "net_amount"}
+};
+static DirectTable products = {
+	.name = "product", .nkeys = 2,
+	.columns = {"company_id", "id", "stocked", "backorder"}
+};
+static DirectTable accounts = {
+	.name = "credit_account", .nkeys = 2,
+	.columns = {"company_id", "customer_id", "head", "currency", "parent_id", "mixed", "temporary",
+	"credit_limit", "alert_at", "alert_below", "open_orders", "shipped_not_invoiced", "group_exposure"}
+};
+
+/* Positions in the columns of lines and accounts. */
+enum
+{
+	LINE_PRODUCT = 2, LINE_QUANTITY, LINE_CANCELLED, LINE_RESERVED, LINE_SHIPPED_Q,
+	LINE_RETURNED, LINE_BILLED, LINE_NET
+};
+enum
+{
+	ACCOUNT_HEAD = 2, ACCOUNT_CURRENCY, ACCOUNT_PARENT, ACCOUNT_MIXED, ACCOUNT_TEMPORARY,
+	ACCOUNT_LIMIT, ACCOUNT_ALERT_AT, ACCOUNT_ALERT_BELOW, ACCOUNT_ORDERS, ACCOUNT_SHIPPED,
+	ACCOUNT_EXPOSURE
+};
+
+/* The head account of the customer or of somebody above, as first read. */
+typedef struct Link
+{
+	int64		customer_id;
+	int64		parent_id;		/* 0: none */
+	ItemPointerData tid;
+	TupleTableSlot *slot;		/* the version that is locked */
+} Link;
+
+static inline Numeric
+Add(Numeric a, Numeric b)
+{
+	return DatumGetNumeric(DirectFunctionCall2(numeric_add, NumericGetDatum(a), NumericGetDatum(b)));
+}
+
+static inline Numeric
+Subtract(Numeric a, Numeric b)
+{
+	return DatumGetNumeric(DirectFunctionCall2(numeric_sub, NumericGetDatum(a), NumericGetDatum(b)));
+}
+
+static inline int
+Compare(Numeric a, Numeric b)
+{
+	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, NumericGetDatum(a), NumericGetDatum(b)));
+}
+
+static inline Numeric
+Greatest(Numeric a, Numeric b)
+{
+	return Compare(a, b) >= 0 ? a : b;
+}
+
+static Numeric
+LineNumber(DirectScan *scan, HeapTuple tuple, int column)
+{
+	bool		isnull;
+
+	return DatumGetNumeric(DirectValue(scan, tuple, column, &isnull));
+}
+
+/* Whether a row has the value true in a column. */
+static bool
+IsTrue(DirectScan *scan, HeapTuple tuple, int column)
+{
+	bool		isnull;
+	Datum		value = DirectValue(scan, tuple, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+/* Whether an order has a hold that was not released. */
+static bool
+HasHold(const OrderMove *move, Snapshot snapshot)
+{
+	DirectScan	scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	DirectScanBegin(&scan, &holds, AccessShareLock, snapshot, move->company_id, move->order_id);
+	while (!found && (tuple = DirectScanNext(&scan)) != NULL)
+		(void) DirectValue(&scan, tuple, 2, &found);
+	DirectScanEnd(&scan, AccessShareLock);
+	return found;
+}
+
+/* Whether a company has a credit rule that is active. */
+static bool
+HasRule(const OrderMove *move, Snapshot snapshot)
+{
+	DirectScan	scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	DirectScanBegin(&scan, &rules, AccessShareLock, snapshot, move->company_id, 0);
+	while (!found && (tuple = DirectScanNext(&scan)) != NULL)
+		found = IsTrue(&scan, tuple, 1);
+	DirectScanEnd(&scan, AccessShareLock);
+	return found;
+}
+
+/* Whether a product must be reserved before an order of it is confirmed. */
+static bool
+MustBeReserved(int32 company_id, int64 product_id, Snapshot snapshot)
+{
+	DirectScan	scan;
+	HeapTuple	tuple;
+	bool		result = true;
+
+	DirectScanBegin(&scan, &products, AccessShareLock, snapshot, company_id, product_id);
+	if ((tuple = DirectScanNext(&scan)) != NULL)
+		result = IsTrue(&scan, tuple, 2) && !IsTrue(&scan, tuple, 3);
+	DirectScanEnd(&scan, AccessShareLock);
+	return result;
+}
+
+/* net × quantity of the line that is meant / quantity, rounded to the currency. */
+static Numeric
+Share(Numeric net, Numeric part, Numeric quantity, Datum currency)
+{
+	Datum		share;
+
+	if (Compare(part, quantity) == 0)
+		return net;				/* an amount of the currency already */
+	share = DirectFunctionCall2(numeric_mul, NumericGetDatum(net), NumericGetDatum(part));
+	share = DirectFunctionCall2(numeric_div, share, NumericGetDatum(quantity));
+	return DatumGetNumeric(DirectFunctionCall2(o2c_currency_round, share, currency));
+}
+
+/*
+ * What the lines of an order count: LINE_SHARE and LINE_SHIPPED of credit.h,
+ * summed.  False when goods that must be reserved are not, or when goods are
+ * reserved of an order that no longer may.
+ */
+static bool
+SumLines(const OrderMove *move, Snapshot snapshot, Numeric *open, Numeric *shipped)
+{
+	DirectScan	scan;
+	HeapTuple	tuple;
+	Numeric		zero = int64_to_numeric(0);
+	bool		usual = true;
+
+	*open = *shipped = zero;
+	DirectScanBegin(&scan, &lines, AccessShareLock, snapshot, move->company_id, move->order_id);
+	while (usual && (tuple = DirectScanNext(&scan)) != NULL)
+	{
+		Numeric		quantity = LineNumber(&scan, tuple, LINE_QUANTITY);
+		Numeric		cancelled = LineNumber(&scan, tuple, LINE_CANCELLED);
+		Numeric		reserved = LineNumber(&scan, tuple, LINE_RESERVED);
+		Numeric		gone = LineNumber(&scan, tuple, LINE_SHIPPED_Q);
+		Numeric		done = Add(LineNumber(&scan, tuple, LINE_RETURNED), LineNumber(&scan, tuple, LINE_BILLED));
+		Numeric		net = LineNumber(&scan, tuple, LINE_NET);
+		Numeric		wanted = Subtract(quantity, cancelled);
+		Numeric		share;
+		Numeric		left;
+		bool		isnull;
+
+		if (move->confirmed &&
+			Compare(Add(reserved, gone), wanted) < 0 &&
+			MustBeReserved(move->company_id,
+						   DatumGetInt64(DirectValue(&scan, tuple, LINE_PRODUCT, &isnull)), snapshot))
+			usual = false;
+		if (!move->counts && Compare(reserved, zero) > 0)
+			usual = false;
+
+		share = Share(net, Greatest(Subtract(Greatest(wanted, gone), done), zero), quantity, move->currency);
+		left = Compare(gone, zero) == 0 ? zero :
+			Share(net, Greatest(Subtract(gone, done), zero), quantity, move->currency);
+		*open = Add(*open, Subtract(share, left));
+		*shipped = Add(*shipped, left);
+	}
+	DirectScanEnd(&scan, AccessShareLock);
+	return usual;
+}
+
+/*
+ * Whether the account may be written here: only o2c's guard and foreign keys
+ * are triggers on it, and only the checks that hold for every sum of amounts.
+ */
+static bool
+AccountIsPlain(Relation rel)
+{
+	static const char *const guards[] = {"credit_account_guard", "credit_account_guard_delete"};
+
+	if (rel->rd_att->constr == NULL || rel->rd_att->constr->num_check > 6 ||
+		rel->rd_att->constr->has_generated_stored || rel->rd_rel->relispartition)
+		return false;
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		Trigger    *trigger = &rel->trigdesc->triggers[i];
+
+		if (trigger->tgisinternal ?
+			trigger->tgfoid != F_RI_FKEY_CHECK_INS && trigger->tgfoid != F_RI_FKEY_CHECK_UPD :
+			strcmp(trigger->tgname, guards[0]) != 0 && strcmp(trigger->tgname, guards[1]) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Read the head accounts of a customer and of everybody above; -1 when they are not simple. */
+static int
+ReadChain(const OrderMove *move, Snapshot snapshot, Link *chain)
+{
+	int			n = 0;
+	int64		customer_id = move->customer_id;
+
+	while (customer_id != 0)
+	{
+		DirectScan	scan;
+		HeapTuple	tuple;
+		Link	   *link = &chain[n];
+
+		if (n >= MAX_CHAIN)
+			return -1;
+		link->customer_id = 0;
+		DirectScanBegin(&scan, &accounts, RowExclusiveLock, snapshot, move->company_id, customer_id);
+		while ((tuple = DirectScanNext(&scan)) != NULL)
+		{
+			bool		isnull;
+			Datum		value;
+
+			if (!IsTrue(&scan, tuple, ACCOUNT_HEAD))
+				continue;
+			value = DirectValue(&scan, tuple, ACCOUNT_CURRENCY, &isnull);
+			if (!DatumGetBool(DirectFunctionCall2Coll(texteq, DEFAULT_COLLATION_OID, value, move->currency)))
+				continue;
+			link->customer_id = customer_id;
+			link->tid = tuple->t_self;
+			value = DirectValue(&scan, tuple, ACCOUNT_PARENT, &isnull);
+			link->parent_id = isnull ? 0 : DatumGetInt64(value);
+		}
+		DirectScanEnd(&scan, NoLock);
+		if (link->customer_id == 0)
+			return -1;
+		customer_id = link->parent_id;
+		n++;
+	}
+	return n;
+}
+
+/* Lock the latest version of an account; false when it is no longer what was read. */
+static bool
+LockAccount(Relation rel, Link *link, Snapshot snapshot, Datum currency)
+{
+	TM_FailureData failure;
+	TM_Result	result;
+	uint8		flags = IsolationUsesXactSnapshot() ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+	bool		isnull;
+	Datum		value;
+
+	link->slot = table_slot_create(rel, NULL);
+	result = table_tuple_lock(rel, &link->tid, snapshot, link->slot, GetCurrentCommandId(false),
+							  LockTupleNoKeyExclusive, LockWaitBlock, flags, &failure);
+	if (result == TM_Deleted && !IsolationUsesXactSnapshot())
+		return false;
+	if (result == TM_Updated || result == TM_Deleted)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update")));
+	if (result != TM_Ok)
+		elog(ERROR, "unexpected result of locking a credit account: %d", (int) result);
+
+	value = slot_getattr(link->slot, accounts.att[ACCOUNT_HEAD], &isnull);
+	if (!DatumGetBool(value))
+		return false;
+	value = slot_getattr(link->slot, accounts.att[ACCOUNT_CURRENCY], &isnull);
+	if (!DatumGetBool(DirectFunctionCall2Coll(texteq, DEFAULT_COLLATION_OID, value, currency)))
+		return false;
+	value = slot_getattr(link->slot, accounts.att[ACCOUNT_PARENT], &isnull);
+	return (isnull ? 0 : DatumGetInt64(value)) == link->parent_id;
+}
+
+/* A number of a locked account, or NULL. */
+static Numeric
+AccountNumber(Link *link, int column)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(link->slot, accounts.att[column], &isnull);
+
+	return isnull ? NULL : DatumGetNumeric(value);
+}
+
+/* Whether the change leaves an account on this side of its limit and thresholds. */
+static bool
+StaysUsual(Link *link, Numeric total, bool enforce)
+{
+	bool		isnull;
+	Numeric		limit = AccountNumber(link, ACCOUNT_LIMIT);
+	Numeric		exposure;
+	Numeric		bound;
+
+	if (limit == NULL)
+		return true;
+	if (DatumGetBool(slot_getattr(link->slot, accounts.att[ACCOUNT_MIXED], &isnull)) ||
+		DatumGetBool(slot_getattr(link->slot, accounts.att[ACCOUNT_TEMPORARY], &isnull)))
+		return false;
+	exposure = Add(AccountNumber(link, ACCOUNT_EXPOSURE), total);
+	if (enforce && Compare(exposure, limit) > 0)
+		return false;
+	bound = AccountNumber(link, ACCOUNT_ALERT_AT);
+	if (bound != NULL && Compare(exposure, bound) >= 0)
+		return false;
+	bound = AccountNumber(link, ACCOUNT_ALERT_BELOW);
+	return bound == NULL || Compare(exposure, bound) >= 0;
+}
+
+/* Write the new version of a locked account. */
+static void
+WriteAccount(Relation rel, Link *link, Numeric open, Numeric shipped, Numeric total)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	TupleTableSlot *newslot = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
+	bool		shouldfree;
+	HeapTuple	tuple = ExecFetchSlotHeapTuple(link->slot, false, &shouldfree);
+	int			columns[3];
+	Datum		values[3];
+	bool		nulls[3] = {false, false, false};
+	O2CUpdateIndexes update_indexes;
+
+	columns[0] = accounts.att[ACCOUNT_EXPOSURE];
+	values[0] = NumericGetDatum(Add(AccountNumber(link, ACCOUNT_EXPOSURE), total));
+	columns[1] = accounts.att[ACCOUNT_ORDERS];
+	values[1] = NumericGetDatum(Add(AccountNumber(link, ACCOUNT_ORDERS), open));
+	columns[2] = accounts.att[ACCOUNT_SHIPPED];
+	values[2] = NumericGetDatum(Add(AccountNumber(link, ACCOUNT_SHIPPED), shipped));
+	tuple = heap_modify_tuple_by_cols(tuple, desc, 3, columns, values, nulls);
+	ExecStoreHeapTuple(tuple, newslot, true);
+	newslot->tts_tableOid = RelationGetRelid(rel);
+	simple_table_tuple_update(rel, &link->slot->tts_tid, newslot, GetActiveSnapshot(), &update_indexes);
+
+	/* no index has to follow as long as there is room on the page */
+	if (update_indexes)
+	{
+		EState	   *estate = CreateExecutorState();
+		ResultRelInfo *info = makeNode(ResultRelInfo);
+
+		InitResultRelInfo(info, rel, 0, NULL, 0);
+		ExecOpenIndices(info, false);
+		O2CInsertIndexTuples(info, newslot, estate, update_indexes);
+		ExecCloseIndices(info);
+		ExecResetTupleTable(estate->es_tupleTable, false);
+		FreeExecutorState(estate);
+	}
+	ExecDropSingleTupleTableSlot(newslot);
+}
+
+/* Order of the accounts' keys. */
+static int
+CompareLinks(const void *a, const void *b)
+{
+	int64		x = ((const Link *) a)->customer_id;
+	int64		y = ((const Link *) b)->customer_id;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/*
+ * Lock the accounts, judge the change and write it.  False when an account is
+ * about to do something unusual; nothing is written then.
+ */
+static bool
+Apply(const OrderMove *move, Snapshot snapshot, Numeric open, Numeric shipped)
+{
+	Link		chain[MAX_CHAIN];
+	int			n;
+	Numeric		zero = int64_to_numeric(0);
+	Numeric		total = Add(open, shipped);
+	bool		enforce = move->confirmed && Compare(total, zero) > 0;
+	Relation	rel;
+	bool		usual = true;
+
+	if (Compare(open, zero) == 0 && Compare(shipped, zero) == 0)
+		return true;
+	n = ReadChain(move, snapshot, chain);
+	if (n < 0)
+		return false;
+	rel = table_open(accounts.relid, RowExclusiveLock);
+	if (!AccountIsPlain(rel))
+	{
+		table_close(rel, NoLock);
+		return false;
+	}
+	if (n > 1)
+		qsort(chain, n, sizeof(Link), CompareLinks);
+	for (int i = 0; i < n; i++)
+		if (!LockAccount(rel, &chain[i], snapshot, move->currency))
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("the group or currency of a customer was changed at the same moment"),
+					 errhint("Try the transaction again.")));
+	for (int i = 0; usual && i < n; i++)
+		usual = StaysUsual(&chain[i], total, enforce);
+	for (int i = 0; usual && i < n; i++)
+	{
+		bool		own = chain[i].customer_id == move->customer_id;
+
+		WriteAccount(rel, &chain[i], own ? open : zero, own ? shipped : zero, total);
+	}
+	for (int i = 0; i < n; i++)
+		ExecDropSingleTupleTableSlot(chain[i].slot);
+	table_close(rel, NoLock);
+	return usual;
+}
+
+/*
+ * Take or give back the credit of one order.  True when all is done; false,
+ * with nothing changed, when the statements of orders.c must do it.
+ */
+bool
+CreditQuick(const OrderMove *move)
+{
+	Snapshot	snapshot;
+	Numeric		open;
+	Numeric		shipped;
+	bool		done;
+
+	if (!DirectTableResolve(&holds) || !DirectTableResolve(&rules) || !DirectTableResolve(&lines) ||
+		!DirectTableResolve(&products) || !DirectTableResolve(&accounts))
+		return false;
+
+	/* what was committed while the statement waited for the order counts */
+	CommandCounterIncrement();
+	snapshot = GetTransactionSnapshot();
+	PushActiveSnapshot(snapshot);
+	snapshot = GetActiveSnapshot();
+	done = !(move->confirmed && (HasHold(move, snapshot) || HasRule(move, snapshot))) &&
+		SumLines(move, snapshot, &open, &shipped);
+	if (done && !move->counts)
+	{
+		open = DatumGetNumeric(DirectFunctionCall1(numeric_uminus, NumericGetDatum(open)));
+		shipped = DatumGetNumeric(DirectFunctionCall1(numeric_uminus, NumericGetDatum(shipped)));
+	}
+	if (done)
+		done = Apply(move, snapshot, open, shipped);
+	PopActiveSnapshot();
+	CommandCounterIncrement();
+	return done;
+}
