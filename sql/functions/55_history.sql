@@ -1,12 +1,6 @@
 -- Who pays for whom: learned from history, from acceptances, unlearned from
 -- reversals.
 
-CREATE FUNCTION o2c._account_key(account text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, o2c, pg_temp
-AS $$ SELECT nullif(pg_catalog.upper(pg_catalog.regexp_replace(account, '\s', '', 'g')), '') $$;
-COMMENT ON FUNCTION o2c._account_key(text) IS 'An account as payer_alias has it: capitals, without blanks; NULL when empty.';
-
 CREATE FUNCTION o2c.import_payment_history(company_id integer, source regclass,
   OUT imported bigint, OUT unchanged bigint, OUT rejected bigint)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

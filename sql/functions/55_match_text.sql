@@ -44,6 +44,11 @@ AS 'MODULE_PATHNAME', 'o2c_cash_name_key';
 COMMENT ON FUNCTION o2c._name_key(text) IS
   'A name without accents, case, punctuation and legal form: equal for two spellings of one name.';
 
+CREATE FUNCTION o2c._account_key(account text) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'o2c_cash_account_key';
+COMMENT ON FUNCTION o2c._account_key(text) IS 'An account as payer_alias has it: capitals, without blanks; NULL when empty.';
+
 CREATE FUNCTION o2c.name_similarity(payer text, customer text) RETURNS double precision
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'o2c_cash_name_similarity';
@@ -61,12 +66,12 @@ CREATE FUNCTION o2c._keep_match_keys() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_cash_keep_keys';
 COMMENT ON FUNCTION o2c._keep_match_keys() IS 'Trigger of open_item: the keys under which a bank line finds the item.';
 
-CREATE FUNCTION o2c._weigh_lines(lines text, candidates text, max_chance double precision, max_size integer,
+CREATE FUNCTION o2c._weigh_lines(lines text, candidates text, book text, max_chance double precision, max_size integer,
   grace_days integer, budget bigint,
   OUT line_id bigint, OUT option integer, OUT sure boolean, OUT tier integer, OUT rule text,
   OUT confidence double precision, OUT customer_id bigint, OUT item_ids bigint[], OUT cash bigint[],
-  OUT settle bigint[], OUT settle_kind text, OUT explanation text) RETURNS SETOF record
+  OUT settle bigint[], OUT settle_kind text, OUT explanation text, OUT item_left bigint[]) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 1000
 AS 'MODULE_PATHNAME', 'o2c_cash_weigh_lines';
-COMMENT ON FUNCTION o2c._weigh_lines(text, text, double precision, integer, integer, bigint) IS
-  'Streams the lines and candidates of a matching run (two queries in the order of the line) through the weigher: up to three answers a line, best first; amounts in minor units.';
+COMMENT ON FUNCTION o2c._weigh_lines(text, text, text, double precision, integer, integer, bigint) IS
+  'Streams lines, candidates and books of a matching run (queries in the order of page, line and due date) through the weigher: up to three answers a line, best first, each item with what was open; amounts in minor units.';

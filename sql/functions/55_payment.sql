@@ -79,17 +79,18 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 BEGIN
   INSERT INTO o2c.payer_alias AS a (company_id, kind, value, customer_id, confirmations, contradictions)
-  SELECT company, k.kind, k.value, p.customer_id,
+  SELECT company, k.kind, k.value, b.customer_id,
     CASE WHEN sign > 0 THEN pg_catalog.count(*) ELSE 0 END, CASE WHEN sign < 0 THEN pg_catalog.count(*) ELSE 0 END
-  FROM pg_catalog.unnest(payment_ids) u(id)
-  JOIN o2c.payment p ON p.company_id = company AND p.id = u.id
-  JOIN o2c.bank_line b ON b.company_id = company AND b.id = p.bank_line_id
+  FROM (SELECT p.customer_id, coalesce(nullif(b.payer_iban, ''), b.payer_account) AS account, b.payer_name
+        FROM pg_catalog.unnest(payment_ids) u(id)
+        JOIN o2c.payment p ON p.company_id = company AND p.id = u.id
+        JOIN o2c.bank_line b ON b.company_id = company AND b.id = p.bank_line_id
+        WHERE p.customer_id IS NOT NULL OFFSET 0) b
   CROSS JOIN LATERAL (VALUES
-    ('account', o2c._account_key(coalesce(nullif(b.payer_iban, ''), b.payer_account))),
-    ('name', nullif(o2c._name_key(b.payer_name), ''))) k(kind, value)
-  WHERE k.value IS NOT NULL AND p.customer_id IS NOT NULL
-  GROUP BY k.kind, k.value, p.customer_id
-  ORDER BY k.kind, k.value, p.customer_id
+    ('account', o2c._account_key(b.account)), ('name', nullif(o2c._name_key(b.payer_name), ''))) k(kind, value)
+  WHERE k.value IS NOT NULL
+  GROUP BY k.kind, k.value, b.customer_id
+  ORDER BY k.kind, k.value, b.customer_id
   ON CONFLICT ON CONSTRAINT payer_alias_pkey DO UPDATE SET
     confirmations = a.confirmations + EXCLUDED.confirmations,
     contradictions = a.contradictions + EXCLUDED.contradictions,

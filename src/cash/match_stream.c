@@ -2,10 +2,12 @@
  * match_stream.c
  *		Streams lines and candidates of a matching run through the weigher.
  *
- * The engine (sql/functions/55_match.sql) keeps the lines of a run and their
- * candidates in temporary tables.  _weigh_lines reads both in the order of
- * the line through cursors, merges them, and returns the answers: memory is
- * that of one line and the result.
+ * The engine (sql/functions/55_match.sql) keeps the lines of a run, their
+ * candidates and the books of their payers in temporary tables.  _weigh_lines
+ * reads the three in one order through cursors, merges them, and returns the
+ * answers.  A payer's book is read once for all his lines, which stand
+ * together, and each takes from it the items that fall due near its date;
+ * memory is that of one line, one book and the result.
  */
 #include "cash/weigh.h"
 
@@ -20,6 +22,8 @@ PG_FUNCTION_INFO_V1(o2c_cash_weigh_lines);
 
 #define FETCH_ROWS	1000
 #define CANDIDATES_MAX 2000
+#define DUE_LATER	40			/* items of the book that fall due from the line's day on */
+#define DUE_BEFORE	60			/* ... and before it */
 
 /* A cursor read row by row. */
 typedef struct Stream
@@ -90,46 +94,139 @@ ColumnText(const Stream *stream, int column)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
+/* Columns: page, id, then what a line is. */
 static void
 ReadLine(const Stream *stream, Line *line)
 {
 	memset(line, 0, sizeof(Line));
-	line->id = ColumnInt64(stream, 1);
-	line->amount = ColumnInt64(stream, 2);
-	line->date = ColumnInt32(stream, 3);
-	line->text = ColumnText(stream, 4);
-	line->payer_name = ColumnText(stream, 5);
-	line->reference_key = ColumnInt64(stream, 6);
-	line->charges = ColumnInt64(stream, 7);
-	line->minor = ColumnInt32(stream, 8);
-	line->payer = ColumnInt32(stream, 9);
-	line->whole = ColumnInt32(stream, 10) != 0;
-	line->windowed = ColumnInt32(stream, 11) != 0;
+	line->id = ColumnInt64(stream, 2);
+	line->amount = ColumnInt64(stream, 3);
+	line->date = ColumnInt32(stream, 4);
+	line->text = ColumnText(stream, 5);
+	line->payer_name = ColumnText(stream, 6);
+	line->reference_key = ColumnInt64(stream, 7);
+	line->charges = ColumnInt64(stream, 8);
+	line->minor = ColumnInt32(stream, 9);
+	line->payer = ColumnInt32(stream, 10);
+	line->whole = ColumnInt32(stream, 11) != 0;
 	line->late = ColumnInt32(stream, 12) != 0;
 	line->tokens = CashTokenise(line->text ? line->text : "",
 								line->text ? strlen(line->text) : 0, true);
 }
 
+/* Columns: page, line (of a book: due date), then what an item is. */
 static void
 ReadCandidate(const Stream *stream, Candidate *c)
 {
 	memset(c, 0, sizeof(Candidate));
-	c->item_id = ColumnInt64(stream, 2);
-	c->customer_id = ColumnInt64(stream, 3);
-	c->number = ColumnText(stream, 4);
-	c->alt_number = ColumnText(stream, 5);
-	c->customer_name = ColumnText(stream, 6);
-	c->open = ColumnInt64(stream, 7);
-	c->amount = ColumnInt64(stream, 8);
-	c->discount = ColumnInt64(stream, 9);
-	c->discount_date = ColumnInt32(stream, 10);
-	c->issued = ColumnInt32(stream, 11);
-	c->due = ColumnInt32(stream, 12);
-	c->reference_key = ColumnInt64(stream, 13);
-	c->tolerance = ColumnInt64(stream, 14);
-	c->charges = ColumnInt64(stream, 15);
-	c->rel = ColumnInt32(stream, 16);
-	c->group = ColumnInt32(stream, 17) != 0;
+	c->item_id = ColumnInt64(stream, 3);
+	c->customer_id = ColumnInt64(stream, 4);
+	c->number = ColumnText(stream, 5);
+	c->alt_number = ColumnText(stream, 6);
+	c->customer_name = ColumnText(stream, 7);
+	c->open = ColumnInt64(stream, 8);
+	c->amount = ColumnInt64(stream, 9);
+	c->discount = ColumnInt64(stream, 10);
+	c->discount_date = ColumnInt32(stream, 11);
+	c->issued = ColumnInt32(stream, 12);
+	c->due = ColumnInt32(stream, 13);
+	c->reference_key = ColumnInt64(stream, 14);
+	c->tolerance = ColumnInt64(stream, 15);
+	c->charges = ColumnInt64(stream, 16);
+	c->rel = ColumnInt32(stream, 17);
+	c->group = ColumnInt32(stream, 18) != 0;
+}
+
+/* The open items of one payer, in the order in which they fall due. */
+typedef struct Book
+{
+	Stream		stream;
+	bool		more;
+	int64		page;
+	int			n;
+	int			room;
+	Candidate  *item;
+	MemoryContext context;
+} Book;
+
+/* Turn to a page; pages come in ascending order. */
+static void
+TurnTo(Book *book, int64 page)
+{
+	MemoryContext old;
+
+	if (book->page == page)
+		return;
+	MemoryContextReset(book->context);
+	book->item = NULL;
+	book->n = book->room = 0;
+	book->page = page;
+	while (book->more && ColumnInt64(&book->stream, 1) <= page)
+	{
+		if (ColumnInt64(&book->stream, 1) == page)
+		{
+			old = MemoryContextSwitchTo(book->context);
+			if (book->n == book->room)
+			{
+				book->room = Max(64, 2 * book->room);
+				book->item = book->item == NULL ? palloc(book->room * sizeof(Candidate)) :
+					repalloc_huge(book->item, book->room * sizeof(Candidate));
+			}
+			ReadCandidate(&book->stream, &book->item[book->n++]);
+			MemoryContextSwitchTo(old);
+		}
+		book->more = NextRow(&book->stream);
+	}
+}
+
+/* Is the item among the first n candidates, which are in the order of their ids? */
+static bool
+IsAmong(const Candidate *cand, int n, int64 item_id)
+{
+	int			low = 0;
+	int			high = n;
+
+	while (low < high)
+	{
+		int			mid = (low + high) / 2;
+
+		if (cand[mid].item_id < item_id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < n && cand[low].item_id == item_id;
+}
+
+/* Add the items of the book that fall due near the line's day; returns the number of candidates. */
+static int
+AddFromBook(const Book *book, Line *line, Candidate *cand, int n)
+{
+	int			known = n;
+	int			low = 0;
+	int			high = book->n;
+	int			from;
+	int			upto;
+
+	while (low < high)
+	{
+		int			mid = (low + high) / 2;
+
+		if (book->item[mid].due < line->date)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	from = Max(0, low - DUE_BEFORE);
+	upto = Min(book->n, low + DUE_LATER);
+	for (int i = from; i < upto && n < CANDIDATES_MAX; i++)
+		if (!IsAmong(cand, known, book->item[i].item_id))
+		{
+			cand[n] = book->item[i];
+			cand[n++].rel = line->payer;
+		}
+	line->windowed = book->n > DUE_LATER;
+	return n;
 }
 
 static Datum
@@ -145,8 +242,8 @@ Int64Array(const int64 *values, int n)
 static void
 PutAnswer(ReturnSetInfo *rsinfo, int64 line_id, int option, const Answer *a)
 {
-	Datum		values[12];
-	bool		nulls[12] = {false};
+	Datum		values[13];
+	bool		nulls[13] = {false};
 
 	values[0] = Int64GetDatum(line_id);
 	values[1] = Int32GetDatum(option);
@@ -161,12 +258,25 @@ PutAnswer(ReturnSetInfo *rsinfo, int64 line_id, int option, const Answer *a)
 	values[9] = Int64Array(a->settle, a->nitems);
 	values[10] = CStringGetTextDatum(a->settle_kind);
 	values[11] = CStringGetTextDatum(a->explanation ? a->explanation : "");
+	values[12] = Int64Array(a->left, a->nitems);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
+/* Open the book of a run; an empty query is an empty book. */
+static void
+OpenBook(Book *book, const char *sql)
+{
+	memset(book, 0, sizeof(Book));
+	if (*sql == '\0')
+		return;
+	book->context = AllocSetContextCreate(CurrentMemoryContext, "order2cash book", ALLOCSET_DEFAULT_SIZES);
+	OpenStream(&book->stream, sql);
+	book->more = NextRow(&book->stream);
+}
+
 /*
- * _weigh_lines(lines, candidates, max_chance, max_size, grace_days, budget):
- * two queries in the order of their first column, the line's id.
+ * _weigh_lines(lines, candidates, book, max_chance, max_size, grace_days, budget):
+ * queries in the order of page and line, page, line and item, page and due date.
  */
 Datum
 o2c_cash_weigh_lines(PG_FUNCTION_ARGS)
@@ -174,19 +284,21 @@ o2c_cash_weigh_lines(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	char	   *linesql = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char	   *candsql = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char	   *booksql = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	WeighSettings settings;
 	Stream		lines;
 	Stream		cands;
+	Book		book;
 	bool		more;
 	MemoryContext context;
 	MemoryContext old;
 	Candidate  *cand;
 	Answer	   *answers;
 
-	settings.max_chance = PG_GETARG_FLOAT8(2);
-	settings.max_size = PG_GETARG_INT32(3);
-	settings.grace_days = PG_GETARG_INT32(4);
-	settings.budget = PG_GETARG_INT64(5);
+	settings.max_chance = PG_GETARG_FLOAT8(3);
+	settings.max_size = PG_GETARG_INT32(4);
+	settings.grace_days = PG_GETARG_INT32(5);
+	settings.budget = PG_GETARG_INT64(6);
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -196,23 +308,33 @@ o2c_cash_weigh_lines(PG_FUNCTION_ARGS)
 	context = AllocSetContextCreate(CurrentMemoryContext, "order2cash line", ALLOCSET_DEFAULT_SIZES);
 	OpenStream(&lines, linesql);
 	OpenStream(&cands, candsql);
+	OpenBook(&book, booksql);
 	more = NextRow(&cands);
 	while (NextRow(&lines))
 	{
 		Line		line;
+		int64		page = ColumnInt64(&lines, 1);
 		int			n = 0;
 		int			nanswers;
 
 		CHECK_FOR_INTERRUPTS();
 		old = MemoryContextSwitchTo(context);
 		ReadLine(&lines, &line);
-		while (more && ColumnInt64(&cands, 1) <= line.id)
+		while (more && (ColumnInt64(&cands, 1) < page ||
+						(ColumnInt64(&cands, 1) == page && ColumnInt64(&cands, 2) <= line.id)))
 		{
-			if (ColumnInt64(&cands, 1) == line.id && n < CANDIDATES_MAX)
+			if (ColumnInt64(&cands, 2) == line.id && n < CANDIDATES_MAX)
 				ReadCandidate(&cands, &cand[n++]);
 			MemoryContextSwitchTo(old);
 			more = NextRow(&cands);
 			MemoryContextSwitchTo(context);
+		}
+		if (page != 0 && book.context != NULL)
+		{
+			MemoryContextSwitchTo(old);
+			TurnTo(&book, page);
+			MemoryContextSwitchTo(context);
+			n = AddFromBook(&book, &line, cand, n);
 		}
 		nanswers = n == 0 ? 0 : WeighLine(&line, cand, n, &settings, answers);
 		for (int i = 0; i < nanswers; i++)
@@ -222,6 +344,8 @@ o2c_cash_weigh_lines(PG_FUNCTION_ARGS)
 	}
 	SPI_cursor_close(lines.portal);
 	SPI_cursor_close(cands.portal);
+	if (book.stream.portal != NULL)
+		SPI_cursor_close(book.stream.portal);
 	SPI_finish();
 	return (Datum) 0;
 }

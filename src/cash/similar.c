@@ -10,8 +10,10 @@
  */
 #include "cash/cash.h"
 
+#include "parser/scansup.h"
 #include "utils/builtins.h"
 
+PG_FUNCTION_INFO_V1(o2c_cash_account_key);
 PG_FUNCTION_INFO_V1(o2c_cash_name_key);
 PG_FUNCTION_INFO_V1(o2c_cash_name_similarity);
 
@@ -244,6 +246,25 @@ o2c_cash_name_key(PG_FUNCTION_ARGS)
 	text	   *in = PG_GETARG_TEXT_PP(0);
 
 	PG_RETURN_TEXT_P(cstring_to_text(CashNameKey(VARDATA_ANY(in), VARSIZE_ANY_EXHDR(in))));
+}
+
+/* _account_key(account): capitals without blanks, NULL when nothing is left. */
+Datum
+o2c_cash_account_key(PG_FUNCTION_ARGS)
+{
+	text	   *in = PG_GETARG_TEXT_PP(0);
+	const char *s = VARDATA_ANY(in);
+	int			len = VARSIZE_ANY_EXHDR(in);
+	text	   *out = palloc(VARHDRSZ + len);
+	char	   *to = VARDATA(out);
+
+	for (int i = 0; i < len; i++)
+		if (!scanner_isspace(s[i]) && s[i] != '\v')
+			*to++ = s[i] >= 'a' && s[i] <= 'z' ? s[i] - 'a' + 'A' : s[i];
+	if (to == VARDATA(out))
+		PG_RETURN_NULL();
+	SET_VARSIZE(out, to - (char *) out);
+	PG_RETURN_TEXT_P(out);
 }
 
 /* name_similarity(payer, customer): 0 to 1. */

@@ -94,6 +94,7 @@ typedef struct Answer
 	int64		item[ANSWER_ITEMS];
 	int64		cash[ANSWER_ITEMS];
 	int64		settle[ANSWER_ITEMS];	/* settled beyond the cash */
+	int64		left[ANSWER_ITEMS];	/* open when it was weighed */
 	const char *settle_kind;	/* discount, write_off, charge; "" = none */
 	char	   *explanation;
 } Answer;

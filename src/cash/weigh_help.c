@@ -87,6 +87,7 @@ WeighAddItem(Answer *a, const Candidate *c, int64 cash, int64 settle)
 	a->item[a->nitems] = c->item_id;
 	a->cash[a->nitems] = cash;
 	a->settle[a->nitems] = settle;
+	a->left[a->nitems] = c->open;
 	if (a->nitems++ == 0 || c->open > 0)
 		a->customer_id = c->customer_id;
 }
