@@ -169,7 +169,7 @@ VIEW_FILES = \
 	\
 	sql/views/90_security.sql
 
-OBJS_base = src/order2cash.o src/trigger_frame.o src/direct_scan.o src/company.o
+OBJS_base = src/order2cash.o src/trigger_frame.o src/direct_scan.o src/table_writer.o src/company.o
 
 OBJS_types = src/types/code.o src/types/currency.o src/types/iban.o \
 	src/types/reference.o src/types/plain.o
@@ -183,7 +183,7 @@ OBJS_credit = src/credit/account.o src/credit/alert.o src/credit/customers.o \
 
 OBJS_invoicing = src/invoicing/numbering.o src/invoicing/guard.o src/invoicing/assign.o src/invoicing/early_release.o
 
-OBJS_receivables = src/receivables/append_only.o src/receivables/posting.o src/receivables/aging.o src/receivables/journal.o
+OBJS_receivables = src/receivables/append_only.o src/receivables/posting.o src/receivables/item_change.o src/receivables/aging.o src/receivables/journal.o
 
 OBJS_collection = src/receivables/collection.o
 

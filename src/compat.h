@@ -52,15 +52,54 @@
 #define O2CPrimaryKeyIndex(rel)	RelationGetPrimaryKeyIndex(rel)
 #endif
 
-/* Which indexes must follow an update: yes or no before 16, which kind from then on. */
+/*
+ * What is used of the executor to write rows.  From 16 on permissions, and with
+ * them the columns of an UPDATE, stand apart from the range table, and summarizing
+ * indexes may be updated alone; 15 reports a concurrent change in another way.
+ */
 #if PG_VERSION_NUM >= 160000
-#define O2CUpdateIndexes	TU_UpdateIndexes
-#define O2CInsertIndexTuples(info, slot, estate, which) \
-	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL, (which) == TU_Summarizing)
+typedef TU_UpdateIndexes O2CUpdateIndexes;
+#define O2C_ALL_INDEXES	TU_All
+#define O2CAnyIndexes(which)	((which) != TU_None)
+#define O2CInsertIndexTuples(result, slot, estate, update, which) \
+	ExecInsertIndexTuples(result, slot, estate, update, false, NULL, NIL, (which) == TU_Summarizing)
+#define O2CEvalPlanQualInit(epq, estate)	EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL)
+#define O2CBeforeRowUpdate(estate, epq, result, tid, slot) \
+	ExecBRUpdateTriggers(estate, epq, result, tid, NULL, slot, NULL, NULL)
 #else
-#define O2CUpdateIndexes	bool
-#define O2CInsertIndexTuples(info, slot, estate, which) \
-	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL)
+typedef bool O2CUpdateIndexes;
+#define O2C_ALL_INDEXES	true
+#define O2CAnyIndexes(which)	(which)
+#define O2CInsertIndexTuples(result, slot, estate, update, which) \
+	ExecInsertIndexTuples(result, slot, estate, update, false, NULL, NIL)
+#define O2CEvalPlanQualInit(epq, estate)	EvalPlanQualInit(epq, estate, NULL, NIL, -1)
+#define O2CBeforeRowUpdate(estate, epq, result, tid, slot) \
+	ExecBRUpdateTriggers(estate, epq, result, tid, NULL, slot, NULL)
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define O2CIndexBeginScan(rel, index, snapshot, nkeys)	index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
+#define O2CInitRangeTable(estate, rte, columns) \
+	do { \
+		List	   *o2c_perms = NIL; \
+		addRTEPermissionInfo(&o2c_perms, rte)->updatedCols = (columns); \
+		ExecInitRangeTable(estate, list_make1(rte), o2c_perms, bms_make_singleton(1)); \
+	} while (0)
+#elif PG_VERSION_NUM >= 160000
+#define O2CIndexBeginScan(rel, index, snapshot, nkeys)	index_beginscan(rel, index, snapshot, nkeys, 0)
+#define O2CInitRangeTable(estate, rte, columns) \
+	do { \
+		List	   *o2c_perms = NIL; \
+		addRTEPermissionInfo(&o2c_perms, rte)->updatedCols = (columns); \
+		ExecInitRangeTable(estate, list_make1(rte), o2c_perms); \
+	} while (0)
+#else
+#define O2CIndexBeginScan(rel, index, snapshot, nkeys)	index_beginscan(rel, index, snapshot, nkeys, 0)
+#define O2CInitRangeTable(estate, rte, columns) \
+	do { \
+		(rte)->updatedCols = (columns); \
+		ExecInitRangeTable(estate, list_make1(rte)); \
+	} while (0)
 #endif
 
 /* TupleDescAttr is an inline function or a macro in all versions; attributes

@@ -388,7 +388,7 @@ WriteAccount(Relation rel, Link *link, Numeric open, Numeric shipped, Numeric to
 
 		InitResultRelInfo(info, rel, 0, NULL, 0);
 		ExecOpenIndices(info, false);
-		O2CInsertIndexTuples(info, newslot, estate, update_indexes);
+		O2CInsertIndexTuples(info, newslot, estate, true, update_indexes);
 		ExecCloseIndices(info);
 		ExecResetTupleTable(estate->es_tupleTable, false);
 		FreeExecutorState(estate);

@@ -4,9 +4,9 @@
  *
  * o2c_post_entries, the AFTER INSERT statement trigger of o2c.ledger_entry,
  * adds the entries to open_item.open_amount and carries the change to the
- * invoice, in one statement.  It is also the referential check of an entry on
- * its item (there is no foreign key and no row trigger on the ledger), and
- * refuses entries into closed periods.
+ * invoice.  It is also the referential check of an entry on its item (there is
+ * no foreign key and no row trigger on the ledger), and refuses entries into
+ * closed periods.
  *
  * o2c_post_items, the AFTER INSERT statement trigger of o2c.open_item, writes
  * the first entry of items that are inserted with open_amount = amount, so
@@ -18,17 +18,14 @@
  * being applied to an item than is open on it.
  *
  * Concurrency.  Items are locked in the order of their ids before they are
- * updated, by a statement whose shape (a lateral sub-select per sorted row)
- * leaves the planner no other order.  All changes are relative (open_amount +
- * delta), so what a waiting transaction finds after the lock is added to, never
- * overwritten.
+ * updated, then their invoices, then (by triggers of open_item) credit
+ * accounts.  All changes are relative (open_amount + delta), so what a waiting
+ * transaction finds after the lock is added to, never overwritten.
  *
- * Plans.  Statements here look rows up by primary key, whether they post one
- * row or a million: PostingFrameBegin takes away what the planner could prefer
- * over stale statistics, and no join carries a filter that it could
- * underestimate.
+ * Rows are read and written without plans (table_writer.c): this is the path
+ * that issuing, cash application and imports all pay for, one row or a million.
  */
-#include "o2c.h"
+#include "receivables/posting.h"
 
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
@@ -38,6 +35,7 @@
 #include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -56,86 +54,55 @@ PG_FUNCTION_INFO_V1(o2c_guard_period);
  */
 static int	entries_counted_at = 0;
 
-/*
- * What follows a CTE u(company_id, invoice_id, amount, written_off, credited)
- * of moved items: their invoices move with them, and the statement returns the
- * numbers of rows of d, of u, and of invoices wanted and found.
- */
-#define CARRY_TO_INVOICE \
-	"s AS (SELECT u.company_id, u.invoice_id, pg_catalog.sum(u.amount) AS amount," \
-	"        pg_catalog.bool_and(u.written_off) AS written_off, pg_catalog.bool_and(u.credited) AS credited" \
-	"      FROM u WHERE u.invoice_id IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2)," \
-	" v AS (UPDATE o2c.invoice v SET open_amount = coalesce(v.open_amount, 0) + s.amount," \
-	"        state = CASE WHEN v.state IN ('draft', 'void') THEN v.state" \
-	"          WHEN coalesce(v.open_amount, 0) + s.amount <> 0 THEN 'issued'::o2c.invoice_state" \
-	"          WHEN v.state <> 'issued' THEN v.state" \
-	"          WHEN s.written_off THEN 'written_off'::o2c.invoice_state" \
-	"          WHEN s.credited THEN 'credited'::o2c.invoice_state" \
-	"          ELSE 'paid'::o2c.invoice_state END" \
-	"      FROM s WHERE v.company_id = s.company_id AND v.id = s.invoice_id RETURNING 1)" \
-	" SELECT (SELECT pg_catalog.count(*) FROM d), (SELECT pg_catalog.count(*) FROM u)," \
-	"        (SELECT pg_catalog.count(*) FROM s), (SELECT pg_catalog.count(*) FROM v)"
+/* What posting changes while it runs, and restores. */
+typedef struct PostingState
+{
+	bool		posting;
+	int			counted_at;
+} PostingState;
 
-/* Open the frame with a planner that nests loops over index scans. */
+/*
+ * Open derived columns to change until PostingEnd; entries that are inserted
+ * meanwhile by this trigger itself are in their items already if "counted".
+ */
 static void
-PostingFrameBegin(TriggerFrame *frame, TriggerData *trigdata)
+PostingBegin(PostingState *save, bool counted)
 {
-	static const char *const off[] = {
-		"enable_hashjoin", "enable_mergejoin", "enable_seqscan", "jit"
-	};
-
-	TriggerFrameBegin(frame, trigdata);
-	for (int i = 0; i < lengthof(off); i++)
-		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-}
-
-/*
- * Run one statement with derived columns open to change; entries that it
- * inserts itself are counted already if "counted".
- */
-static int
-ExecutePosting(KeptPlan *kept, int expected, bool counted)
-{
-	bool		save_posting = o2c_posting;
-	int			save_counted = entries_counted_at;
-	int			n;
-
+	save->posting = o2c_posting;
+	save->counted_at = entries_counted_at;
 	o2c_posting = true;
 	if (counted)
 		entries_counted_at = DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)) + 1;
-	PG_TRY();
-	{
-		n = KeptPlanExecute(kept, NULL, NULL, expected);
-	}
-	PG_FINALLY();
-	{
-		o2c_posting = save_posting;
-		entries_counted_at = save_counted;
-	}
-	PG_END_TRY();
-	return n;
 }
 
-/* Column of the only row that the last statement returned. */
-static int64
-ResultCount(int column)
+static void
+PostingEnd(const PostingState *save)
 {
-	bool		isnull;
+	o2c_posting = save->posting;
+	entries_counted_at = save->counted_at;
+}
 
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
-									   SPI_tuptable->tupdesc, column, &isnull));
+/* Attribute of a column that the trigger's table must have. */
+static int
+ColumnOf(TriggerData *trigdata, const char *name)
+{
+	int			att = SPI_fnumber(RelationGetDescr(trigdata->tg_relation), name);
+
+	if (att <= 0)
+		elog(ERROR, "table \"%s\" has no column \"%s\"",
+			 RelationGetRelationName(trigdata->tg_relation), name);
+	return att;
 }
 
 /*
- * Refuse new rows whose effective date lies in a closed period.
+ * Refuse new entries whose effective date lies in a closed period.
  *
  * The newest committed state is looked at, whatever the transaction's snapshot
  * is.  Whoever closes a period holds a lock that conflicts with our insertion
  * until it has committed (o2c_guard_period), so none slips through.
  */
 static void
-RefuseClosedPeriods(void)
+RefuseClosedPeriods(TriggerData *trigdata)
 {
 	static KeptPlan closed = {
 		.sql = "SELECT n.company_id, n.effective_on FROM"
@@ -162,42 +129,165 @@ RefuseClosedPeriods(void)
 				 errhint("Post it with an effective date in an open period.")));
 }
 
+/* Columns of the entries that the triggers write. */
+static const char *const entry_columns[] = {
+	"company_id", "item_id", "customer_id", "currency", "due_date", "kind", "amount", "raises",
+	"effective_on", "recorded_at", "allocation_id"
+};
+
+enum
+{
+	ENTRY_COMPANY, ENTRY_ITEM, ENTRY_CUSTOMER, ENTRY_CURRENCY, ENTRY_DUE, ENTRY_KIND, ENTRY_AMOUNT,
+	ENTRY_RAISES, ENTRY_EFFECTIVE, ENTRY_RECORDED, ENTRY_ALLOCATION, ENTRY_COLUMNS
+};
+
+static TableWriter *
+BeginEntries(Relation sibling)
+{
+	return TableWriterBegin(TableByName(sibling, "ledger_entry"), CMD_INSERT,
+							entry_columns, lengthof(entry_columns));
+}
+
+/* The kind of the first entry of an item. */
+static const char *
+FirstEntryKind(Oid item_kind)
+{
+	static const char *const kinds[][2] = {
+		{"opening", "opening"}, {"fee", "fee"}, {"interest", "interest"}, {"credit_note", "credit"},
+		{"on_account", "receipt"}, {"unidentified", "receipt"}, {"deduction", "charge"}
+	};
+	char	   *label = DatumGetCString(DirectFunctionCall1(enum_out, ObjectIdGetDatum(item_kind)));
+
+	for (int i = 0; i < lengthof(kinds); i++)
+		if (strcmp(label, kinds[i][0]) == 0)
+			return kinds[i][1];
+	return "invoice";
+}
+
+/* Write the first entries of new items, and list those that are open. */
+static void
+PostNewItems(TriggerData *trigdata, ItemChanges *changes)
+{
+	Relation	rel = trigdata->tg_relation;
+	TupleDesc	desc = RelationGetDescr(rel);
+	int			company_att = ColumnOf(trigdata, "company_id");
+	int			id_att = ColumnOf(trigdata, "id");
+	int			customer_att = ColumnOf(trigdata, "customer_id");
+	int			currency_att = ColumnOf(trigdata, "currency");
+	int			due_att = ColumnOf(trigdata, "due_date");
+	int			date_att = ColumnOf(trigdata, "document_date");
+	int			kind_att = ColumnOf(trigdata, "kind");
+	int			amount_att = ColumnOf(trigdata, "amount");
+	int			open_att = ColumnOf(trigdata, "open_amount");
+	int			invoice_att = ColumnOf(trigdata, "invoice_id");
+	Oid			opening = EnumValue(TupleDescAttr(desc, kind_att - 1)->atttypid, "opening");
+	Datum		zero = NumericGetDatum(int64_to_numeric(0));
+	TableWriter *entries = NULL;
+	Oid			entry_type = InvalidOid;
+	Oid			last_kind = InvalidOid;
+	Oid			entry_kind = InvalidOid;
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "o2c new item",
+													  ALLOCSET_SMALL_SIZES);
+	MemoryContext before = CurrentMemoryContext;
+	RowReader	reader;
+	TupleTableSlot *row;
+
+	RowReaderBegin(&reader, trigdata->tg_newtable, rel);
+	while ((row = RowReaderNext(&reader)) != NULL)
+	{
+		Datum		values[ENTRY_COLUMNS];
+		bool		nulls[ENTRY_COLUMNS] = {false};
+		bool		isnull;
+		Datum		amount = slot_getattr(row, amount_att, &isnull);
+		Datum		open = slot_getattr(row, open_att, &isnull);
+		Oid			kind = DatumGetObjectId(slot_getattr(row, kind_att, &isnull));
+		bool		is_open;
+		bool		in_full;
+
+		MemoryContextReset(row_context);
+		MemoryContextSwitchTo(row_context);
+		is_open = !DatumGetBool(DirectFunctionCall2(numeric_eq, open, zero));
+		in_full = DatumGetBool(DirectFunctionCall2(numeric_eq, open, amount));
+		if (is_open && !in_full && kind != opening)
+			ereport(ERROR,
+					(errcode(ERRCODE_O2C_BUSINESS_RULE),
+					 errmsg("a new open item is open in full or not at all"),
+					 errdetail("open_amount must be equal to amount, then its first entry is posted with it, or 0, then entries follow."),
+					 errhint("Insert the item with open_amount = amount and post what was paid as further entries.")));
+		MemoryContextSwitchTo(before);
+		if (!is_open && kind != opening)
+			continue;
+
+		if (entries == NULL)
+		{
+			entries = BeginEntries(rel);
+			entry_type = TupleDescAttr(TableWriterDesc(entries),
+									   TableWriterAttribute(entries, "kind") - 1)->atttypid;
+		}
+		MemoryContextSwitchTo(row_context);
+		if (kind != last_kind)
+		{
+			entry_kind = EnumValue(entry_type, FirstEntryKind(kind));
+			last_kind = kind;
+		}
+		values[ENTRY_COMPANY] = slot_getattr(row, company_att, &isnull);
+		values[ENTRY_ITEM] = slot_getattr(row, id_att, &isnull);
+		values[ENTRY_CUSTOMER] = slot_getattr(row, customer_att, &nulls[ENTRY_CUSTOMER]);
+		values[ENTRY_CURRENCY] = slot_getattr(row, currency_att, &isnull);
+		values[ENTRY_DUE] = slot_getattr(row, due_att, &isnull);
+		values[ENTRY_KIND] = ObjectIdGetDatum(entry_kind);
+		values[ENTRY_AMOUNT] = amount;
+		values[ENTRY_RAISES] = BoolGetDatum(true);
+		values[ENTRY_EFFECTIVE] = slot_getattr(row, date_att, &isnull);
+		values[ENTRY_RECORDED] = TimestampTzGetDatum(GetCurrentTimestamp());
+		values[ENTRY_ALLOCATION] = (Datum) 0;
+		nulls[ENTRY_ALLOCATION] = true;
+		TableWriterInsert(entries, values, nulls);
+		if (!in_full)
+		{
+			values[ENTRY_AMOUNT] = DirectFunctionCall2(numeric_sub, open, amount);
+			values[ENTRY_RAISES] = BoolGetDatum(false);
+			TableWriterInsert(entries, values, nulls);
+		}
+		if (is_open)
+		{
+			Datum		invoice = slot_getattr(row, invoice_att, &isnull);
+
+			if (!isnull)
+				ItemChangesAdd(changes, DatumGetInt32(values[ENTRY_COMPANY]),
+							   DatumGetInt64(values[ENTRY_ITEM]), open)->invoice_id = DatumGetInt64(invoice);
+		}
+		MemoryContextSwitchTo(before);
+	}
+	RowReaderEnd(&reader);
+	if (entries != NULL)
+		TableWriterEnd(entries);
+	MemoryContextDelete(row_context);
+}
+
 /* o2c_post_items(): AFTER INSERT ON open_item, REFERENCING NEW TABLE new_rows. */
 Datum
 o2c_post_items(PG_FUNCTION_ARGS)
 {
-	static KeptPlan look = {
-		.sql = "SELECT pg_catalog.count(*) FILTER (WHERE n.open_amount <> 0 OR n.kind = 'opening'),"
-		" pg_catalog.count(*) FILTER (WHERE n.open_amount <> 0 AND n.open_amount <> n.amount AND n.kind <> 'opening')"
-		" FROM new_rows n"
-	};
-	static KeptPlan post = {
-		.sql = "WITH d AS (INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency,"
-		"   due_date, kind, amount, raises, effective_on, recorded_at)"
-		"  SELECT n.company_id, n.id, n.customer_id, n.currency, n.due_date,"
-		"   CASE n.kind WHEN 'opening' THEN 'opening' WHEN 'fee' THEN 'fee' WHEN 'interest' THEN 'interest'"
-		"    WHEN 'credit_note' THEN 'credit' WHEN 'on_account' THEN 'receipt' WHEN 'unidentified' THEN 'receipt'"
-		"    WHEN 'deduction' THEN 'charge' ELSE 'invoice' END::o2c.entry_kind,"
-		"   s.amount, s.raises, n.document_date, pg_catalog.clock_timestamp()"
-		"  FROM new_rows n CROSS JOIN LATERAL (VALUES (n.amount, true), (n.open_amount - n.amount, false)) s (amount, raises)"
-		"  WHERE s.amount <> 0 AND (n.kind = 'opening' OR n.open_amount <> 0 AND s.raises) RETURNING 1),"
-		" u AS (SELECT n.company_id, n.invoice_id, n.open_amount AS amount, false AS written_off, false AS credited"
-		"  FROM new_rows n WHERE n.open_amount <> 0),"
-		CARRY_TO_INVOICE
-	};
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_post_items");
 	TriggerFrame frame;
+	ItemChanges changes;
+	PostingState save;
 
-	PostingFrameBegin(&frame, trigdata);
-	(void) KeptPlanExecute(&look, NULL, NULL, SPI_OK_SELECT);
-	if (ResultCount(2) > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_O2C_BUSINESS_RULE),
-				 errmsg("a new open item is open in full or not at all"),
-				 errdetail("open_amount must be equal to amount, then its first entry is posted with it, or 0, then entries follow."),
-				 errhint("Insert the item with open_amount = amount and post what was paid as further entries.")));
-	if (ResultCount(1) > 0)
-		(void) ExecutePosting(&post, SPI_OK_SELECT, true);
+	TriggerFrameBegin(&frame, trigdata);
+	ItemChangesBegin(&changes, tuplestore_tuple_count(trigdata->tg_newtable), false);
+	PostingBegin(&save, true);
+	PG_TRY();
+	{
+		PostNewItems(trigdata, &changes);
+		CarryToInvoices(trigdata->tg_relation, &changes);
+	}
+	PG_FINALLY();
+	{
+		PostingEnd(&save);
+	}
+	PG_END_TRY();
+	ItemChangesEnd(&changes);
 	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);
 }
@@ -223,56 +313,245 @@ EntryFault(void)
 	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 }
 
+/* List the items of new entries, with what the entries say of them. */
+static void
+CollectEntries(TriggerData *trigdata, ItemChanges *changes)
+{
+	Relation	rel = trigdata->tg_relation;
+	int			company_att = ColumnOf(trigdata, "company_id");
+	int			item_att = ColumnOf(trigdata, "item_id");
+	int			customer_att = ColumnOf(trigdata, "customer_id");
+	int			currency_att = ColumnOf(trigdata, "currency");
+	int			due_att = ColumnOf(trigdata, "due_date");
+	int			kind_att = ColumnOf(trigdata, "kind");
+	int			amount_att = ColumnOf(trigdata, "amount");
+	int			effective_att = ColumnOf(trigdata, "effective_on");
+	int			credit_att = ColumnOf(trigdata, "credit");
+	Oid			type = TupleDescAttr(RelationGetDescr(rel), kind_att - 1)->atttypid;
+	Oid			write_off = EnumValue(type, "write_off");
+	Oid			credit = EnumValue(type, "credit");
+	RowReader	reader;
+	TupleTableSlot *row;
+
+	RowReaderBegin(&reader, trigdata->tg_newtable, rel);
+	while ((row = RowReaderNext(&reader)) != NULL)
+	{
+		bool		isnull;
+		Oid			kind = DatumGetObjectId(slot_getattr(row, kind_att, &isnull));
+		ItemChange *change = ItemChangesAdd(changes,
+											DatumGetInt32(slot_getattr(row, company_att, &isnull)),
+											DatumGetInt64(slot_getattr(row, item_att, &isnull)),
+											slot_getattr(row, amount_att, &isnull));
+
+		change->written_off = kind == write_off;
+		change->credited = kind == credit;
+		change->claimed.customer_id = DatumGetInt64(slot_getattr(row, customer_att, &isnull));
+		if (isnull)
+			change->claimed.customer_id = NO_ID;
+		ReadCurrency(change->claimed.currency, slot_getattr(row, currency_att, &isnull));
+		change->claimed.due_date = DatumGetDateADT(slot_getattr(row, due_att, &isnull));
+		change->claimed.date = DatumGetDateADT(slot_getattr(row, effective_att, &isnull));
+		change->claimed.credit = DatumGetBool(slot_getattr(row, credit_att, &isnull));
+	}
+	RowReaderEnd(&reader);
+}
+
 /* o2c_post_entries(): AFTER INSERT ON ledger_entry, REFERENCING NEW TABLE new_rows. */
 Datum
 o2c_post_entries(PG_FUNCTION_ARGS)
 {
-	static KeptPlan lock_items = {
-		.sql = "SELECT 1 FROM (SELECT DISTINCT n.company_id, n.item_id FROM new_rows n ORDER BY 1, 2) d"
-		" CROSS JOIN LATERAL (SELECT 1 FROM o2c.open_item i"
-		"  WHERE i.company_id = d.company_id AND i.id = d.item_id FOR NO KEY UPDATE) l"
-	};
-	static KeptPlan post = {
-		.sql = "WITH d AS MATERIALIZED (SELECT n.company_id, n.item_id, n.customer_id, n.currency, n.due_date, n.credit,"
-		"   pg_catalog.sum(n.amount) AS amount, pg_catalog.min(n.effective_on) AS first_on,"
-		"   pg_catalog.bool_and(n.kind = 'write_off') AS written_off, pg_catalog.bool_and(n.kind = 'credit') AS credited"
-		"  FROM new_rows n GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2),"
-		" u AS (UPDATE o2c.open_item i SET open_amount = i.open_amount + d.amount FROM d"
-		"  WHERE i.company_id = d.company_id AND i.id = d.item_id"
-		"   AND i.customer_id IS NOT DISTINCT FROM d.customer_id AND i.currency::text = d.currency::text"
-		"   AND i.due_date = d.due_date AND (i.amount < 0) = d.credit AND d.first_on >= i.document_date"
-		"  RETURNING i.company_id, i.invoice_id, d.amount, d.written_off, d.credited),"
-		CARRY_TO_INVOICE
-	};
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_post_entries");
 	TriggerFrame frame;
 
-	PostingFrameBegin(&frame, trigdata);
-	RefuseClosedPeriods();
+	if (tuplestore_tuple_count(trigdata->tg_newtable) == 0)
+		return PointerGetDatum(NULL);
+	TriggerFrameBegin(&frame, trigdata);
+	RefuseClosedPeriods(trigdata);
 	if (entries_counted_at == 0 ||
 		entries_counted_at != DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)))
 	{
-		if (tuplestore_tuple_count(trigdata->tg_newtable) > 1)
-			(void) KeptPlanExecute(&lock_items, NULL, NULL, SPI_OK_SELECT);
-		(void) ExecutePosting(&post, SPI_OK_SELECT, false);
-		if (ResultCount(1) != ResultCount(2))
-			ereport(ERROR,
-					(errcode(ERRCODE_O2C_UNKNOWN_OBJECT),
-					 errmsg("ledger entry does not fit its open item"),
-					 errdetail("%s", EntryFault()),
-					 errhint("Customer, currency and due date of an entry are those of its item, and it counts from the item's date or later.")));
+		ItemChanges changes;
+		PostingState save;
+
+		ItemChangesBegin(&changes, tuplestore_tuple_count(trigdata->tg_newtable), true);
+		CollectEntries(trigdata, &changes);
+		ItemChangesMerge(&changes);
+		PostingBegin(&save, false);
+		PG_TRY();
+		{
+			TableWriter *items = BeginItemUpdate(trigdata->tg_relation);
+
+			if (UpdateItems(items, &changes) != NULL)
+				ereport(ERROR,
+						(errcode(ERRCODE_O2C_UNKNOWN_OBJECT),
+						 errmsg("ledger entry does not fit its open item"),
+						 errdetail("%s", EntryFault()),
+						 errhint("Customer, currency and due date of an entry are those of its item, and it counts from the item's date or later.")));
+			CarryToInvoices(trigdata->tg_relation, &changes);
+			TableWriterEnd(items);
+		}
+		PG_FINALLY();
+		{
+			PostingEnd(&save);
+		}
+		PG_END_TRY();
+		ItemChangesEnd(&changes);
 	}
 	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);
 }
 
-/* o2c_post_allocations(): AFTER INSERT ON allocation, REFERENCING NEW TABLE new_rows. */
-Datum
-o2c_post_allocations(PG_FUNCTION_ARGS)
+/* Columns of new allocations. */
+typedef struct AllocationColumns
 {
-	static KeptPlan look = {
-		.sql = "SELECT pg_catalog.count(*), pg_catalog.count(n.reverses_id) FROM new_rows n"
-	};
+	int			company;
+	int			id;
+	int			debit;
+	int			credit;
+	int			currency;
+	int			amount;
+	int			kind;
+	int			effective;
+	int			recorded;
+	int			reverses;
+} AllocationColumns;
+
+static void
+FindAllocationColumns(TriggerData *trigdata, AllocationColumns *columns)
+{
+	columns->company = ColumnOf(trigdata, "company_id");
+	columns->id = ColumnOf(trigdata, "id");
+	columns->debit = ColumnOf(trigdata, "debit_item_id");
+	columns->credit = ColumnOf(trigdata, "credit_item_id");
+	columns->currency = ColumnOf(trigdata, "currency");
+	columns->amount = ColumnOf(trigdata, "amount");
+	columns->kind = ColumnOf(trigdata, "kind");
+	columns->effective = ColumnOf(trigdata, "effective_on");
+	columns->recorded = ColumnOf(trigdata, "recorded_at");
+	columns->reverses = ColumnOf(trigdata, "reverses_id");
+}
+
+/*
+ * List both items of each new allocation; returns whether some allocation
+ * undoes another one.
+ */
+static bool
+CollectAllocations(TriggerData *trigdata, const AllocationColumns *columns, ItemChanges *changes)
+{
+	Oid			type = TupleDescAttr(RelationGetDescr(trigdata->tg_relation), columns->kind - 1)->atttypid;
+	Oid			write_off = EnumValue(type, "write_off");
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "o2c new allocation",
+													  ALLOCSET_SMALL_SIZES);
+	MemoryContext before;
+	bool		reversals = false;
+	RowReader	reader;
+	TupleTableSlot *row;
+
+	RowReaderBegin(&reader, trigdata->tg_newtable, trigdata->tg_relation);
+	before = MemoryContextSwitchTo(row_context);
+	while ((row = RowReaderNext(&reader)) != NULL)
+	{
+		bool		isnull;
+		int32		company_id = DatumGetInt32(slot_getattr(row, columns->company, &isnull));
+		int64		item_ids[2];
+		Datum		amounts[2];
+		Oid			kind = DatumGetObjectId(slot_getattr(row, columns->kind, &isnull));
+
+		item_ids[0] = DatumGetInt64(slot_getattr(row, columns->debit, &isnull));
+		item_ids[1] = DatumGetInt64(slot_getattr(row, columns->credit, &isnull));
+		amounts[1] = slot_getattr(row, columns->amount, &isnull);
+		amounts[0] = DirectFunctionCall1(numeric_uminus, amounts[1]);
+		for (int side = 0; side < 2; side++)
+		{
+			ItemChange *change = ItemChangesAdd(changes, company_id, item_ids[side], amounts[side]);
+
+			change->written_off = kind == write_off;
+			change->credited = true;	/* unless WriteAllocationEntries knows better */
+			change->claimed.credit = side == 1;
+			ReadCurrency(change->claimed.currency, slot_getattr(row, columns->currency, &isnull));
+		}
+		(void) slot_getattr(row, columns->reverses, &isnull);
+		reversals = reversals || !isnull;
+		MemoryContextReset(row_context);
+	}
+	MemoryContextSwitchTo(before);
+	RowReaderEnd(&reader);
+	MemoryContextDelete(row_context);
+	return reversals;
+}
+
+/* Write the two entries of each new allocation, whose items are locked. */
+static void
+WriteAllocationEntries(TriggerData *trigdata, const AllocationColumns *columns, ItemChanges *changes)
+{
+	TableWriter *entries = BeginEntries(trigdata->tg_relation);
+	Oid			entry_type = TupleDescAttr(RelationGetDescr(trigdata->tg_relation),
+										   columns->kind - 1)->atttypid;
+	Oid			application = EnumValue(entry_type, "application");
+	Oid			credit = EnumValue(entry_type, "credit");
+	Datum		zero = NumericGetDatum(int64_to_numeric(0));
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "o2c new entry",
+													  ALLOCSET_SMALL_SIZES);
+	MemoryContext before;
+	Oid			last_kind = InvalidOid;
+	bool		by_note = false;
+	RowReader	reader;
+	TupleTableSlot *row;
+
+	RowReaderBegin(&reader, trigdata->tg_newtable, trigdata->tg_relation);
+	before = MemoryContextSwitchTo(row_context);
+	while ((row = RowReaderNext(&reader)) != NULL)
+	{
+		Datum		values[ENTRY_COLUMNS];
+		bool		nulls[ENTRY_COLUMNS] = {false};
+		bool		isnull;
+		int32		company_id = DatumGetInt32(slot_getattr(row, columns->company, &isnull));
+		Datum		amount = slot_getattr(row, columns->amount, &isnull);
+		DateADT		effective = DatumGetDateADT(slot_getattr(row, columns->effective, &isnull));
+		Oid			kind = DatumGetObjectId(slot_getattr(row, columns->kind, &isnull));
+		ItemChange *items[2];
+
+		items[0] = ItemChangesFind(changes, company_id,
+								   DatumGetInt64(slot_getattr(row, columns->debit, &isnull)));
+		items[1] = ItemChangesFind(changes, company_id,
+								   DatumGetInt64(slot_getattr(row, columns->credit, &isnull)));
+		if (items[1]->kind != last_kind)
+		{
+			last_kind = items[1]->kind;
+			by_note = strcmp(FirstEntryKind(last_kind), "credit") == 0;
+		}
+		if (kind == application && by_note)
+			kind = credit;
+
+		values[ENTRY_COMPANY] = Int32GetDatum(company_id);
+		values[ENTRY_CURRENCY] = slot_getattr(row, columns->currency, &isnull);
+		values[ENTRY_KIND] = ObjectIdGetDatum(kind);
+		values[ENTRY_RAISES] = DirectFunctionCall2(numeric_lt, amount, zero);
+		values[ENTRY_EFFECTIVE] = DateADTGetDatum(Max(effective, Max(items[0]->item.date, items[1]->item.date)));
+		values[ENTRY_RECORDED] = slot_getattr(row, columns->recorded, &isnull);
+		values[ENTRY_ALLOCATION] = slot_getattr(row, columns->id, &isnull);
+		for (int side = 0; side < 2; side++)
+		{
+			items[side]->credited = items[side]->credited && kind == credit;
+			values[ENTRY_ITEM] = Int64GetDatum(items[side]->item_id);
+			values[ENTRY_CUSTOMER] = Int64GetDatum(items[side]->item.customer_id);
+			nulls[ENTRY_CUSTOMER] = items[side]->item.customer_id == NO_ID;
+			values[ENTRY_DUE] = DateADTGetDatum(items[side]->item.due_date);
+			values[ENTRY_AMOUNT] = side == 1 ? amount : DirectFunctionCall1(numeric_uminus, amount);
+			TableWriterInsert(entries, values, nulls);
+		}
+		MemoryContextReset(row_context);
+	}
+	MemoryContextSwitchTo(before);
+	RowReaderEnd(&reader);
+	MemoryContextDelete(row_context);
+	TableWriterEnd(entries);
+}
+
+/* Refuse reversals that are not exactly the allocation they undo. */
+static void
+RefuseUnfitReversals(void)
+{
 	static KeptPlan unfit_reversal = {
 		.sql = "SELECT n.id, n.reverses_id FROM new_rows n LEFT JOIN o2c.allocation o"
 		"  ON o.company_id = n.company_id AND o.id = n.reverses_id"
@@ -280,30 +559,8 @@ o2c_post_allocations(PG_FUNCTION_ARGS)
 		"  OR o.debit_item_id <> n.debit_item_id OR o.credit_item_id <> n.credit_item_id OR o.currency <> n.currency"
 		"  OR o.kind <> n.kind OR n.effective_on < o.effective_on) LIMIT 1"
 	};
-	static KeptPlan post = {
-		.sql = "INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date,"
-		"  kind, amount, raises, effective_on, recorded_at, allocation_id)"
-		" SELECT n.company_id, s.item_id, s.customer_id, n.currency, s.due_date,"
-		"  CASE WHEN n.kind = 'application' AND c.kind = 'credit_note' THEN 'credit'::o2c.entry_kind ELSE n.kind END,"
-		"  CASE s.side WHEN 1 THEN - n.amount ELSE n.amount END, n.amount < 0,"
-		"  GREATEST(n.effective_on, b.document_date, c.document_date), n.recorded_at, n.id"
-		" FROM new_rows n"
-		" CROSS JOIN LATERAL (SELECT i.id, i.customer_id, i.due_date, i.document_date, i.kind FROM o2c.open_item i"
-		"  WHERE i.company_id = n.company_id AND i.id = n.debit_item_id OFFSET 0) b"
-		" CROSS JOIN LATERAL (SELECT i.id, i.customer_id, i.due_date, i.document_date, i.kind FROM o2c.open_item i"
-		"  WHERE i.company_id = n.company_id AND i.id = n.credit_item_id OFFSET 0) c"
-		" CROSS JOIN LATERAL (VALUES (1, b.id, b.customer_id, b.due_date), (2, c.id, c.customer_id, c.due_date))"
-		"  s (side, item_id, customer_id, due_date)"
-	};
-	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_post_allocations");
-	TriggerFrame frame;
-	int64		allocations;
 
-	PostingFrameBegin(&frame, trigdata);
-	(void) KeptPlanExecute(&look, NULL, NULL, SPI_OK_SELECT);
-	allocations = ResultCount(1);
-	if (ResultCount(2) > 0 &&
-		KeptPlanExecute(&unfit_reversal, NULL, NULL, SPI_OK_SELECT) > 0)
+	if (KeptPlanExecute(&unfit_reversal, NULL, NULL, SPI_OK_SELECT) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_O2C_BUSINESS_RULE),
 				 errmsg("allocation %s does not undo allocation %s",
@@ -311,25 +568,64 @@ o2c_post_allocations(PG_FUNCTION_ARGS)
 						SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2)),
 				 errdetail("A reversal has the items, currency and kind of the allocation it undoes, its amount with the other sign, and an effective date that is not earlier."),
 				 errhint("Use o2c.unapply().")));
-	if (KeptPlanExecute(&post, NULL, NULL, SPI_OK_INSERT) != 2 * allocations)
-		ereport(ERROR,
-				(errcode(ERRCODE_O2C_UNKNOWN_OBJECT),
-				 errmsg("allocation does not fit its open items"),
-				 errdetail("Its debit item and its credit item must exist in the company.")));
-	TriggerFrameEnd(&frame);
-	return PointerGetDatum(NULL);
 }
 
-/* Attribute of a column that the trigger's table must have. */
-static int
-ColumnOf(TriggerData *trigdata, const char *name)
+/* Say why an item that an allocation names is not the one it needs. */
+static const char *
+AllocationFault(const ItemChange *change)
 {
-	int			att = SPI_fnumber(RelationGetDescr(trigdata->tg_relation), name);
+	if (change->kind == InvalidOid)
+		return psprintf("Company %d has no open item " INT64_FORMAT ".", change->company_id, change->item_id);
+	if (change->conflict)
+		return psprintf("Item " INT64_FORMAT " stands on both sides, or in two currencies.", change->item_id);
+	if (change->claimed.credit != change->item.credit)
+		return psprintf("Item " INT64_FORMAT " is a %s item.", change->item_id, change->item.credit ? "credit" : "debit");
+	return psprintf("Item " INT64_FORMAT " is in %.3s, the allocation in %.3s.", change->item_id,
+					change->item.currency, change->claimed.currency);
+}
 
-	if (att <= 0)
-		elog(ERROR, "table \"%s\" has no column \"%s\"",
-			 RelationGetRelationName(trigdata->tg_relation), name);
-	return att;
+/* o2c_post_allocations(): AFTER INSERT ON allocation, REFERENCING NEW TABLE new_rows. */
+Datum
+o2c_post_allocations(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_post_allocations");
+	TriggerFrame frame;
+	AllocationColumns columns;
+	ItemChanges changes;
+	PostingState save;
+
+	if (tuplestore_tuple_count(trigdata->tg_newtable) == 0)
+		return PointerGetDatum(NULL);
+	FindAllocationColumns(trigdata, &columns);
+	TriggerFrameBegin(&frame, trigdata);
+	ItemChangesBegin(&changes, 2 * tuplestore_tuple_count(trigdata->tg_newtable), false);
+	if (CollectAllocations(trigdata, &columns, &changes))
+		RefuseUnfitReversals();
+	ItemChangesMerge(&changes);
+	PostingBegin(&save, true);
+	PG_TRY();
+	{
+		TableWriter *items = BeginItemUpdate(trigdata->tg_relation);
+		const ItemChange *unfit = UpdateItems(items, &changes);
+
+		if (unfit != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_O2C_UNKNOWN_OBJECT),
+					 errmsg("allocation does not fit its open items"),
+					 errdetail("%s", AllocationFault(unfit)),
+					 errhint("A credit item pays a debit item of the same company in the same currency.")));
+		WriteAllocationEntries(trigdata, &columns, &changes);
+		CarryToInvoices(trigdata->tg_relation, &changes);
+		TableWriterEnd(items);
+	}
+	PG_FINALLY();
+	{
+		PostingEnd(&save);
+	}
+	PG_END_TRY();
+	ItemChangesEnd(&changes);
+	TriggerFrameEnd(&frame);
+	return PointerGetDatum(NULL);
 }
 
 /* Refuse a change of the columns that the trigger's arguments name. */

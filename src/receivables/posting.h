@@ -1,0 +1,66 @@
+/*
+ * posting.h
+ *		Changes of open items on their way to the tables.
+ *
+ * A statement's entries or allocations are collected as one ItemChange for
+ * each item, the items are locked and updated in the order of their ids, and
+ * what they are worth is carried to their invoices.
+ */
+#ifndef O2C_POSTING_H
+#define O2C_POSTING_H
+
+#include "o2c.h"
+
+#include "utils/date.h"
+#include "utils/numeric.h"
+
+#include "table_writer.h"
+
+/* No customer, no invoice. */
+#define NO_ID	PG_INT64_MIN
+
+/* What is known of an item, from its row or from what refers to it. */
+typedef struct ItemFacts
+{
+	int64		customer_id;	/* or NO_ID */
+	DateADT		due_date;
+	DateADT		date;			/* document date; of entries the first effective date */
+	char		currency[3];
+	bool		credit;
+} ItemFacts;
+
+typedef struct ItemChange
+{
+	int32		company_id;
+	int64		item_id;
+	Numeric		amount;			/* to be added to open_amount */
+	bool		written_off;	/* by nothing but write-offs */
+	bool		credited;		/* by nothing but credits */
+	bool		conflict;		/* what is claimed contradicts itself */
+	ItemFacts	claimed;		/* by what refers to the item */
+	ItemFacts	item;			/* as it was locked */
+	Oid			kind;			/* of the item */
+	int64		invoice_id;		/* or NO_ID */
+} ItemChange;
+
+typedef struct ItemChanges
+{
+	MemoryContext context;
+	ItemChange *list;
+	int64		n;
+	bool		claims;			/* all of "claimed" counts, else side and currency */
+} ItemChanges;
+
+extern void ItemChangesBegin(ItemChanges *changes, int64 capacity, bool claims);
+extern ItemChange *ItemChangesAdd(ItemChanges *changes, int32 company_id, int64 item_id, Datum amount);
+extern void ItemChangesMerge(ItemChanges *changes);
+extern ItemChange *ItemChangesFind(ItemChanges *changes, int32 company_id, int64 item_id);
+extern void ItemChangesEnd(ItemChanges *changes);
+extern const ItemChange *UpdateItems(TableWriter *items, ItemChanges *changes);
+extern void CarryToInvoices(Relation sibling, ItemChanges *changes);
+
+extern TableWriter *BeginItemUpdate(Relation sibling);
+extern Oid	EnumValue(Oid type, const char *label);
+extern void ReadCurrency(char *code, Datum value);
+
+#endif							/* O2C_POSTING_H */

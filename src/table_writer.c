@@ -1,0 +1,468 @@
+/*
+ * table_writer.c
+ *		Inserting and updating rows of a table from C, with all its triggers.
+ *
+ * A trigger that posts to several tables spends most of its time on starting
+ * and ending plans when it does so in SQL, and looks up the same rows again in
+ * each of them.  A writer does what the executor does for INSERT and for UPDATE
+ * by primary key, and nothing less: defaults, generated columns, constraints,
+ * indexes, and every trigger of the table, for rows and for statements, with
+ * transition tables.  Permissions and row security are not checked: it writes
+ * for the owner of the table, as the statements of referential triggers do.
+ *
+ * Concurrency is that of UPDATE.  A row is locked before it is changed, and what
+ * is changed is its newest committed version at READ COMMITTED; in a
+ * transaction with a fixed snapshot a row that was changed since raises a
+ * serialization failure.
+ *
+ * One writer may be opened while another is open, and must be ended first;
+ * meanwhile the outer one writes nothing.
+ */
+#include "table_writer.h"
+
+#include "access/genam.h"
+#include "access/skey.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "executor/executor.h"
+#include "executor/nodeModifyTable.h"
+#include "nodes/makefuncs.h"
+#include "nodes/parsenodes.h"
+#include "parser/parse_relation.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+/* Rows that are inserted together. */
+#define BATCH_ROWS 256
+
+struct TableWriter
+{
+	CmdType		operation;
+	Relation	rel;
+	EState	   *estate;
+	ResultRelInfo *result;
+	TransitionCaptureState *capture;
+	int			ncolumns;
+	AttrNumber *columns;		/* that the caller gives */
+
+	/* of an update: the row that was found last */
+	EPQState	epq;
+	Relation	index;
+	IndexScanDesc scan;
+	TupleTableSlot *found;
+	TupleTableSlot *changed;
+
+	/* of an insertion: what is not written yet, and defaults of other columns */
+	TupleTableSlot **batch;
+	int			nbatch;
+	bool		row_by_row;
+	int			ndefaults;
+	AttrNumber *default_columns;
+	ExprState **defaults;
+};
+
+/* A table in the schema of another one. */
+Oid
+TableByName(Relation sibling, const char *name)
+{
+	Oid			relid = get_relname_relid(name, RelationGetNamespace(sibling));
+
+	if (!OidIsValid(relid))
+		elog(ERROR, "table \"%s\" does not exist", name);
+	return relid;
+}
+
+/* Attribute number of a column that must exist. */
+static AttrNumber
+AttributeOf(TupleDesc desc, const char *column)
+{
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(desc, i);
+
+		if (!attr->attisdropped && strcmp(NameStr(attr->attname), column) == 0)
+			return attr->attnum;
+	}
+	elog(ERROR, "column \"%s\" does not exist", column);
+}
+
+AttrNumber
+TableWriterAttribute(TableWriter *writer, const char *column)
+{
+	return AttributeOf(RelationGetDescr(writer->rel), column);
+}
+
+TupleDesc
+TableWriterDesc(TableWriter *writer)
+{
+	return RelationGetDescr(writer->rel);
+}
+
+/* Make ready the defaults of the columns that the caller does not give. */
+static void
+PrepareDefaults(TableWriter *writer)
+{
+	TupleDesc	desc = RelationGetDescr(writer->rel);
+
+	writer->default_columns = palloc(sizeof(AttrNumber) * desc->natts);
+	writer->defaults = palloc(sizeof(ExprState *) * desc->natts);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(desc, i);
+		bool		given = attr->attisdropped || attr->attgenerated;
+		Expr	   *expr;
+
+		for (int c = 0; c < writer->ncolumns && !given; c++)
+			given = writer->columns[c] == attr->attnum;
+		if (given)
+			continue;
+		expr = (Expr *) build_column_default(writer->rel, attr->attnum);
+		if (expr == NULL)
+			continue;
+		writer->default_columns[writer->ndefaults] = attr->attnum;
+		writer->defaults[writer->ndefaults++] = ExecPrepareExpr(expr, writer->estate);
+	}
+}
+
+/* Open the scan of the primary key by which rows are found. */
+static void
+PrepareFind(TableWriter *writer)
+{
+	Oid			keyid = O2CPrimaryKeyIndex(writer->rel);
+	TupleDesc	desc = RelationGetDescr(writer->rel);
+	Form_pg_index key;
+
+	if (!OidIsValid(keyid))
+		elog(ERROR, "table \"%s\" has no primary key", RelationGetRelationName(writer->rel));
+	writer->index = index_open(keyid, RowExclusiveLock);
+	key = writer->index->rd_index;
+	if (key->indnkeyatts != 2 ||
+		key->indkey.values[0] != AttributeOf(desc, "company_id") ||
+		key->indkey.values[1] != AttributeOf(desc, "id"))
+		elog(ERROR, "primary key of \"%s\" is not (company_id, id)",
+			 RelationGetRelationName(writer->rel));
+	writer->scan = O2CIndexBeginScan(writer->rel, writer->index, GetActiveSnapshot(), 2);
+	writer->found = table_slot_create(writer->rel, &writer->estate->es_tupleTable);
+	writer->changed = table_slot_create(writer->rel, &writer->estate->es_tupleTable);
+	O2CEvalPlanQualInit(&writer->epq, writer->estate);
+}
+
+/*
+ * Start an INSERT or an UPDATE.  "columns" are those that the caller gives for
+ * each row, in this order; an UPDATE leaves the others as they are, an INSERT
+ * takes their defaults.
+ */
+TableWriter *
+TableWriterBegin(Oid relid, CmdType operation, const char *const *columns, int ncolumns)
+{
+	TableWriter *writer = palloc0(sizeof(TableWriter));
+	MemoryContext before;
+	RangeTblEntry *rte;
+	Bitmapset  *changed = NULL;
+	TriggerDesc *triggers;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+
+	writer->operation = operation;
+	writer->rel = table_open(relid, RowExclusiveLock);
+	if (writer->rel->rd_rel->relkind != RELKIND_RELATION)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not an ordinary table", RelationGetRelationName(writer->rel))));
+	writer->estate = CreateExecutorState();
+	before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+
+	writer->ncolumns = ncolumns;
+	writer->columns = palloc(sizeof(AttrNumber) * Max(ncolumns, 1));
+	for (int i = 0; i < ncolumns; i++)
+	{
+		writer->columns[i] = TableWriterAttribute(writer, columns[i]);
+		changed = bms_add_member(changed, writer->columns[i] - FirstLowInvalidHeapAttributeNumber);
+	}
+
+	rte = makeNode(RangeTblEntry);
+	rte->rtekind = RTE_RELATION;
+	rte->relid = relid;
+	rte->relkind = RELKIND_RELATION;
+	rte->rellockmode = RowExclusiveLock;
+	O2CInitRangeTable(writer->estate, rte, operation == CMD_UPDATE ? changed : NULL);
+
+	writer->result = makeNode(ResultRelInfo);
+	InitResultRelInfo(writer->result, writer->rel, 1, NULL, 0);
+	writer->estate->es_opened_result_relations = list_make1(writer->result);
+	writer->estate->es_snapshot = GetActiveSnapshot();
+	writer->estate->es_output_cid = GetCurrentCommandId(true);
+	ExecOpenIndices(writer->result, false);
+
+	AfterTriggerBeginQuery();
+	triggers = writer->result->ri_TrigDesc;
+	writer->capture = MakeTransitionCaptureState(writer->rel->trigdesc, relid, operation);
+	if (operation == CMD_UPDATE)
+	{
+		CheckCmdReplicaIdentity(writer->rel, CMD_UPDATE);
+		ExecBSUpdateTriggers(writer->estate, writer->result);
+		PrepareFind(writer);
+	}
+	else
+	{
+		ExecBSInsertTriggers(writer->estate, writer->result);
+		writer->batch = palloc0(sizeof(TupleTableSlot *) * BATCH_ROWS);
+		writer->row_by_row = triggers && triggers->trig_insert_before_row;
+		PrepareDefaults(writer);
+	}
+	MemoryContextSwitchTo(before);
+	return writer;
+}
+
+static void
+RefuseConcurrent(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to concurrent update")));
+}
+
+/*
+ * Find the row with that key and lock it for an update; NULL when there is
+ * none.  The slot is valid until the next call.
+ */
+TupleTableSlot *
+TableWriterFind(TableWriter *writer, int32 company_id, int64 id)
+{
+	ScanKeyData keys[2];
+	TupleTableSlot *slot = writer->found;
+	bool		isnull;
+	bool		any;
+	TM_FailureData failure;
+	MemoryContext before;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(company_id));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	/* the scan keeps what it allocates */
+	before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+	index_rescan(writer->scan, keys, 2, NULL, 0);
+	any = index_getnext_slot(writer->scan, ForwardScanDirection, slot);
+	MemoryContextSwitchTo(before);
+	if (!any)
+		return NULL;
+
+	switch (table_tuple_lock(writer->rel, &slot->tts_tid, writer->estate->es_snapshot, slot,
+							 writer->estate->es_output_cid, LockTupleNoKeyExclusive, LockWaitBlock,
+							 IsolationUsesXactSnapshot() ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION,
+							 &failure))
+	{
+		case TM_Ok:
+			break;
+		case TM_Updated:
+			RefuseConcurrent();
+			break;
+		case TM_Deleted:
+			if (IsolationUsesXactSnapshot())
+				RefuseConcurrent();
+			return NULL;
+		case TM_SelfModified:
+			ereport(ERROR,
+					(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+					 errmsg("row of \"%s\" was changed by an operation that its own change triggered",
+							RelationGetRelationName(writer->rel))));
+			break;
+		default:
+			elog(ERROR, "could not lock row of \"%s\"", RelationGetRelationName(writer->rel));
+	}
+	/* the version found after waiting may be another row's by now */
+	if (DatumGetInt32(slot_getattr(slot, writer->index->rd_index->indkey.values[0], &isnull)) != company_id ||
+		DatumGetInt64(slot_getattr(slot, writer->index->rd_index->indkey.values[1], &isnull)) != id)
+		return NULL;
+	return slot;
+}
+
+/* Constraints and generated columns of a row that is about to be stored. */
+static void
+CompleteRow(TableWriter *writer, TupleTableSlot *slot)
+{
+	TupleConstr *constr = RelationGetDescr(writer->rel)->constr;
+
+	slot->tts_tableOid = RelationGetRelid(writer->rel);
+	if (constr == NULL)
+		return;
+	if (constr->has_generated_stored)
+		ExecComputeStoredGenerated(writer->result, writer->estate, slot, writer->operation);
+	ExecConstraints(writer->result, slot, writer->estate);
+}
+
+/* Update the row that TableWriterFind returned; values of the given columns. */
+void
+TableWriterUpdate(TableWriter *writer, const Datum *values, const bool *nulls)
+{
+	EState	   *estate = writer->estate;
+	TupleTableSlot *slot = writer->changed;
+	ItemPointerData tid = writer->found->tts_tid;
+	TriggerDesc *triggers = writer->result->ri_TrigDesc;
+	O2CUpdateIndexes update_indexes;
+	TM_FailureData failure;
+	LockTupleMode lockmode;
+	List	   *recheck = NIL;
+
+	slot_getallattrs(writer->found);
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, writer->found->tts_values, sizeof(Datum) * slot->tts_tupleDescriptor->natts);
+	memcpy(slot->tts_isnull, writer->found->tts_isnull, sizeof(bool) * slot->tts_tupleDescriptor->natts);
+	for (int i = 0; i < writer->ncolumns; i++)
+	{
+		slot->tts_values[writer->columns[i] - 1] = values[i];
+		slot->tts_isnull[writer->columns[i] - 1] = nulls != NULL && nulls[i];
+	}
+	ExecStoreVirtualTuple(slot);
+	ExecMaterializeSlot(slot);
+
+	if (triggers && triggers->trig_update_before_row &&
+		!O2CBeforeRowUpdate(estate, &writer->epq, writer->result, &tid, slot))
+		return;
+	CompleteRow(writer, slot);
+
+	if (table_tuple_update(writer->rel, &tid, slot, estate->es_output_cid, estate->es_snapshot,
+						   InvalidSnapshot, true, &failure, &lockmode, &update_indexes) != TM_Ok)
+		elog(ERROR, "could not update locked row of \"%s\"", RelationGetRelationName(writer->rel));
+	if (writer->result->ri_NumIndices > 0 && O2CAnyIndexes(update_indexes))
+		recheck = O2CInsertIndexTuples(writer->result, slot, estate, true, update_indexes);
+	ExecARUpdateTriggers(estate, writer->result, NULL, NULL, &tid, NULL, slot, recheck,
+						 writer->capture, false);
+	list_free(recheck);
+	ResetPerTupleExprContext(estate);
+}
+
+/* Write the rows that wait. */
+static void
+FlushBatch(TableWriter *writer)
+{
+	EState	   *estate = writer->estate;
+	MemoryContext before;
+
+	if (writer->nbatch == 0)
+		return;
+	before = MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
+	table_multi_insert(writer->rel, writer->batch, writer->nbatch, estate->es_output_cid, 0, NULL);
+	MemoryContextSwitchTo(before);
+	for (int i = 0; i < writer->nbatch; i++)
+	{
+		List	   *recheck = NIL;
+
+		if (writer->result->ri_NumIndices > 0)
+			recheck = O2CInsertIndexTuples(writer->result, writer->batch[i], estate, false, O2C_ALL_INDEXES);
+		ExecARInsertTriggers(estate, writer->result, writer->batch[i], recheck, writer->capture);
+		list_free(recheck);
+		ExecClearTuple(writer->batch[i]);
+		ResetPerTupleExprContext(estate);
+	}
+	writer->nbatch = 0;
+}
+
+/* Insert a row with these values of the given columns. */
+void
+TableWriterInsert(TableWriter *writer, const Datum *values, const bool *nulls)
+{
+	EState	   *estate = writer->estate;
+	ExprContext *econtext = GetPerTupleExprContext(estate);
+	MemoryContext before;
+	TupleTableSlot *slot;
+
+	if (writer->batch[writer->nbatch] == NULL)
+	{
+		before = MemoryContextSwitchTo(estate->es_query_cxt);
+		writer->batch[writer->nbatch] = table_slot_create(writer->rel, &estate->es_tupleTable);
+		MemoryContextSwitchTo(before);
+	}
+	slot = writer->batch[writer->nbatch];
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, true, sizeof(bool) * slot->tts_tupleDescriptor->natts);
+	memset(slot->tts_values, 0, sizeof(Datum) * slot->tts_tupleDescriptor->natts);
+	for (int i = 0; i < writer->ncolumns; i++)
+	{
+		slot->tts_values[writer->columns[i] - 1] = values[i];
+		slot->tts_isnull[writer->columns[i] - 1] = nulls != NULL && nulls[i];
+	}
+	before = MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
+	for (int i = 0; i < writer->ndefaults; i++)
+		slot->tts_values[writer->default_columns[i] - 1] =
+			ExecEvalExpr(writer->defaults[i], econtext,
+						 &slot->tts_isnull[writer->default_columns[i] - 1]);
+	MemoryContextSwitchTo(before);
+	ExecStoreVirtualTuple(slot);
+	ExecMaterializeSlot(slot);
+
+	if (writer->row_by_row && !ExecBRInsertTriggers(estate, writer->result, slot))
+		return;
+	CompleteRow(writer, slot);
+	ExecMaterializeSlot(slot);
+	ResetPerTupleExprContext(estate);
+	writer->nbatch++;
+	if (writer->nbatch == BATCH_ROWS || writer->row_by_row)
+		FlushBatch(writer);
+}
+
+/* End the statement: its remaining triggers run here. */
+void
+TableWriterEnd(TableWriter *writer)
+{
+	EState	   *estate = writer->estate;
+
+	if (writer->operation == CMD_UPDATE)
+	{
+		ExecASUpdateTriggers(estate, writer->result, writer->capture);
+		index_endscan(writer->scan);
+		index_close(writer->index, NoLock);
+	}
+	else
+	{
+		FlushBatch(writer);
+		ExecASInsertTriggers(estate, writer->result, writer->capture);
+	}
+	AfterTriggerEndQuery(estate);
+	if (writer->operation == CMD_UPDATE)
+		EvalPlanQualEnd(&writer->epq);
+	ExecResetTupleTable(estate->es_tupleTable, false);
+	ExecCloseResultRelations(estate);
+	FreeExecutorState(estate);
+	table_close(writer->rel, NoLock);
+	PopActiveSnapshot();
+	pfree(writer);
+}
+
+/* Read a transition table of "rel" from its beginning. */
+void
+RowReaderBegin(RowReader *reader, Tuplestorestate *rows, Relation rel)
+{
+	reader->rows = rows;
+	reader->pointer = tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND);
+	tuplestore_select_read_pointer(rows, reader->pointer);
+	tuplestore_rescan(rows);
+	reader->slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsMinimalTuple);
+}
+
+/* The next row, or NULL; valid until the next call. */
+TupleTableSlot *
+RowReaderNext(RowReader *reader)
+{
+	/* a row that was written to disk is read into the current context */
+	MemoryContext before = MemoryContextSwitchTo(reader->slot->tts_mcxt);
+	bool		any;
+
+	tuplestore_select_read_pointer(reader->rows, reader->pointer);
+	any = tuplestore_gettupleslot(reader->rows, true, false, reader->slot);
+	MemoryContextSwitchTo(before);
+	return any ? reader->slot : NULL;
+}
+
+void
+RowReaderEnd(RowReader *reader)
+{
+	ExecDropSingleTupleTableSlot(reader->slot);
+}

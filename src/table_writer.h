@@ -1,0 +1,38 @@
+/*
+ * table_writer.h
+ *		Inserting and updating rows of a table from C, with all its triggers.
+ */
+#ifndef O2C_TABLE_WRITER_H
+#define O2C_TABLE_WRITER_H
+
+#include "o2c.h"
+
+#include "executor/tuptable.h"
+#include "nodes/nodes.h"
+
+typedef struct TableWriter TableWriter;
+
+extern TableWriter *TableWriterBegin(Oid relid, CmdType operation,
+									 const char *const *columns, int ncolumns);
+extern AttrNumber TableWriterAttribute(TableWriter *writer, const char *column);
+extern TupleDesc TableWriterDesc(TableWriter *writer);
+extern TupleTableSlot *TableWriterFind(TableWriter *writer, int32 company_id, int64 id);
+extern void TableWriterUpdate(TableWriter *writer, const Datum *values, const bool *nulls);
+extern void TableWriterInsert(TableWriter *writer, const Datum *values, const bool *nulls);
+extern void TableWriterEnd(TableWriter *writer);
+
+extern Oid	TableByName(Relation sibling, const char *name);
+
+/* Rows of a transition table. */
+typedef struct RowReader
+{
+	struct Tuplestorestate *rows;
+	int			pointer;
+	TupleTableSlot *slot;
+} RowReader;
+
+extern void RowReaderBegin(RowReader *reader, struct Tuplestorestate *rows, Relation rel);
+extern TupleTableSlot *RowReaderNext(RowReader *reader);
+extern void RowReaderEnd(RowReader *reader);
+
+#endif							/* O2C_TABLE_WRITER_H */
