@@ -32,6 +32,7 @@ LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 SET enable_nestloop = off  -- rows out of XML have no statistics: join them by hash
 SET jit = off  -- compiling its many expressions takes longer than running them
+SET xmloption = content  -- its fragments are no documents, whatever the session says
 AS $$
 WITH head AS (
   SELECT p.statement_no, p.message, h.*
