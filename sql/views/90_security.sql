@@ -43,6 +43,11 @@ DROP POLICY IF EXISTS o2c_withdraw ON o2c.company_member;
 CREATE POLICY o2c_withdraw ON o2c.company_member FOR DELETE
   USING (o2c._is_admin() AND o2c._sees_company(company_id));
 
+-- what a document went through is written by its own trigger alone
+DROP POLICY IF EXISTS o2c_moves ON o2c.event;
+CREATE POLICY o2c_moves ON o2c.event AS RESTRICTIVE FOR INSERT
+  WITH CHECK (to_state IS NULL OR entity NOT IN ('order', 'invoice', 'shipment', 'payment', 'dispute', 'promise', 'quote', 'contract'));
+
 DROP POLICY IF EXISTS o2c_create ON o2c.company;
 CREATE POLICY o2c_create ON o2c.company FOR INSERT
   WITH CHECK (o2c._is_admin());

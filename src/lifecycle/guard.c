@@ -316,7 +316,8 @@ o2c_lifecycle_log(PG_FUNCTION_ARGS)
 	kept->argtypes[0] = kept->argtypes[1] = kept->argtypes[2] = TEXTOID;
 
 	args[0] = CStringGetTextDatum(machine->name);
-	args[1] = CStringGetTextDatum(GetUserNameFromId(frame.save_userid, false));
+	/* who asked for it, not the owner of a table whose trigger moved this one */
+	args[1] = CStringGetTextDatum(GetUserNameFromId(GetOuterUserId(), false));
 	args[2] = CStringGetTextDatum(o2c_reason ? o2c_reason : "");
 	if (o2c_reason == NULL || o2c_reason[0] == '\0')
 		nulls[2] = 'n';
