@@ -191,10 +191,9 @@ BEGIN
   END IF;
   PERFORM o2c._match_allocate(company);
 
-  -- payments of earlier runs: their state, and their proposals give way to new ones
+  -- proposals of earlier runs give way to new ones
   SELECT pg_catalog.array_agg(p.payment_id) INTO retried FROM pg_temp.o2c_m_pay p WHERE NOT p.is_new;
   IF retried IS NOT NULL THEN
-    PERFORM o2c._restate_payments(company, retried);
     UPDATE o2c.match_proposal m SET state = 'superseded', decided_at = pg_catalog.now()
     WHERE m.company_id = company AND m.payment_id = ANY (retried) AND m.state = 'suggested';
   END IF;

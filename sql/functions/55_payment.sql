@@ -60,14 +60,15 @@ BEGIN
   INSERT INTO o2c.open_item (company_id, id, customer_id, kind, number, source_item_id, document_date, due_date, currency, amount, open_amount)
   SELECT company, t.new_id, t.customer_id, 'on_account', t.number, t.old_id, t.document_date, t.due_date, t.currency, t.open_amount, 0
   FROM pg_temp.o2c_identify t;
+  -- first the payment, since its state follows what is posted on its item
+  UPDATE o2c.payment p SET customer_id = t.customer_id, item_id = t.new_id
+  FROM pg_temp.o2c_identify t WHERE p.company_id = company AND p.id = t.payment_id;
   INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, raises, effective_on)
   SELECT company, t.old_id, NULL, t.currency, t.due_date, 'transfer'::o2c.entry_kind, - t.open_amount, false, t.document_date
   FROM pg_temp.o2c_identify t
   UNION ALL
   SELECT company, t.new_id, t.customer_id, t.currency, t.due_date, 'transfer', t.open_amount, true, t.document_date
   FROM pg_temp.o2c_identify t;
-  UPDATE o2c.payment p SET customer_id = t.customer_id, item_id = t.new_id
-  FROM pg_temp.o2c_identify t WHERE p.company_id = company AND p.id = t.payment_id;
   DROP TABLE pg_temp.o2c_identify;
 END $$;
 COMMENT ON FUNCTION o2c._identify_payments(integer, bigint[], bigint[]) IS
@@ -115,19 +116,10 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION o2c._payment(integer, bigint) IS 'Locks a payment for change. Errors: O2002, O2003.';
 
-CREATE FUNCTION o2c._restate_payments(company integer, payment_ids bigint[]) RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, o2c, pg_temp
-AS $$
-BEGIN
-  UPDATE o2c.payment p SET state = CASE WHEN i.open_amount = 0 THEN 'applied' ELSE 'received' END::o2c.payment_state
-  FROM o2c.open_item i
-  WHERE p.company_id = company AND p.id = ANY (payment_ids) AND p.state <> 'returned'
-    AND i.company_id = company AND i.id = p.item_id
-    AND p.state <> CASE WHEN i.open_amount = 0 THEN 'applied' ELSE 'received' END::o2c.payment_state;
-END $$;
-COMMENT ON FUNCTION o2c._restate_payments(integer, bigint[]) IS
-  'State of payments after a posting: applied when nothing is left of them.';
+CREATE FUNCTION o2c._payment_fit() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_payment_fit';
+COMMENT ON FUNCTION o2c._payment_fit() IS
+  'Triggers of payment: it has its credit item, of the same customer, currency and amount. Errors: O2033.';
 
 CREATE FUNCTION o2c.record_payment(company_id integer, customer_code text, amount numeric, currency text DEFAULT NULL,
   received_on date DEFAULT NULL, reference text DEFAULT NULL, method text DEFAULT 'transfer', value_date date DEFAULT NULL)
@@ -229,7 +221,6 @@ BEGIN
   VALUES ($1, debit.id, credit.id, pay.currency, part,
           greatest(coalesce($5, o2c.today($1)), debit.document_date, credit.document_date))
   RETURNING id INTO new_id;
-  PERFORM o2c._restate_payments($1, ARRAY[$2]);
   UPDATE o2c.match_proposal m SET state = 'superseded', decided_at = pg_catalog.now(), decided_by = session_user
   WHERE m.company_id = $1 AND m.payment_id = $2 AND m.state = 'suggested';
   RETURN new_id;
@@ -276,7 +267,6 @@ BEGIN
   IF FOUND THEN
     PERFORM o2c._learn_payers(company, payments, -1);
   END IF;
-  PERFORM o2c._restate_payments(company, payments);
   RETURN new_ids;
 END $$;
 COMMENT ON FUNCTION o2c._unapply(integer, bigint[], date, text) IS
@@ -364,7 +354,6 @@ BEGIN
     state = CASE WHEN m.id = ANY ($2) THEN 'accepted' ELSE 'superseded' END::o2c.match_state
   FROM pg_temp.o2c_m_pay p WHERE m.company_id = $1 AND m.payment_id = p.payment_id AND m.state = 'suggested';
   SELECT pg_catalog.count(*) INTO n FROM pg_temp.o2c_m_pay;
-  PERFORM o2c._restate_payments($1, pg_catalog.array_agg(p.payment_id)) FROM pg_temp.o2c_m_pay p;
   PERFORM o2c._learn_payers($1, pg_catalog.array_agg(p.payment_id), 1) FROM pg_temp.o2c_m_pay p;
   DROP TABLE pg_temp.o2c_m_pay, pg_temp.o2c_m_claim;
   RETURN n;
@@ -439,6 +428,9 @@ BEGIN
     AND a.credit_item_id IN (SELECT i.id FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = pay.item_id
                              UNION ALL SELECT i.source_item_id FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = pay.item_id)
     AND NOT EXISTS (SELECT FROM o2c.allocation r WHERE r.company_id = $1 AND r.reverses_id = a.id);
+  -- one step, not unapplied first
+  UPDATE o2c.payment p SET state = 'returned', returned_on = on_day, return_reason = $3
+  WHERE p.company_id = $1 AND p.id = $2;
   IF undo IS NOT NULL THEN
     PERFORM o2c._unapply($1, undo, on_day, $3);
   END IF;
@@ -451,8 +443,6 @@ BEGIN
   INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, raises, effective_on, reason)
   SELECT $1, i.id, i.customer_id, i.currency, i.due_date, 'return', - i.open_amount, false, on_day, $3
   FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = pay.item_id;
-  UPDATE o2c.payment p SET state = 'returned', returned_on = on_day, return_reason = $3
-  WHERE p.company_id = $1 AND p.id = $2;
   UPDATE o2c.match_proposal m SET state = 'superseded', decided_at = pg_catalog.now()
   WHERE m.company_id = $1 AND m.payment_id = $2 AND m.state = 'suggested';
   RETURN coalesce(pg_catalog.cardinality(undo), 0);
@@ -523,7 +513,6 @@ BEGIN
   RETURNING id INTO entry;
   UPDATE o2c.refund r SET state = 'approved', approved_by = session_user, approved_at = pg_catalog.now(), entry_id = entry
   WHERE r.company_id = $1 AND r.id = $2;
-  PERFORM o2c._restate_payments($1, ARRAY[back.payment_id]);
   RETURN entry;
 END $$;
 COMMENT ON FUNCTION o2c.approve_refund(integer, bigint, date) IS

@@ -51,7 +51,7 @@ CREATE INDEX open_item_invoice_idx ON o2c.open_item (company_id, invoice_id) WHE
 CREATE INDEX open_item_source_idx ON o2c.open_item (company_id, source_item_id) WHERE source_item_id IS NOT NULL;
 CREATE TRIGGER open_item_guard BEFORE UPDATE ON o2c.open_item
   FOR EACH ROW EXECUTE FUNCTION o2c.guard_item('open_amount', 'amount', 'currency', 'customer_id', 'disputed_amount',
-    'due_date', 'document_date', 'invoice_id');
+    'due_date', 'document_date', 'invoice_id', 'company_id', 'id', 'kind', 'number', 'instalment');
 CREATE TRIGGER open_item_keep BEFORE DELETE OR TRUNCATE ON o2c.open_item
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
 CREATE TRIGGER open_item_post AFTER INSERT ON o2c.open_item

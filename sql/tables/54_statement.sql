@@ -125,8 +125,12 @@ CREATE INDEX bank_line_statement_idx ON o2c.bank_line (company_id, statement_id)
 CREATE INDEX bank_line_payment_idx ON o2c.bank_line (company_id, payment_id) WHERE payment_id IS NOT NULL;
 CREATE INDEX bank_line_entry_ref_idx ON o2c.bank_line (company_id, bank_account_id, entry_ref) WHERE entry_ref IS NOT NULL;
 CREATE TRIGGER bank_line_kept
-  BEFORE UPDATE OF company_id, bank_account_id, line_id, booking_date, value_date, amount, currency ON o2c.bank_line
-  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('company_id', 'bank_account_id', 'line_id', 'booking_date', 'value_date', 'amount', 'currency');
+  BEFORE UPDATE OF company_id, id, bank_account_id, line_id, booking_date, value_date, amount, currency ON o2c.bank_line
+  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('company_id', 'id', 'bank_account_id', 'line_id', 'booking_date', 'value_date', 'amount', 'currency');
+CREATE TRIGGER bank_line_payment BEFORE UPDATE OF payment_id ON o2c.bank_line
+  FOR EACH ROW WHEN (OLD.payment_id IS NOT NULL) EXECUTE FUNCTION o2c.guard_derived('payment_id');
+CREATE TRIGGER bank_line_keep BEFORE DELETE OR TRUNCATE ON o2c.bank_line
+  FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
 COMMENT ON TABLE o2c.bank_line IS 'One movement on a bank account; a batched entry with details is one line for each detail.';
 COMMENT ON COLUMN o2c.bank_line.statement_id IS 'The first statement that brought the line; null = from import_bank_lines.';
 COMMENT ON COLUMN o2c.bank_line.line_id IS 'Identity within the account: the bank''s reference, or else content and occurrence.';

@@ -24,7 +24,7 @@ CREATE TABLE o2c.payment (
   created_at timestamptz NOT NULL DEFAULT now(),
   created_by text NOT NULL DEFAULT session_user,
   PRIMARY KEY (company_id, id),
-  -- item and bank line: proved by check(), both are never deleted
+  -- item and bank line: a trigger looks when it is inserted, both are never deleted
   FOREIGN KEY (company_id, customer_id) REFERENCES o2c.customer (company_id, id),
   CHECK ((state = 'returned') = (returned_on IS NOT NULL))
 );
@@ -40,6 +40,19 @@ CREATE TRIGGER payment_log_insert AFTER INSERT ON o2c.payment
 CREATE TRIGGER payment_log_update AFTER UPDATE ON o2c.payment
   REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.lifecycle_log('payment');
+-- what was received stays; received or applied follows from the ledger
+CREATE TRIGGER payment_kept BEFORE UPDATE OF company_id, id, amount, currency, bank_line_id ON o2c.payment
+  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('company_id', 'id', 'amount', 'currency', 'bank_line_id');
+CREATE TRIGGER payment_state BEFORE UPDATE OF state ON o2c.payment
+  FOR EACH ROW WHEN (NEW.state <> OLD.state AND NEW.state <> 'returned') EXECUTE FUNCTION o2c.guard_derived('state');
+CREATE TRIGGER payment_keep BEFORE DELETE OR TRUNCATE ON o2c.payment
+  FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
+CREATE TRIGGER payment_fit_insert AFTER INSERT ON o2c.payment
+  REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c._payment_fit();
+CREATE CONSTRAINT TRIGGER payment_fit_update AFTER UPDATE OF state, customer_id, item_id ON o2c.payment
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+  WHEN ((OLD.customer_id, OLD.item_id) IS DISTINCT FROM (NEW.customer_id, NEW.item_id) OR NEW.state = 'returned')
+  EXECUTE FUNCTION o2c._payment_fit();
 COMMENT ON TABLE o2c.payment IS 'Money received: from a bank line, or recorded by hand.';
 COMMENT ON COLUMN o2c.payment.customer_id IS 'Whose account it is credited to; null = unidentified.';
 COMMENT ON COLUMN o2c.payment.item_id IS 'Its credit item in the subledger: on account, or unidentified.';
@@ -173,6 +186,8 @@ CREATE TABLE o2c.match_proposal (
 );
 ALTER SEQUENCE o2c.match_proposal_id_seq OWNED BY o2c.match_proposal.id;
 CREATE INDEX match_proposal_payment_idx ON o2c.match_proposal (company_id, payment_id);
+CREATE TRIGGER match_proposal_kept BEFORE UPDATE OF company_id, id, payment_id, bank_line_id ON o2c.match_proposal
+  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('company_id', 'id', 'payment_id', 'bank_line_id');
 COMMENT ON TABLE o2c.match_proposal IS 'Each answer of the engine: posted by itself, or shown to a person, and what became of it.';
 COMMENT ON COLUMN o2c.match_proposal.item_ids IS 'Open items paid, in step with amounts (cash, negative for credit notes) and settled (beyond the cash, of settle_kind).';
 

@@ -101,5 +101,7 @@ CREATE INDEX payment_order_line_payment_idx ON o2c.payment_order_line (company_i
 CREATE TRIGGER payment_order_line_kept BEFORE UPDATE ON o2c.payment_order_line
   FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('company_id', 'payment_order_id', 'customer_id', 'item_id', 'mandate_id', 'refund_id',
     'sequence_type', 'end_to_end_id', 'amount', 'currency', 'party_name', 'iban', 'bic', 'remittance_text');
+CREATE TRIGGER payment_order_line_keep BEFORE DELETE OR TRUNCATE ON o2c.payment_order_line
+  FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
 COMMENT ON TABLE o2c.payment_order_line IS 'One collection or transfer of an order, with the account as it was sent to the bank.';
 COMMENT ON COLUMN o2c.payment_order_line.pending IS 'True until the order is settled or void; an item is in one pending order at most.';

@@ -183,6 +183,9 @@ ALTER SEQUENCE o2c.dunning_notice_id_seq OWNED BY o2c.dunning_notice.id;
 CREATE INDEX dunning_notice_customer_idx ON o2c.dunning_notice (company_id, customer_id);
 CREATE INDEX dunning_notice_run_idx ON o2c.dunning_notice (company_id, run_id);
 CREATE INDEX dunning_notice_policy_idx ON o2c.dunning_notice (company_id, policy_id);
+CREATE TRIGGER dunning_notice_kept
+  BEFORE UPDATE OF company_id, id, run_id, customer_id, policy_id, level, as_of, item_count ON o2c.dunning_notice
+  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('company_id', 'id', 'run_id', 'customer_id', 'policy_id', 'level', 'as_of', 'item_count');
 COMMENT ON TABLE o2c.dunning_notice IS 'A reminder to one customer; it counts when the channel has accepted its message.';
 COMMENT ON COLUMN o2c.dunning_notice.level IS 'The highest level among its items.';
 COMMENT ON COLUMN o2c.dunning_notice.channel IS 'Code of the channel; NULL when none reaches the customer: then a collector sends it (o2c.confirm_notice).';
@@ -203,6 +206,8 @@ CREATE TABLE o2c.dunning_notice_item (
   FOREIGN KEY (company_id, item_id) REFERENCES o2c.open_item (company_id, id)
 );
 CREATE INDEX dunning_notice_item_notice_idx ON o2c.dunning_notice_item (company_id, notice_id);
+CREATE TRIGGER dunning_notice_item_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON o2c.dunning_notice_item
+  FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
 COMMENT ON TABLE o2c.dunning_notice_item IS
   'What a notice asks for. The key lets an item have a level once, and again only as a further attempt.';
 COMMENT ON COLUMN o2c.dunning_notice_item.amount IS 'Asked for: open on the day, without the disputed share.';
@@ -239,6 +244,9 @@ ALTER SEQUENCE o2c.dunning_charge_id_seq OWNED BY o2c.dunning_charge.id;
 CREATE INDEX dunning_charge_notice_idx ON o2c.dunning_charge (company_id, notice_id);
 CREATE INDEX dunning_charge_source_idx ON o2c.dunning_charge (company_id, source_item_id, to_date) WHERE source_item_id IS NOT NULL;
 CREATE UNIQUE INDEX dunning_charge_item_key ON o2c.dunning_charge (company_id, item_id);
+CREATE TRIGGER dunning_charge_kept
+  BEFORE UPDATE OF company_id, id, notice_id, kind, source_item_id, item_id, currency, amount, from_date, to_date ON o2c.dunning_charge
+  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('company_id', 'id', 'notice_id', 'kind', 'source_item_id', 'item_id', 'currency', 'amount', 'from_date', 'to_date');
 COMMENT ON TABLE o2c.dunning_charge IS 'Fees and interest of notices, each an open item of its own.';
 COMMENT ON COLUMN o2c.dunning_charge.source_item_id IS 'The overdue item; NULL for a fee on the whole notice.';
 COMMENT ON COLUMN o2c.dunning_charge.from_date IS 'First day of interest; to_date is the last.';

@@ -217,6 +217,8 @@ UpdateItems(TableWriter *items, ItemChanges *changes)
 		{
 			open = DirectFunctionCall2(numeric_add, slot_getattr(row, open_amount, &isnull),
 									   NumericGetDatum(change->amount));
+			change->settled = DatumGetBool(DirectFunctionCall2(numeric_eq, open,
+															   NumericGetDatum(int64_to_numeric(0))));
 			TableWriterUpdate(items, &open, NULL);
 		}
 		MemoryContextReset(row_context);

@@ -20,7 +20,8 @@
  * Concurrency.  Items are locked in the order of their ids before they are
  * updated, then their invoices, then (by triggers of open_item) credit
  * accounts.  All changes are relative (open_amount + delta), so what a waiting
- * transaction finds after the lock is added to, never overwritten.
+ * transaction finds after the lock is added to, never overwritten.  Payments
+ * follow their items last (payment_fit.c).
  *
  * Rows are read and written without plans (table_writer.c): this is the path
  * that issuing, cash application and imports all pay for, one row or a million.
@@ -327,6 +328,7 @@ CollectEntries(TriggerData *trigdata, ItemChanges *changes)
 	int			amount_att = ColumnOf(trigdata, "amount");
 	int			effective_att = ColumnOf(trigdata, "effective_on");
 	int			credit_att = ColumnOf(trigdata, "credit");
+	int			allocation_att = ColumnOf(trigdata, "allocation_id");
 	Oid			type = TupleDescAttr(RelationGetDescr(rel), kind_att - 1)->atttypid;
 	Oid			write_off = EnumValue(type, "write_off");
 	Oid			credit = EnumValue(type, "credit");
@@ -352,6 +354,13 @@ CollectEntries(TriggerData *trigdata, ItemChanges *changes)
 		change->claimed.due_date = DatumGetDateADT(slot_getattr(row, due_att, &isnull));
 		change->claimed.date = DatumGetDateADT(slot_getattr(row, effective_att, &isnull));
 		change->claimed.credit = DatumGetBool(slot_getattr(row, credit_att, &isnull));
+		(void) slot_getattr(row, allocation_att, &isnull);
+		if (!isnull)
+			ereport(ERROR,
+					(errcode(ERRCODE_O2C_IMMUTABLE),
+					 errmsg("entries of an allocation cannot be written directly"),
+					 errdetail("Both are written with the allocation."),
+					 errhint("Insert an allocation, or an entry without allocation_id.")));
 	}
 	RowReaderEnd(&reader);
 }
@@ -389,6 +398,7 @@ o2c_post_entries(PG_FUNCTION_ARGS)
 						 errhint("Customer, currency and due date of an entry are those of its item, and it counts from the item's date or later.")));
 			CarryToInvoices(trigdata->tg_relation, &changes);
 			TableWriterEnd(items);
+			CarryToPayments(&changes);
 		}
 		PG_FINALLY();
 		{
@@ -617,6 +627,7 @@ o2c_post_allocations(PG_FUNCTION_ARGS)
 		WriteAllocationEntries(trigdata, &columns, &changes);
 		CarryToInvoices(trigdata->tg_relation, &changes);
 		TableWriterEnd(items);
+		CarryToPayments(&changes);
 	}
 	PG_FINALLY();
 	{
@@ -680,7 +691,9 @@ o2c_guard_item(PG_FUNCTION_ARGS)
 
 	if (!o2c_posting)
 	{
-		RefuseDerivedChange(trigdata);
+		/* at commit a document and its items get their number */
+		if (!o2c_numbering)
+			RefuseDerivedChange(trigdata);
 		return PointerGetDatum(trigdata->tg_newtuple);
 	}
 

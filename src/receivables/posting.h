@@ -36,6 +36,7 @@ typedef struct ItemChange
 	Numeric		amount;			/* to be added to open_amount */
 	bool		written_off;	/* by nothing but write-offs */
 	bool		credited;		/* by nothing but credits */
+	bool		settled;		/* nothing is open on the item any more */
 	bool		conflict;		/* what is claimed contradicts itself */
 	ItemFacts	claimed;		/* by what refers to the item */
 	ItemFacts	item;			/* as it was locked */
@@ -58,6 +59,7 @@ extern ItemChange *ItemChangesFind(ItemChanges *changes, int32 company_id, int64
 extern void ItemChangesEnd(ItemChanges *changes);
 extern const ItemChange *UpdateItems(TableWriter *items, ItemChanges *changes);
 extern void CarryToInvoices(Relation sibling, ItemChanges *changes);
+extern void CarryToPayments(const ItemChanges *changes);
 
 extern TableWriter *BeginItemUpdate(Relation sibling);
 extern Oid	EnumValue(Oid type, const char *label);

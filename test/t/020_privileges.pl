@@ -123,7 +123,8 @@ is($node->safe_psql('postgres', q{
 is($node->safe_psql('postgres', q{
 	SELECT string_agg(DISTINCT r.rolname || ' ' || c.relname, ', ') FROM pg_roles r, pg_class c JOIN pg_trigger t ON t.tgrelid = c.oid
 	WHERE r.rolname LIKE 'o2c\_%' AND c.relnamespace = 'o2c'::regnamespace AND t.tgfoid = 'o2c.append_only'::regproc
-	  AND has_table_privilege(r.oid, c.oid, 'UPDATE, DELETE')}), '',
+	  -- what the trigger refuses: rows may be kept and still have columns that change
+	  AND ((t.tgtype & 16 > 0 AND has_any_column_privilege(r.oid, c.oid, 'UPDATE')) OR has_table_privilege(r.oid, c.oid, 'DELETE'))}), '',
 	'no role may change an append-only table');
 is($node->safe_psql('postgres', q{
 	SELECT string_agg(c.relname, ', ') FROM pg_class c
