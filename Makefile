@@ -220,10 +220,12 @@ ISOLATION_OPTS = --inputdir=test --outputdir=.
 
 # These prepare what PGXS itself needs, so they come without it.
 COMMANDS = deps check demo demo-stop bench docs
+# by another name: make runs lines that name MAKE itself even under -n
+THIS_MAKE := $(MAKE)
 ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 .PHONY: $(COMMANDS)
 $(COMMANDS):
-	@PG_CONFIG='$(PG_CONFIG)' MAKE='$(MAKE)' LAYER='$(LAYER)' FILE='$(FILE)' sh test/$@.sh
+	@PG_CONFIG='$(PG_CONFIG)' MAKE='$(THIS_MAKE)' LAYER='$(LAYER)' FILE='$(FILE)' sh test/$@.sh
 else
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
