@@ -74,6 +74,10 @@ BEGIN
   IF currency IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'O2042', MESSAGE = 'a company needs a currency',
       HINT = 'Use a code of ISO 4217, for example EUR.';
+  ELSIF o2c.minor_unit($3::o2c.currency) IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2042',
+      MESSAGE = pg_catalog.format('currency %s has no minor unit, so no books can be kept in it', $3),
+      HINT = 'Use a currency of a country, for example EUR.';
   END IF;
   new_id := pg_catalog.nextval('o2c.company_company_id_seq');
   INSERT INTO o2c.company (company_id, name, country, currency, time_zone, language,

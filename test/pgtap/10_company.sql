@@ -1,5 +1,5 @@
 -- Companies: creation, today, exchange rates, members, and install() itself.
-SELECT plan(28);
+SELECT plan(29);
 
 SELECT is(o2c.create_company('Acme GmbH', 'DE', 'EUR', 'Europe/Berlin'), 1, 'create_company returns the first id');
 SELECT is((SELECT currency::text FROM o2c.company WHERE company_id = 1), 'EUR', 'the company has its currency');
@@ -9,6 +9,7 @@ SELECT throws_ok($$SELECT o2c.create_company('', 'DE', 'EUR')$$, 'O2004', NULL, 
 SELECT throws_ok($$SELECT o2c.create_company(NULL, 'DE', 'EUR')$$, 'O2004', NULL, 'NULL is no name');
 SELECT throws_ok($$SELECT o2c.create_company('X', 'Germany', 'EUR')$$, 'O2004', NULL, 'a country is two letters');
 SELECT throws_ok($$SELECT o2c.create_company('X', 'DE', 'EURO')$$, 'O2042', NULL, 'a currency is of ISO 4217');
+SELECT throws_ok($$SELECT o2c.create_company('X', 'DE', 'XAU')$$, 'O2042', NULL, 'of one that has a minor unit');
 SELECT throws_ok($$SELECT o2c.create_company('X', 'DE', NULL)$$, 'O2042', NULL, 'a currency is needed');
 SELECT throws_ok($$SELECT o2c.create_company('X', 'DE', 'EUR', 'Mars/Olympus')$$, 'O2004', NULL, 'a time zone is known');
 SELECT throws_ok($$UPDATE o2c.company SET time_zone = 'Mars/Olympus'$$, '23514', NULL, 'nor can an UPDATE set an unknown one');
