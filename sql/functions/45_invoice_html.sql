@@ -24,7 +24,12 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a payment code carries a reference or a text, not both';
   ELSIF pg_catalog.length(reference) > 35 OR pg_catalog.length(remittance) > 140 THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a reference has up to 35 characters, a text up to 140';
+  ELSIF bic !~ '^[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('"%s" is not a BIC', bic),
+      HINT = 'A BIC has 8 or 11 capital letters and digits, for example COBADEFFXXX.';
   END IF;
+  -- checked and without blanks: a bank refuses what does not fit its check digits
+  reference := o2c.creditor_reference(reference);
   -- one element a line; a line break in a value would begin another
   payload := pg_catalog.concat_ws(E'\n', 'BCD', '002', '1', 'SCT', coalesce(bic, ''),
     pg_catalog.left(pg_catalog.btrim(pg_catalog.regexp_replace(name, '[[:cntrl:]]+', ' ', 'g')), 70),
@@ -33,7 +38,7 @@ BEGIN
   RETURN pg_catalog.rtrim(payload, E'\n');
 END $$;
 COMMENT ON FUNCTION o2c.epc_qr_text(text, o2c.iban, numeric, text, text, text) IS
-  'Payload of a SEPA credit transfer QR code (EPC069-12, version 002, UTF-8): reference (ISO 11649) or a free text. Errors: O2004, O2043.';
+  'Payload of a SEPA credit transfer QR code (EPC069-12, version 002, UTF-8): an amount in EUR to name''s iban, with a reference (ISO 11649) or a free text (remittance), names cut to 70 characters. Returns lines parted by line feeds; qr_svg draws them. Errors: O2004 name, BIC or lengths, O2041 reference, O2043 amount.';
 
 CREATE FUNCTION o2c._invoice_words(language text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
