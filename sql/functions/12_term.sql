@@ -77,10 +77,34 @@ END $$;
 COMMENT ON FUNCTION o2c._term_schedule(integer, text, date) IS
   'Instalments of a term for an invoice date, without amounts; a missing term is 30 days net.';
 
+CREATE FUNCTION o2c._dated_term(company integer, term text, on_date date, amount numeric, currency o2c.currency) RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  found constant text := coalesce(term, o2c._default_term(company));
+BEGIN
+  PERFORM o2c._require_company(company);
+  IF NOT EXISTS (SELECT FROM o2c.payment_term t WHERE t.company_id = company AND t.code = found) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no payment term "%s"', found),
+      HINT = 'Payment terms are rows of o2c.payment_term.';
+  ELSIF on_date IS NULL OR NOT pg_catalog.isfinite(on_date) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'the date of an invoice must be finite';
+  ELSIF currency IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2042', MESSAGE = 'amounts need a currency';
+  ELSIF NOT coalesce(o2c.is_amount(amount, currency), false) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2043',
+      MESSAGE = pg_catalog.format('%s is not an amount in %s', coalesce(amount::text, 'NULL'), currency);
+  END IF;
+  RETURN found;
+END $$;
+COMMENT ON FUNCTION o2c._dated_term(integer, text, date, numeric, o2c.currency) IS
+  'The term, NULL being the company''s default. Errors: O2002, O2003, O2042, O2043, O2044.';
+
 CREATE FUNCTION o2c.due_dates(company_id integer, payment_term text, invoice_date date,
   amount numeric, currency text, net_amount numeric DEFAULT NULL)
 RETURNS TABLE (instalment integer, amount numeric, due_date date, discount_date date, discount_amount numeric)
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 3
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
   SELECT s.instalment, s.part, s.due_date, s.discount_date,
@@ -88,15 +112,19 @@ AS $$
            o2c.round_amount(pg_catalog.abs(CASE WHEN s.discount_basis = 'gross' THEN s.part
              ELSE s.part * coalesce($6 / nullif($4, 0), 1) END) * s.discount_percent / 100, $5::o2c.currency) END
   FROM (
-    SELECT t.*,
-      CASE WHEN t.is_last THEN $4 - coalesce(pg_catalog.sum(o2c.round_amount($4 * t.percent / 100, $5::o2c.currency))
-             OVER (ORDER BY t.instalment ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
-           ELSE o2c.round_amount($4 * t.percent / 100, $5::o2c.currency) END AS part
-    FROM o2c._term_schedule($1, $2, $3) t) s
+    -- as the instalments of an invoice are made: o2c._post_invoices
+    SELECT t.*, pg_catalog.sign($4)
+      * (CASE WHEN t.is_last THEN pg_catalog.abs($4) ELSE least(pg_catalog.abs($4), pg_catalog.sum(r.part) OVER upto) END
+         - least(pg_catalog.abs($4), coalesce(pg_catalog.sum(r.part) OVER before, 0))) AS part
+    FROM o2c._dated_term($1, $2, $3, $4, $5::o2c.currency) term
+    CROSS JOIN LATERAL o2c._term_schedule($1, term, $3) t
+    CROSS JOIN LATERAL (SELECT o2c.round_amount(pg_catalog.abs($4) * t.percent / 100, $5::o2c.currency) AS part) r
+    WINDOW upto AS (ORDER BY t.instalment),
+           before AS (ORDER BY t.instalment ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) s
   ORDER BY s.instalment
 $$;
 COMMENT ON FUNCTION o2c.due_dates(integer, text, date, numeric, text, numeric) IS
-  'What an invoice of amount (of which net_amount before tax) would be due when under a term: one row for each instalment with its cash discount.';
+  'What an invoice of amount (of which net_amount before tax, for discounts on net) in a currency would be due when under a payment term (NULL: the company''s default): one row for each instalment with its amount, due date, and the last day and amount of its cash discount. The last instalment takes what rounding leaves. Errors: O2002, O2003, O2042, O2043, O2044.';
 
 CREATE FUNCTION o2c._easter(year integer) RETURNS date
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE

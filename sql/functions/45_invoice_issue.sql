@@ -149,11 +149,13 @@ BEGIN
     JOIN term t ON t.payment_term = i.payment_term AND t.issue_date = i.issue_date AND t.credit = (i.kind = 'credit_note')
     WHERE i.company_id = company AND i.id = ANY (ids)),
   part AS (
-    SELECT d.*, CASE WHEN d.is_last THEN d.payable_amount
-        - coalesce(pg_catalog.sum(o2c.round_amount(d.payable_amount * d.percent * 0.01, d.currency))
-            OVER (PARTITION BY d.invoice_id ORDER BY d.instalment ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
-      ELSE o2c.round_amount(d.payable_amount * d.percent * 0.01, d.currency) END AS amount
-    FROM due d)
+    -- few cents over many instalments: none takes more than what is left
+    SELECT d.*, CASE WHEN d.is_last THEN d.payable_amount ELSE least(d.payable_amount, pg_catalog.sum(r.part) OVER upto) END
+      - least(d.payable_amount, coalesce(pg_catalog.sum(r.part) OVER before, 0)) AS amount
+    FROM due d
+    CROSS JOIN LATERAL (SELECT o2c.round_amount(d.payable_amount * d.percent * 0.01, d.currency) AS part) r
+    WINDOW upto AS (PARTITION BY d.invoice_id ORDER BY d.instalment),
+           before AS (PARTITION BY d.invoice_id ORDER BY d.instalment ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING))
   -- inserted as open: the trigger of open_item writes the ledger entries
   INSERT INTO o2c.open_item (company_id, customer_id, kind, number, instalment, invoice_id, document_date, due_date, currency,
                              amount, open_amount, structured_ref, discount_date, discount_amount)

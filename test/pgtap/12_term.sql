@@ -1,5 +1,5 @@
 -- Payment terms: every form of due date, instalments, discounts, business days.
-SELECT plan(31);
+SELECT plan(37);
 
 SELECT o2c.create_company('Terms', 'DE', 'EUR') AS c \gset
 
@@ -8,8 +8,6 @@ SELECT results_eq(format($$SELECT instalment, amount, due_date, discount_date, d
   $$VALUES (1, 100::numeric, date '2026-03-02', NULL::date, NULL::numeric)$$, '30 days net');
 SELECT results_eq(format($$SELECT due_date, discount_date, discount_amount FROM o2c.due_dates(%s, '2/10NET30', '2026-01-01', 1190, 'EUR', 1000)$$, :c),
   $$VALUES (date '2026-01-31', date '2026-01-11', 23.80)$$, '2/10 net 30 on 1000 + 19 %: 23.80 of the total');
-SELECT results_eq(format($$SELECT due_date FROM o2c.due_dates(%s, 'no such term', '2026-01-31', 100, 'EUR')$$, :c),
-  $$VALUES (date '2026-03-02')$$, 'a term that is missing is 30 days net');
 
 -- end of month
 SELECT is(o2c._due_date('end_of_month', '2026-01-31', 0, 0, NULL), '2026-01-31', 'end of month');
@@ -57,6 +55,27 @@ SELECT ok(EXISTS (SELECT FROM o2c.holiday WHERE company_id = :c AND day = '2026-
 SELECT is(o2c.seed_holidays(:c, 2026, 2026), 0::bigint, 'seeding again adds nothing');
 SELECT cmp_ok(o2c.seed_holidays(:c, 2040, 2040, 'FR'), '>', 8::bigint, 'another year, another country');
 SELECT throws_ok(format('SELECT o2c.seed_holidays(%s, 1, 2)', :c), 'O2004', NULL, 'years out of range');
+
+-- arguments
+SELECT throws_ok(format('SELECT * FROM o2c.due_dates(%s, ''NOPE'', ''2026-01-01'', 1, ''EUR'')', :c), 'O2003', NULL, 'a term is known');
+SELECT throws_ok('SELECT * FROM o2c.due_dates(99, ''NET30'', ''2026-01-01'', 1, ''EUR'')', 'O2002', NULL, 'so is the company');
+SELECT throws_ok(format('SELECT * FROM o2c.due_dates(%s, ''NET30'', ''2026-01-01'', 1.001, ''EUR'')', :c), 'O2043', NULL, 'an amount has the currency''s decimals');
+SELECT throws_ok(format('SELECT * FROM o2c.due_dates(%s, ''NET30'', ''infinity'', 1, ''EUR'')', :c), 'O2044', NULL, 'a date is finite');
+SELECT is((SELECT due_date FROM o2c.due_dates(:c, NULL, '2026-01-01', 1, 'EUR')), '2026-01-31'::date, 'no term is the company''s default');
+
+-- a few cents over many instalments
+INSERT INTO o2c.payment_term (company_id, code, kind) VALUES (:c, 'SEVEN', 'instalments');
+INSERT INTO o2c.payment_term_line (company_id, term_code, instalment, percent, net_days)
+SELECT :c, 'SEVEN', n, CASE WHEN n < 7 THEN 14.285714 ELSE 14.285716 END, 30 * n FROM generate_series(1, 7) n;
+SELECT is((SELECT array_agg(amount ORDER BY instalment) FROM o2c.due_dates(:c, 'SEVEN', '2026-01-01', 0.05, 'EUR')),
+  '{0.01,0.01,0.01,0.01,0.01,0.00,0.00}'::numeric[], 'no instalment is negative');
+INSERT INTO o2c.customer (company_id, code, name, payment_term) VALUES (:c, 'CENTS', 'Cents', 'SEVEN');
+INSERT INTO o2c.invoice (company_id, customer_id, currency) SELECT :c, id, 'EUR' FROM o2c.customer WHERE company_id = :c AND code = 'CENTS' RETURNING id AS cents \gset
+INSERT INTO o2c.invoice_line (company_id, invoice_id, line_no, description, quantity, unit_price, currency, tax_category, tax_rate)
+VALUES (:c, :cents, 1, 'x', 1, 0.04, 'EUR', 'S', 19);
+SELECT o2c.issue_invoice(:c, :cents, '2026-01-01') \g /dev/null
+SELECT is((SELECT array_agg(amount ORDER BY instalment) FROM o2c.open_item WHERE company_id = :c AND invoice_id = :cents),
+  '{0.01,0.01,0.01,0.01,0.01}'::numeric[], 'nor of an invoice');
 
 SELECT is_empty('SELECT * FROM o2c.check()', 'check() is empty');
 SELECT * FROM finish();
