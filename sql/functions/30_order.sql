@@ -1,7 +1,7 @@
 -- Orders: placing them.
 --
--- Locks are always taken in this order: open items, orders, order lines,
--- shipments, stock, credit accounts; within a kind in the order of keys.
+-- Locks are always taken in this order: open items, orders, invoices, order
+-- lines, shipments, stock, credit accounts, series; within a kind by key.
 -- docs/reference/order.md says more about it.
 
 CREATE FUNCTION o2c._seed_company_order(company_id integer) RETURNS void

@@ -342,6 +342,12 @@ BEGIN
   IF coalesce(total, 0) <= 0 THEN
     RAISE EXCEPTION USING ERRCODE = 'O2012', MESSAGE = pg_catalog.format('shipment %s has nothing that could come back', $2);
   END IF;
+  IF restock THEN
+    -- the stock before the account, which the next statement writes
+    PERFORM FROM o2c.stock k WHERE k.company_id = $1 AND k.warehouse = h.warehouse AND k.product_id IN (
+      SELECT l.product_id FROM pg_temp.o2c_return r JOIN o2c.sales_order_line l ON l.company_id = $1 AND l.id = r.order_line_id)
+    ORDER BY k.product_id FOR NO KEY UPDATE;
+  END IF;
   UPDATE o2c.shipment_line w SET returned = w.returned + r.quantity
   FROM pg_temp.o2c_return r WHERE w.company_id = $1 AND w.id = r.line_id;
   IF restock THEN

@@ -97,6 +97,8 @@ DECLARE
   note_id bigint;
   on_date constant date := coalesce($5, o2c.today($1));
 BEGIN
+  -- open items before invoices and accounts: the order of all locks
+  PERFORM FROM o2c.open_item i WHERE i.company_id = $1 AND i.invoice_id = $2 ORDER BY i.id FOR NO KEY UPDATE;
   SELECT i.* INTO original FROM o2c.invoice i
   WHERE i.company_id = $1 AND i.id = $2 FOR NO KEY UPDATE;
   IF NOT FOUND THEN

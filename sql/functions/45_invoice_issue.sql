@@ -176,6 +176,21 @@ END $$;
 COMMENT ON FUNCTION o2c._post_invoices(integer, bigint[]) IS
   'Open items, one for each instalment, and their first ledger entries, of documents just issued.';
 
+CREATE FUNCTION o2c._lock_billed_orders(company integer, invoice_ids bigint[]) RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT FROM o2c.sales_order s
+  WHERE s.company_id = company AND s.id IN (
+    SELECT l.order_id FROM o2c.invoice i
+    JOIN o2c.invoice_line v ON v.company_id = company AND v.invoice_id = i.id
+    JOIN o2c.sales_order_line l ON l.company_id = company AND l.id = v.order_line_id
+    WHERE i.company_id = company AND i.state = 'draft' AND i.id = ANY (invoice_ids))
+  ORDER BY s.id FOR NO KEY UPDATE
+$$;
+COMMENT ON FUNCTION o2c._lock_billed_orders(integer, bigint[]) IS
+  'Lock the orders that drafts bill, before the drafts themselves: the order of all locks.';
+
 CREATE FUNCTION o2c.issue_invoice(company_id integer, invoice_id bigint, issue_date date DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -187,6 +202,7 @@ AS $$
 DECLARE
   found record;
 BEGIN
+  PERFORM o2c._lock_billed_orders($1, ARRAY[$2]);
   SELECT i.state, i.number, i.issue_date INTO found FROM o2c.invoice i
   WHERE i.company_id = $1 AND i.id = $2 FOR NO KEY UPDATE;
   IF found.state IN ('issued', 'paid', 'written_off', 'credited') AND ($3 IS NULL OR $3 = found.issue_date) THEN
@@ -211,9 +227,11 @@ DECLARE
   other record;
 BEGIN
   PERFORM o2c._require_company($1);
+  drafts := coalesce($2, (SELECT pg_catalog.array_agg(i.id) FROM o2c.invoice i WHERE i.company_id = $1 AND i.state = 'draft'));
+  PERFORM o2c._lock_billed_orders($1, drafts);
   SELECT pg_catalog.array_agg(x.id ORDER BY x.id) INTO drafts
   FROM (SELECT i.id FROM o2c.invoice i
-        WHERE i.company_id = $1 AND i.state = 'draft' AND ($2 IS NULL OR i.id = ANY ($2))
+        WHERE i.company_id = $1 AND i.state = 'draft' AND i.id = ANY (drafts)
         ORDER BY i.id FOR NO KEY UPDATE) x;
   -- asked for by id, a document that is neither draft nor issued is an error
   SELECT w.id, i.state INTO other

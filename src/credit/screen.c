@@ -109,6 +109,28 @@ LockStock(Screen *screen, Datum *args)
 	}
 }
 
+/* The account of a customer, or NULL. */
+static Account *
+AccountOf(Screen *screen, int64 customer_id)
+{
+	int			low = 0;
+	int			high = screen->naccounts - 1;
+
+	while (low <= high)
+	{
+		int			mid = (low + high) / 2;
+		Account    *account = &screen->accounts[mid];
+
+		if (account->head.customer_id == customer_id)
+			return account;
+		if (account->head.customer_id < customer_id)
+			low = mid + 1;
+		else
+			high = mid - 1;
+	}
+	return NULL;
+}
+
 /* Lock the accounts of all customers and of everybody above them. */
 static void
 LockAccounts(Screen *screen, Datum *args)
@@ -149,6 +171,14 @@ LockAccounts(Screen *screen, Datum *args)
 		if (account->head.limit != NULL && (mixed || account->head.temporary))
 			CreditHeadComplete(&account->head, mixed);
 	}
+
+	/* who is above somebody since the statement began must not be locked later, out of order */
+	for (int i = 0; i < screen->naccounts; i++)
+		if (screen->accounts[i].parent_id != 0 && AccountOf(screen, screen->accounts[i].parent_id) == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("the group of customer \"%s\" was changed at the same moment", screen->accounts[i].code),
+					 errhint("Try the transaction again.")));
 }
 
 /* The place of stock of a line, or NULL. */
@@ -168,28 +198,6 @@ PlaceOf(Screen *screen, int64 product_id, const char *warehouse)
 		if (cmp == 0)
 			return place;
 		if (cmp < 0)
-			low = mid + 1;
-		else
-			high = mid - 1;
-	}
-	return NULL;
-}
-
-/* The account of a customer, or NULL. */
-static Account *
-AccountOf(Screen *screen, int64 customer_id)
-{
-	int			low = 0;
-	int			high = screen->naccounts - 1;
-
-	while (low <= high)
-	{
-		int			mid = (low + high) / 2;
-		Account    *account = &screen->accounts[mid];
-
-		if (account->head.customer_id == customer_id)
-			return account;
-		if (account->head.customer_id < customer_id)
 			low = mid + 1;
 		else
 			high = mid - 1;

@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 
 #include "credit/credit.h"
+#include "lifecycle/order_lock.h"
 
 PG_FUNCTION_INFO_V1(o2c_follow_order_lines);
 
@@ -35,11 +36,24 @@ PG_FUNCTION_INFO_V1(o2c_follow_order_lines);
 	"SELECT r.company_id, r.order_id, r.product_id, " sign "r.reserved AS quantity FROM " rows " r WHERE r.reserved <> 0"
 #define RESERVED_BY_UPDATE RESERVED(RESERVES("new_rows", "") " UNION ALL " RESERVES("old_rows", "-"))
 
+#define GRAB(rows) GRAB_ORDERS("SELECT r.company_id, r.order_id FROM " rows " r")
+
 /* Column of the first row of the last result, as text. */
 static char *
 FirstValue(int column)
 {
 	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+}
+
+/* Lock orders without waiting; see order_lock.h. */
+void
+GrabOrders(KeptPlan *grab)
+{
+	if (KeptPlanExecute(grab, NULL, NULL, SPI_OK_SELECT) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("order %s is being changed by another transaction", FirstValue(1)),
+				 errhint("Try again, or lock the order before its lines and shipments.")));
 }
 
 /* Refuse when the last statement found a line whose order is not open to change. */
@@ -61,7 +75,7 @@ FollowReservations(void)
 	static KeptPlan lock_rows = {
 		.sql = "SELECT FROM o2c.stock k WHERE (k.company_id, k.product_id, k.warehouse) IN"
 		" (SELECT d.company_id, d.product_id, d.warehouse FROM (" RESERVED_BY_UPDATE ") d)"
-		" ORDER BY k.company_id, k.product_id, k.warehouse FOR NO KEY UPDATE"
+		" ORDER BY k.company_id, k.product_id, k.warehouse COLLATE \"C\" FOR NO KEY UPDATE"
 	};
 	static KeptPlan shortage = {
 		.sql = "SELECT p.code, d.quantity, k.available FROM (" RESERVED_BY_UPDATE ") d"
@@ -89,7 +103,7 @@ static void
 FollowLines(bool insert)
 {
 	static KeptPlan lock_new = {.sql = LOCK_ORDERS("new_rows")};
-	static KeptPlan lock_old = {.sql = LOCK_ORDERS("old_rows")};
+	static KeptPlan grab_old = {.sql = GRAB("old_rows")};
 	static KeptPlan check_new = {
 		.sql = "SELECT s.code, r.line_no, s.state, s.currency FROM new_rows r"
 		" JOIN o2c.sales_order s ON s.company_id = r.company_id AND s.id = r.order_id"
@@ -104,7 +118,10 @@ FollowLines(bool insert)
 	static KeptPlan total_new = {.sql = ADD_TOTALS(NET("new_rows", ""))};
 	static KeptPlan total_old = {.sql = ADD_TOTALS(NET("old_rows", "-"))};
 
-	KeptPlanExecute(insert ? &lock_new : &lock_old, NULL, NULL, SPI_OK_SELECT);
+	if (insert)
+		KeptPlanExecute(&lock_new, NULL, NULL, SPI_OK_SELECT);
+	else
+		GrabOrders(&grab_old);
 	RefuseContent(KeptPlanExecute(insert ? &check_new : &check_old, NULL, NULL, SPI_OK_SELECT));
 	KeptPlanExecuteDerived(insert ? &total_new : &total_old, NULL, NULL, SPI_OK_UPDATE);
 }
@@ -122,7 +139,7 @@ o2c_follow_order_lines(PG_FUNCTION_ARGS)
 		"   OR n.billed <> o.billed), false)"
 		" FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id"
 	};
-	static KeptPlan lock = {.sql = LOCK_ORDERS("new_rows")};
+	static KeptPlan grab = {.sql = GRAB("new_rows")};
 	static KeptPlan check_content = {
 		.sql = "SELECT s.code, n.line_no, s.state, s.currency"
 		" FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id"
@@ -172,7 +189,7 @@ o2c_follow_order_lines(PG_FUNCTION_ARGS)
 		reserved = DatumGetBool(SPI_getbinval(tuple, desc, 2, &isnull));
 		progress = DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull));
 		if (content || reserved || progress)
-			KeptPlanExecute(&lock, NULL, NULL, SPI_OK_SELECT);
+			GrabOrders(&grab);
 		if (content)
 		{
 			RefuseContent(KeptPlanExecute(&check_content, NULL, NULL, SPI_OK_SELECT));

@@ -11,6 +11,8 @@
 
 #include "catalog/pg_type.h"
 
+#include "lifecycle/order_lock.h"
+
 PG_FUNCTION_INFO_V1(o2c_follow_shipments);
 PG_FUNCTION_INFO_V1(o2c_follow_shipment_lines);
 
@@ -26,6 +28,9 @@ FirstValue(int column)
 	"  (SELECT h.company_id, h.order_id FROM " rows " r" \
 	"   JOIN o2c.shipment h ON h.company_id = r.company_id AND h.id = r.shipment_id)" \
 	"  ORDER BY s.company_id, s.id FOR NO KEY UPDATE) x"
+#define GRAB_OF_LINES(rows) \
+	GRAB_ORDERS("SELECT h.company_id, h.order_id FROM " rows " r" \
+				" JOIN o2c.shipment h ON h.company_id = r.company_id AND h.id = r.shipment_id")
 #define LOCK_LINES(rows) \
 	"SELECT count(*) FROM (SELECT 1 FROM o2c.sales_order_line l WHERE (l.company_id, l.id) IN" \
 	"  (SELECT r.company_id, r.order_line_id FROM " rows " r)" \
@@ -40,7 +45,8 @@ Datum
 o2c_follow_shipment_lines(PG_FUNCTION_ARGS)
 {
 	static KeptPlan lock_new = {.sql = LOCK_OF_LINES("new_rows")};
-	static KeptPlan lock_old = {.sql = LOCK_OF_LINES("old_rows")};
+	static KeptPlan grab_new = {.sql = GRAB_OF_LINES("new_rows")};
+	static KeptPlan grab_old = {.sql = GRAB_OF_LINES("old_rows")};
 	static KeptPlan lines_new = {.sql = LOCK_LINES("new_rows")};
 	static KeptPlan lines_old = {.sql = LOCK_LINES("old_rows")};
 	static KeptPlan misplaced = {
@@ -61,9 +67,13 @@ o2c_follow_shipment_lines(PG_FUNCTION_ARGS)
 	static KeptPlan pick = {.sql = ADD_PICKED("new_rows", "+")};
 	static KeptPlan gone = {
 		.sql = "SELECT r.shipment_id, h.state FROM old_rows r"
-		" JOIN o2c.shipment h ON h.company_id = r.company_id AND h.id = r.shipment_id WHERE h.state <> 'planned' LIMIT 1"
+		" JOIN o2c.shipment h ON h.company_id = r.company_id AND h.id = r.shipment_id WHERE h.state NOT IN ('planned', 'cancelled') LIMIT 1"
 	};
-	static KeptPlan unpick = {.sql = ADD_PICKED("old_rows", "-")};
+	/* those of a cancelled shipment were put back when it was cancelled */
+	static KeptPlan unpick = {
+		.sql = ADD_PICKED("(SELECT o.* FROM old_rows o JOIN o2c.shipment h ON h.company_id = o.company_id"
+						  " AND h.id = o.shipment_id AND h.state = 'planned')", "-")
+	};
 	static KeptPlan changed = {
 		.sql = "SELECT n.shipment_id, h.state FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id"
 		" JOIN o2c.shipment h ON h.company_id = n.company_id AND h.id = n.shipment_id"
@@ -101,7 +111,7 @@ o2c_follow_shipment_lines(PG_FUNCTION_ARGS)
 	}
 	else if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
 	{
-		KeptPlanExecute(&lock_old, NULL, NULL, SPI_OK_SELECT);
+		GrabOrders(&grab_old);
 		KeptPlanExecute(&lines_old, NULL, NULL, SPI_OK_SELECT);
 		if (KeptPlanExecute(&gone, NULL, NULL, SPI_OK_SELECT) > 0)
 			ereport(ERROR,
@@ -113,7 +123,7 @@ o2c_follow_shipment_lines(PG_FUNCTION_ARGS)
 	}
 	else
 	{
-		KeptPlanExecute(&lock_new, NULL, NULL, SPI_OK_SELECT);
+		GrabOrders(&grab_new);
 		KeptPlanExecute(&lines_new, NULL, NULL, SPI_OK_SELECT);
 		if (KeptPlanExecute(&changed, NULL, NULL, SPI_OK_SELECT) > 0)
 			ereport(ERROR,
@@ -163,7 +173,7 @@ ShipGoods(void)
 	static KeptPlan lock_stock = {
 		.sql = "SELECT count(*) FROM (SELECT 1 FROM o2c.stock k WHERE (k.company_id, k.product_id, k.warehouse) IN"
 		" (SELECT t.company_id, t.product_id, t.warehouse FROM (" TAKEN ") t)"
-		" ORDER BY k.company_id, k.product_id, k.warehouse FOR NO KEY UPDATE) x"
+		" ORDER BY k.company_id, k.product_id, k.warehouse COLLATE \"C\" FOR NO KEY UPDATE) x"
 	};
 	static KeptPlan shortage = {
 		.sql = "SELECT p.code, t.quantity, coalesce(k.on_hand, 0), coalesce(k.reserved, 0) FROM (" TAKEN ") t"
@@ -242,10 +252,7 @@ o2c_follow_shipments(PG_FUNCTION_ARGS)
 		" FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id"
 		" WHERE o.state <> n.state OR n.order_id <> o.order_id OR n.number IS DISTINCT FROM o.number"
 	};
-	static KeptPlan lock = {
-		.sql = "SELECT count(*) FROM (SELECT 1 FROM o2c.sales_order s WHERE (s.company_id, s.id) IN"
-		" (SELECT n.company_id, n.order_id FROM new_rows n) ORDER BY s.company_id, s.id FOR NO KEY UPDATE) x"
-	};
+	static KeptPlan grab = {.sql = GRAB_ORDERS("SELECT n.company_id, n.order_id FROM new_rows n")};
 	static KeptPlan put_back = {
 		.sql = "UPDATE o2c.sales_order_line l SET picked = l.picked - d.quantity"
 		" FROM (SELECT w.company_id, w.order_line_id, sum(w.quantity) AS quantity FROM " WENT_TO("cancelled")
@@ -271,7 +278,7 @@ o2c_follow_shipments(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_O2C_IMMUTABLE),
 				 errmsg("a shipment keeps its order and its number")));
 	if (ship || cancel)
-		KeptPlanExecute(&lock, NULL, NULL, SPI_OK_SELECT);
+		GrabOrders(&grab);
 	if (ship)
 		ShipGoods();
 	if (cancel)

@@ -1,6 +1,6 @@
 -- Fulfilment: stock, reservation, pick, pack, ship, deliver, return.
 
-SELECT plan(63);
+SELECT plan(68);
 
 SELECT o2c.create_company('Fulfil', 'DE', 'EUR') AS c \gset
 INSERT INTO o2c.customer (company_id, code, name) VALUES (:c, 'A', 'Alpha');
@@ -91,5 +91,20 @@ SELECT pg_temp.order(:c, 'N', 1000000) AS n \gset
 SELECT is(o2c.confirm_order(:c, :n), 'confirmed', 'what is not stocked needs none');
 SELECT cmp_ok(o2c.ship_order(:c, :n), '>', 0::bigint, 'and ships straight from confirmed');
 
+-- amending: what a cancelled shipment held does not stand in the way, an invoice does
+SELECT o2c.create_company('Amended', 'DE', 'EUR') AS am \gset
+INSERT INTO o2c.customer (company_id, code, name) VALUES (:am, 'A', 'A');
+INSERT INTO o2c.product (company_id, code, name, unit_price) VALUES (:am, 'P', 'P', 10);
+SELECT o2c.place_order(:am, 'A', '[{"product": "P", "quantity": 2}]') AS o \gset
+SELECT o2c.confirm_order(:am, :o) AS confirmed \gset
+SELECT o2c.cancel_shipment(:am, o2c.pick_order(:am, :o)) AS cancelled \gset
+SELECT is(o2c.amend_order(:am, :o, '[{"product": "P", "quantity": 5}]'), 'confirmed', 'an order whose shipment was cancelled can be amended');
+SELECT is((SELECT (l.quantity, l.picked)::text FROM o2c.sales_order_line l WHERE l.order_id = :o), '(5,0)', 'nothing is picked of it');
+INSERT INTO o2c.billing_policy (company_id, customer_id, method) SELECT :am, id, 'order' FROM o2c.customer WHERE company_id = :am;
+SELECT o2c.invoice_order(:am, :o) AS i \gset
+SELECT throws_ok(format('SELECT o2c.amend_order(%s, %s, %L)', :am, :o, '[{"product": "P", "quantity": 1}]'), 'O2010', NULL, 'one that is on a draft invoice cannot');
+SELECT o2c.drop_draft(:am, :i);
+SELECT is(o2c.amend_order(:am, :o, '[{"product": "P", "quantity": 1}]'), 'confirmed', 'without the draft it can');
+SELECT is(o2c.ship_order(:am, :o) > 0, true, 'and ships');
 SELECT is_empty('SELECT * FROM o2c.check()', 'every invariant holds');
 SELECT * FROM finish();
