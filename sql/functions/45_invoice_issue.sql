@@ -69,8 +69,9 @@ BEGIN
     -- dates do not depend on the document, amounts do
     WITH term AS MATERIALIZED (
       SELECT t.code, (SELECT pg_catalog.max(d.due_date) FROM o2c._term_schedule(company, t.code, on_date) d) AS due_date
-      FROM (SELECT DISTINCT coalesce(i.payment_term, default_term) AS code
-            FROM o2c.invoice i WHERE i.company_id = company AND i.id = ANY (s.ids)) t),
+      FROM (SELECT DISTINCT coalesce(i.payment_term, c.payment_term, default_term) AS code
+            FROM o2c.invoice i JOIN o2c.customer c ON c.company_id = company AND c.id = i.customer_id
+            WHERE i.company_id = company AND i.id = ANY (s.ids)) t),
     me AS MATERIALIZED (SELECT o2c._seller(company) AS seller),
     means AS MATERIALIZED (
       SELECT x.currency, o2c._payment_means(company, x.currency) AS payment_means,
@@ -107,7 +108,7 @@ BEGIN
     FROM numbered n, o2c.customer c, term t, me, means m
     WHERE i.company_id = company AND i.id = n.id
       AND c.company_id = company AND c.id = i.customer_id
-      AND t.code = coalesce(i.payment_term, default_term)
+      AND t.code = coalesce(i.payment_term, c.payment_term, default_term)
       AND m.currency = i.currency::text;
   END LOOP;
 
