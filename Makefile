@@ -183,7 +183,9 @@ OBJS_credit = src/credit/account.o src/credit/alert.o src/credit/customers.o \
 
 OBJS_invoicing = src/invoicing/numbering.o src/invoicing/guard.o src/invoicing/assign.o src/invoicing/early_release.o
 
-OBJS_receivables = src/receivables/append_only.o src/receivables/posting.o src/receivables/item_change.o src/receivables/payment_fit.o src/receivables/aging.o src/receivables/journal.o
+OBJS_receivables = src/receivables/append_only.o src/receivables/posting.o src/receivables/item_change.o src/receivables/payment_fit.o src/receivables/journal.o
+
+OBJS_aging = src/receivables/aging.o src/receivables/aging_number.o src/receivables/aging_report.o
 
 OBJS_collection = src/receivables/collection.o
 
@@ -200,7 +202,7 @@ OBJS_dispatch = src/dispatch/outbox.o src/dispatch/address.o src/dispatch/hosts.
 OBJS_documents = src/documents/invoice_xml.o src/documents/invoice_qr.o src/documents/format.o src/documents/template_guard.o src/documents/template_parse.o src/documents/template_render.o
 
 OBJS = $(OBJS_base) $(OBJS_types) $(OBJS_lifecycle) $(OBJS_credit) \
-	$(OBJS_invoicing) $(OBJS_receivables) $(OBJS_collection) $(OBJS_cash) $(OBJS_match) $(OBJS_dispatch) \
+	$(OBJS_invoicing) $(OBJS_receivables) $(OBJS_aging) $(OBJS_collection) $(OBJS_cash) $(OBJS_match) $(OBJS_dispatch) \
 	$(OBJS_documents)
 
 SCRIPT = sql/order2cash--$(EXTVERSION).sql
@@ -238,6 +240,7 @@ $(SCRIPT): sql/assemble.sh sql/00_header.sql sql/01_types.sql sql/02_states.sql 
 	mv $@.tmp $@
 
 $(OBJS): src/o2c.h src/compat.h src/errors.h
+$(OBJS_aging): src/receivables/aging.h
 $(OBJS_dispatch) src/order2cash.o: src/dispatch/dispatch.h src/dispatch/worker.h
 
 endif

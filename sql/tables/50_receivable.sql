@@ -45,7 +45,7 @@ CREATE UNIQUE INDEX open_item_number_key ON o2c.open_item (company_id, number, i
   WHERE kind IN ('invoice', 'debit_note', 'credit_note', 'opening', 'fee', 'interest');
 -- in the order in which aging groups, with all that it reads
 CREATE INDEX open_item_open_idx ON o2c.open_item (company_id, customer_id, currency)
-  INCLUDE (due_date, document_date, open_amount, disputed_amount) WHERE open_amount <> 0;
+  INCLUDE (due_date, document_date, open_amount) WHERE open_amount <> 0;
 CREATE INDEX open_item_customer_idx ON o2c.open_item (company_id, customer_id);
 CREATE INDEX open_item_invoice_idx ON o2c.open_item (company_id, invoice_id) WHERE invoice_id IS NOT NULL;
 CREATE INDEX open_item_source_idx ON o2c.open_item (company_id, source_item_id) WHERE source_item_id IS NOT NULL;

@@ -13,9 +13,8 @@
 #include "o2c.h"
 
 #include "catalog/pg_type.h"
-#include "utils/array.h"
+#include "receivables/aging.h"
 #include "utils/builtins.h"
-#include "utils/numeric.h"
 
 PG_FUNCTION_INFO_V1(o2c_aging_bucket);
 PG_FUNCTION_INFO_V1(o2c_aging_sum_step);
@@ -23,41 +22,6 @@ PG_FUNCTION_INFO_V1(o2c_aging_sum_combine);
 PG_FUNCTION_INFO_V1(o2c_aging_sum_final);
 PG_FUNCTION_INFO_V1(o2c_aging_line_step);
 PG_FUNCTION_INFO_V1(o2c_aging_line_final);
-
-/* More bounds than any report has columns; keeps the state small. */
-#define AGING_MAX_BOUNDS	64
-
-/*
- * The stored form of numeric (src/backend/utils/adt/numeric.c): a 16-bit
- * header, in the long form a 16-bit weight, then base-10000 digits.
- */
-#define NUM_SIGN_MASK			0xC000
-#define NUM_NEG					0x4000
-#define NUM_SHORT				0x8000
-#define NUM_SPECIAL				0xC000
-#define NUM_LONG_DSCALE_MASK	0x3FFF
-#define NUM_SHORT_NEG			0x2000
-#define NUM_SHORT_DSCALE_MASK	0x1F80
-#define NUM_SHORT_DSCALE_SHIFT	7
-#define NUM_SHORT_WEIGHT_NEG	0x0040
-#define NUM_SHORT_WEIGHT_MASK	0x003F
-#define NUM_BASE				10000
-
-/*
- * A sum has two parts: whole units of 10^-4, the first base-10000 digit behind
- * the point, and what is smaller, in 10^-24.  No currency has more than four
- * decimals; the second part is for other uses of the aggregate.
- */
-#define FRACTION_DIGITS			5
-#define FRACTION_SCALE			24
-#define FRACTION_PER_UNIT		((int128) INT64CONST(10000000000) * INT64CONST(10000000000))
-#define MAX_WEIGHT				6
-
-typedef struct Sum
-{
-	int128		units;
-	int128		fraction;
-} Sum;
 
 /*
  * The state; bounds and then sums follow, the latter not aligned.  A line of
@@ -77,13 +41,13 @@ typedef struct AgingState
 #define LINE_SUMS(nbounds)		((nbounds) + 3)
 
 #define AgingStateSize(nbounds, nsums) \
-	(offsetof(AgingState, bounds) + (nbounds) * sizeof(int32) + (nsums) * sizeof(Sum))
-#define AgingSum(state, i) \
-	((char *) (state) + offsetof(AgingState, bounds) + (state)->nbounds * sizeof(int32) + (i) * sizeof(Sum))
+	(offsetof(AgingState, bounds) + (nbounds) * sizeof(int32) + (nsums) * sizeof(AgingSum))
+#define SumPlace(state, i) \
+	((char *) (state) + offsetof(AgingState, bounds) + (state)->nbounds * sizeof(int32) + (i) * sizeof(AgingSum))
 
 /* The bounds of a call, or an error: one dimension, ascending, no nulls. */
-static const int32 *
-BoundsOf(ArrayType *array, int *nbounds)
+const int32 *
+AgingBounds(ArrayType *array, int *nbounds)
 {
 	const int32 *bounds = (const int32 *) ARR_DATA_PTR(array);
 	int			n = ARR_NDIM(array) == 0 ? 0 : ARR_DIMS(array)[0];
@@ -103,109 +67,14 @@ BoundsOf(ArrayType *array, int *nbounds)
 	return bounds;
 }
 
-/* Index from 0 of the bucket of a number of days. */
-static inline int
-BucketOf(int32 days, const int32 *bounds, int nbounds)
-{
-	int			i = 0;
-
-	while (i < nbounds && days > bounds[i])
-		i++;
-	return i;
-}
-
 /* o2c_aging_bucket(days, bounds): subscript of the bucket, from 1. */
 Datum
 o2c_aging_bucket(PG_FUNCTION_ARGS)
 {
 	int			nbounds;
-	const int32 *bounds = BoundsOf(PG_GETARG_ARRAYTYPE_P(1), &nbounds);
+	const int32 *bounds = AgingBounds(PG_GETARG_ARRAYTYPE_P(1), &nbounds);
 
-	PG_RETURN_INT32(BucketOf(PG_GETARG_INT32(0), bounds, nbounds) + 1);
-}
-
-static void
-RefuseAmount(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_O2C_INVALID_AMOUNT),
-			 errmsg("amount is out of the range of aging_sum"),
-			 errdetail("Amounts are finite, below 10^28 and have at most %d decimals.",
-					   FRACTION_SCALE)));
-}
-
-/* Add one numeric to a sum; returns its display scale. */
-static int
-AddNumeric(Sum *sum, struct varlena *num)
-{
-	const char *p = VARDATA_ANY(num);
-	int			size = VARSIZE_ANY_EXHDR(num);
-	uint16		header;
-	int			weight;
-	int			dscale;
-	bool		negative;
-	int128		units = 0;
-	int128		fraction = 0;
-	int			ndigits;
-	int			group;
-
-	memcpy(&header, p, sizeof(header));
-	p += sizeof(header);
-	size -= sizeof(header);
-	if ((header & NUM_SIGN_MASK) == NUM_SPECIAL)
-		RefuseAmount();
-	if ((header & NUM_SIGN_MASK) == NUM_SHORT)
-	{
-		negative = (header & NUM_SHORT_NEG) != 0;
-		dscale = (header & NUM_SHORT_DSCALE_MASK) >> NUM_SHORT_DSCALE_SHIFT;
-		weight = (header & NUM_SHORT_WEIGHT_NEG ? ~NUM_SHORT_WEIGHT_MASK : 0) |
-			(header & NUM_SHORT_WEIGHT_MASK);
-	}
-	else
-	{
-		int16		w;
-
-		negative = (header & NUM_SIGN_MASK) == NUM_NEG;
-		dscale = header & NUM_LONG_DSCALE_MASK;
-		memcpy(&w, p, sizeof(w));
-		p += sizeof(w);
-		size -= sizeof(w);
-		weight = w;
-	}
-	ndigits = size / sizeof(int16);
-	if (ndigits == 0)
-		return dscale;
-	if (weight > MAX_WEIGHT || weight - ndigits + 1 < -1 - FRACTION_DIGITS)
-		RefuseAmount();
-
-	/* group is the power of 10000 that the next digit counts */
-	for (group = weight; ndigits > 0; ndigits--, group--)
-	{
-		int16		digit;
-
-		memcpy(&digit, p, sizeof(digit));
-		p += sizeof(digit);
-		if (group >= -1)
-			units = units * NUM_BASE + digit;
-		else
-			fraction = fraction * NUM_BASE + digit;
-	}
-	/* trailing groups of zeros are not stored */
-	for (; group >= -1; group--)
-		units *= NUM_BASE;
-	if (fraction != 0)
-		for (; group >= -1 - FRACTION_DIGITS; group--)
-			fraction *= NUM_BASE;
-
-	if (negative)
-	{
-		units = -units;
-		fraction = -fraction;
-	}
-	if (__builtin_add_overflow(sum->units, units, &sum->units))
-		RefuseAmount();
-	sum->fraction += fraction;
-	return dscale;
+	PG_RETURN_INT32(AgingBucket(PG_GETARG_INT32(0), bounds, nbounds) + 1);
 }
 
 /* A state with these bounds and nothing in it. */
@@ -271,18 +140,7 @@ BoundsArgument(FunctionCallInfo fcinfo, int arg, int *nbounds)
 		ereport(ERROR,
 				(errcode(ERRCODE_O2C_INVALID_ARGUMENT),
 				 errmsg("bounds of aging buckets must not be null")));
-	return BoundsOf(PG_GETARG_ARRAYTYPE_P(arg), nbounds);
-}
-
-/* Whether a finite numeric is below zero. */
-static bool
-IsNegative(struct varlena *num)
-{
-	uint16		header;
-
-	memcpy(&header, VARDATA_ANY(num), sizeof(header));
-	return (header & NUM_SIGN_MASK) == NUM_SHORT ?
-		(header & NUM_SHORT_NEG) != 0 : (header & NUM_SIGN_MASK) == NUM_NEG;
+	return AgingBounds(PG_GETARG_ARRAYTYPE_P(arg), nbounds);
 }
 
 /* Add a numeric argument to one of the sums. */
@@ -290,12 +148,12 @@ static void
 AddArgument(FunctionCallInfo fcinfo, int arg, AgingState *state, int place)
 {
 	struct varlena *num = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(arg));
-	char	   *cell = AgingSum(state, place);
-	Sum			sum;
+	char	   *cell = SumPlace(state, place);
+	AgingSum	sum;
 	int			dscale;
 
 	memcpy(&sum, cell, sizeof(sum));
-	dscale = AddNumeric(&sum, num);
+	dscale = AgingAddNumeric(&sum, num);
 	memcpy(cell, &sum, sizeof(sum));
 	state->dscale = Max(state->dscale, dscale);
 }
@@ -321,7 +179,7 @@ o2c_aging_sum_step(PG_FUNCTION_ARGS)
 	{
 		if (PG_ARGISNULL(2))
 			RefuseMissingDays();
-		AddArgument(fcinfo, 1, state, BucketOf(PG_GETARG_INT32(2), bounds, nbounds));
+		AddArgument(fcinfo, 1, state, AgingBucket(PG_GETARG_INT32(2), bounds, nbounds));
 	}
 	PG_RETURN_POINTER(state);
 }
@@ -340,11 +198,11 @@ o2c_aging_line_step(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(3))
 		RefuseMissingDays();
-	credit = PG_ARGISNULL(4) ? IsNegative(PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(1))) :
+	credit = PG_ARGISNULL(4) ? AgingIsNegative(PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(1))) :
 		PG_GETARG_BOOL(4);
 	AddArgument(fcinfo, 1, state,
 				credit ? LINE_UNAPPLIED(nbounds) :
-				BucketOf(PG_GETARG_INT32(3), bounds, nbounds));
+				AgingBucket(PG_GETARG_INT32(3), bounds, nbounds));
 	if (!PG_ARGISNULL(2))
 		AddArgument(fcinfo, 2, state, LINE_DISPUTED(nbounds));
 	PG_RETURN_POINTER(state);
@@ -373,83 +231,18 @@ o2c_aging_sum_combine(PG_FUNCTION_ARGS)
 		RefuseBounds();
 	for (int i = 0; i < a->nsums; i++)
 	{
-		Sum			x;
-		Sum			y;
+		AgingSum	x;
+		AgingSum	y;
 
-		memcpy(&x, AgingSum(a, i), sizeof(x));
-		memcpy(&y, AgingSum(b, i), sizeof(y));
+		memcpy(&x, SumPlace(a, i), sizeof(x));
+		memcpy(&y, SumPlace(b, i), sizeof(y));
 		if (__builtin_add_overflow(x.units, y.units, &x.units))
-			RefuseAmount();
+			AgingRefuseAmount();
 		x.fraction += y.fraction;
-		memcpy(AgingSum(a, i), &x, sizeof(x));
+		memcpy(SumPlace(a, i), &x, sizeof(x));
 	}
 	a->dscale = Max(a->dscale, b->dscale);
 	PG_RETURN_POINTER(a);
-}
-
-/* Decimal digits of a non-negative number, at least "width" of them. */
-static void
-AppendDigits(StringInfo buf, int128 value, int width)
-{
-	char		digits[48];
-	int			n = 0;
-
-	while (value > 0 || n < width)
-	{
-		digits[n++] = '0' + (int) (value % 10);
-		value /= 10;
-	}
-	while (n > 0)
-		appendStringInfoChar(buf, digits[--n]);
-}
-
-/* A sum as numeric with a display scale. */
-static Datum
-SumToNumeric(Sum sum, int dscale)
-{
-	Datum		num;
-
-	/* the usual case, an amount of money: drop zeros beyond the scale */
-	if (sum.fraction == 0 && dscale <= 4 && sum.units == (int64) sum.units)
-	{
-		static const int64 beyond[] = {10000, 1000, 100, 10, 1};
-
-		return NumericGetDatum(int64_div_fast_to_numeric((int64) sum.units / beyond[dscale],
-														 dscale));
-	}
-
-	/* bring the fraction below one unit and to the sign of the units */
-	sum.units += sum.fraction / FRACTION_PER_UNIT;
-	sum.fraction %= FRACTION_PER_UNIT;
-	if (sum.units > 0 && sum.fraction < 0)
-	{
-		sum.units--;
-		sum.fraction += FRACTION_PER_UNIT;
-	}
-	else if (sum.units < 0 && sum.fraction > 0)
-	{
-		sum.units++;
-		sum.fraction -= FRACTION_PER_UNIT;
-	}
-
-	if (sum.fraction == 0 && sum.units == (int64) sum.units)
-		num = NumericGetDatum(int64_div_fast_to_numeric((int64) sum.units, 4));
-	else
-	{
-		StringInfoData buf;
-		int128		units = sum.units < 0 ? -sum.units : sum.units;
-
-		initStringInfo(&buf);
-		if (sum.units < 0 || sum.fraction < 0)
-			appendStringInfoChar(&buf, '-');
-		AppendDigits(&buf, units / NUM_BASE, 1);
-		appendStringInfoChar(&buf, '.');
-		AppendDigits(&buf, units % NUM_BASE, 4);
-		AppendDigits(&buf, sum.fraction < 0 ? -sum.fraction : sum.fraction, 20);
-		num = DirectFunctionCall3(numeric_in, CStringGetDatum(buf.data),
-								  ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-	}
-	return DirectFunctionCall2(numeric_round, num, Int32GetDatum(dscale));
 }
 
 /* o2c_aging_sum_final(state): the buckets, in the scale of the amounts. */
@@ -465,10 +258,10 @@ o2c_aging_sum_final(PG_FUNCTION_ARGS)
 	buckets = palloc((state->nbounds + 1) * sizeof(Datum));
 	for (int i = 0; i <= state->nbounds; i++)
 	{
-		Sum			sum;
+		AgingSum	sum;
 
-		memcpy(&sum, AgingSum(state, i), sizeof(sum));
-		buckets[i] = SumToNumeric(sum, state->dscale);
+		memcpy(&sum, SumPlace(state, i), sizeof(sum));
+		buckets[i] = AgingSumToNumeric(sum, state->dscale);
 	}
 	PG_RETURN_ARRAYTYPE_P(construct_array(buckets, state->nbounds + 1, NUMERICOID,
 										  -1, false, TYPALIGN_INT));
@@ -483,7 +276,7 @@ o2c_aging_line_final(PG_FUNCTION_ARGS)
 {
 	AgingState *state;
 	Datum	   *line;
-	Sum			total = {0, 0};
+	AgingSum	total = {0, 0};
 	bool		any = false;
 	int			n = 0;
 
@@ -495,19 +288,19 @@ o2c_aging_line_final(PG_FUNCTION_ARGS)
 	line = palloc((state->nsums + 1) * sizeof(Datum));
 	for (int i = 0; i <= LINE_DISPUTED(state->nbounds); i++)
 	{
-		Sum			sum;
+		AgingSum	sum;
 
-		memcpy(&sum, AgingSum(state, i), sizeof(sum));
+		memcpy(&sum, SumPlace(state, i), sizeof(sum));
 		if (i == LINE_DISPUTED(state->nbounds))
-			line[n++] = SumToNumeric(total, state->dscale);
+			line[n++] = AgingSumToNumeric(total, state->dscale);
 		else
 		{
 			any = any || sum.units != 0 || sum.fraction != 0;
 			total.fraction += sum.fraction;
 			if (__builtin_add_overflow(total.units, sum.units, &total.units))
-				RefuseAmount();
+				AgingRefuseAmount();
 		}
-		line[n++] = SumToNumeric(sum, state->dscale);
+		line[n++] = AgingSumToNumeric(sum, state->dscale);
 	}
 	if (!any)
 		PG_RETURN_NULL();
