@@ -77,6 +77,17 @@ typedef bool O2CUpdateIndexes;
 	ExecBRUpdateTriggers(estate, epq, result, tid, NULL, slot, NULL)
 #endif
 
+/* From 18 on a check may be stated and not enforced, and speak of columns that are not stored. */
+#if PG_VERSION_NUM >= 180000
+#define O2CVirtualColumns(constr)	((constr)->has_generated_virtual)
+#define O2CCheckEnforced(check)	((check)->ccenforced)
+#define O2C_CHECK_EXPRS	ri_CheckConstraintExprs
+#else
+#define O2CVirtualColumns(constr)	false
+#define O2CCheckEnforced(check)	true
+#define O2C_CHECK_EXPRS	ri_ConstraintExprs
+#endif
+
 #if PG_VERSION_NUM >= 180000
 #define O2CIndexBeginScan(rel, index, snapshot, nkeys)	index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
 #define O2CInitRangeTable(estate, rte, columns) \

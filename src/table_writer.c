@@ -29,14 +29,18 @@
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
+#include "optimizer/optimizer.h"
 #include "parser/parse_relation.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/tuplestore.h"
 
 /* Rows that are inserted together. */
@@ -67,6 +71,112 @@ struct TableWriter
 	AttrNumber *default_columns;
 	ExprState **defaults;
 };
+
+/*
+ * Constraints and defaults of tables, read and planned: the executor does so
+ * for every statement, which for one row costs more than the row.
+ */
+typedef struct TableExprs
+{
+	Oid			relid;
+	bool		valid;
+	MemoryContext context;		/* NULL: not complete */
+	int			nchecks;
+	Expr	  **checks;			/* NULL: not enforced */
+	Expr	  **defaults;		/* by attribute; NULL: none */
+} TableExprs;
+
+#define MAX_TABLES 8
+
+static TableExprs tables[MAX_TABLES];
+
+static void
+ForgetRelation(Datum arg, Oid relid)
+{
+	for (int i = 0; i < MAX_TABLES; i++)
+		if (relid == InvalidOid || tables[i].relid == relid)
+			tables[i].valid = false;
+}
+
+/* A function that was inlined may have changed. */
+static void
+ForgetFunction(Datum arg, int cacheid, uint32 hash)
+{
+	ForgetRelation(arg, InvalidOid);
+}
+
+/* Constraints and defaults of a table; copy what is used of them. */
+static TableExprs *
+ExprsOf(Relation rel)
+{
+	static bool registered = false;
+	static int	next = 0;
+	TableExprs *exprs = NULL;
+	TupleDesc	desc = RelationGetDescr(rel);
+	MemoryContext context;
+	MemoryContext before;
+
+	for (int i = 0; i < MAX_TABLES && exprs == NULL; i++)
+		if (tables[i].relid == RelationGetRelid(rel))
+			exprs = &tables[i];
+	if (exprs != NULL && exprs->valid && exprs->context != NULL)
+		return exprs;
+	if (exprs == NULL)
+	{
+		exprs = &tables[next];
+		next = (next + 1) % MAX_TABLES;
+	}
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(ForgetRelation, (Datum) 0);
+		CacheRegisterSyscacheCallback(PROCOID, ForgetFunction, (Datum) 0);
+		registered = true;
+	}
+	if (exprs->context != NULL)
+		MemoryContextDelete(exprs->context);
+	memset(exprs, 0, sizeof(TableExprs));
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "o2c table expressions", ALLOCSET_SMALL_SIZES);
+	before = MemoryContextSwitchTo(context);
+	/* what changes while the expressions are planned makes them invalid again */
+	exprs->relid = RelationGetRelid(rel);
+	exprs->valid = true;
+	exprs->nchecks = desc->constr && !O2CVirtualColumns(desc->constr) ? desc->constr->num_check : 0;
+	exprs->checks = palloc0(sizeof(Expr *) * Max(exprs->nchecks, 1));
+	for (int i = 0; i < exprs->nchecks; i++)
+		if (O2CCheckEnforced(&desc->constr->check[i]))
+			exprs->checks[i] = expression_planner(stringToNode(desc->constr->check[i].ccbin));
+	exprs->defaults = palloc0(sizeof(Expr *) * desc->natts);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(desc, i);
+		Expr	   *expr = NULL;
+
+		if (!attr->attisdropped && !attr->attgenerated)
+			expr = (Expr *) build_column_default(rel, attr->attnum);
+		if (expr != NULL)
+			exprs->defaults[i] = expression_planner(expr);
+	}
+	MemoryContextSwitchTo(before);
+	MemoryContextSetParent(context, CacheMemoryContext);
+	exprs->context = context;
+	return exprs;
+}
+
+/* Give the executor the constraints, which it would read from the catalog. */
+static void
+PrepareChecks(ResultRelInfo *result, TableExprs *exprs)
+{
+	ExprState **states;
+
+	if (exprs->nchecks == 0)
+		return;
+	states = palloc0(sizeof(ExprState *) * exprs->nchecks);
+	for (int i = 0; i < exprs->nchecks; i++)
+		if (exprs->checks[i] != NULL)
+			states[i] = ExecInitExpr(copyObject(exprs->checks[i]), NULL);
+	result->O2C_CHECK_EXPRS = states;
+}
 
 /* A table in the schema of another one. */
 Oid
@@ -107,7 +217,7 @@ TableWriterDesc(TableWriter *writer)
 
 /* Make ready the defaults of the columns that the caller does not give. */
 static void
-PrepareDefaults(TableWriter *writer)
+PrepareDefaults(TableWriter *writer, TableExprs *exprs)
 {
 	TupleDesc	desc = RelationGetDescr(writer->rel);
 
@@ -116,18 +226,14 @@ PrepareDefaults(TableWriter *writer)
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute attr = TupleDescAttr(desc, i);
-		bool		given = attr->attisdropped || attr->attgenerated;
-		Expr	   *expr;
+		bool		given = exprs->defaults[i] == NULL;
 
 		for (int c = 0; c < writer->ncolumns && !given; c++)
 			given = writer->columns[c] == attr->attnum;
 		if (given)
 			continue;
-		expr = (Expr *) build_column_default(writer->rel, attr->attnum);
-		if (expr == NULL)
-			continue;
 		writer->default_columns[writer->ndefaults] = attr->attnum;
-		writer->defaults[writer->ndefaults++] = ExecPrepareExpr(expr, writer->estate);
+		writer->defaults[writer->ndefaults++] = ExecInitExpr(copyObject(exprs->defaults[i]), NULL);
 	}
 }
 
@@ -167,6 +273,7 @@ TableWriterBegin(Oid relid, CmdType operation, const char *const *columns, int n
 	RangeTblEntry *rte;
 	Bitmapset  *changed = NULL;
 	TriggerDesc *triggers;
+	TableExprs *exprs;
 
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -201,6 +308,8 @@ TableWriterBegin(Oid relid, CmdType operation, const char *const *columns, int n
 	writer->estate->es_snapshot = GetActiveSnapshot();
 	writer->estate->es_output_cid = GetCurrentCommandId(true);
 	ExecOpenIndices(writer->result, false);
+	exprs = ExprsOf(writer->rel);
+	PrepareChecks(writer->result, exprs);
 
 	AfterTriggerBeginQuery();
 	triggers = writer->result->ri_TrigDesc;
@@ -216,7 +325,7 @@ TableWriterBegin(Oid relid, CmdType operation, const char *const *columns, int n
 		ExecBSInsertTriggers(writer->estate, writer->result);
 		writer->batch = palloc0(sizeof(TupleTableSlot *) * BATCH_ROWS);
 		writer->row_by_row = triggers && triggers->trig_insert_before_row;
-		PrepareDefaults(writer);
+		PrepareDefaults(writer, exprs);
 	}
 	MemoryContextSwitchTo(before);
 	return writer;

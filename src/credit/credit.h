@@ -41,6 +41,19 @@ typedef struct OrderMove
 	bool		counts;			/* counts from now on */
 } OrderMove;
 
+/* What one account takes over; NULL: nothing. */
+typedef struct AccountMove
+{
+	int32		company_id;
+	int64		customer_id;
+	Datum		currency;
+	Numeric		orders;
+	Numeric		shipped;
+	Numeric		items;
+	Numeric		unapplied;
+	bool		enforce;		/* refuse what grows over the limit */
+} AccountMove;
+
 /*
  * The statement that adds changes to accounts.  "source" gives one row for
  * each customer and currency that changes: company_id, customer_id, currency,
@@ -111,6 +124,7 @@ typedef struct OrderMove
 #define COUNTS(state) state " IN ('confirmed', 'fulfilling', 'fulfilled')"
 
 extern bool CreditQuick(const OrderMove *move);
+extern bool CreditQuickItems(const AccountMove *move);
 extern void CreditApply(KeptPlan *apply, bool enforce);
 extern void CreditApplyWith(KeptPlan *apply, Datum *args, bool enforce);
 extern void CreditHeadComplete(CreditHead *head, bool mixed);

@@ -1,6 +1,9 @@
 /*
  * quick.c
- *		Taking credit for one order without SQL.
+ *		Changing the exposure of one customer without SQL.
+ *
+ * An invoice, a payment or its application moves open items of one customer:
+ * CreditQuickItems adds that to the account.
  *
  * Most confirmations are one order of a customer whose account, and whose
  * group's, is in the order's currency, that no rule or hold concerns and that
@@ -54,7 +57,8 @@ static DirectTable products = {
 static DirectTable accounts = {
 	.name = "credit_account", .nkeys = 2,
 	.columns = {"company_id", "customer_id", "head", "currency", "parent_id", "mixed", "temporary",
-	"credit_limit", "alert_at", "alert_below", "open_orders", "shipped_not_invoiced", "group_exposure"}
+	"credit_limit", "alert_at", "alert_below", "open_orders", "shipped_not_invoiced", "open_items",
+	"unapplied", "group_exposure"}
 };
 
 /* Positions in the columns of lines and accounts. */
@@ -67,7 +71,7 @@ enum
 {
 	ACCOUNT_HEAD = 2, ACCOUNT_CURRENCY, ACCOUNT_PARENT, ACCOUNT_MIXED, ACCOUNT_TEMPORARY,
 	ACCOUNT_LIMIT, ACCOUNT_ALERT_AT, ACCOUNT_ALERT_BELOW, ACCOUNT_ORDERS, ACCOUNT_SHIPPED,
-	ACCOUNT_EXPOSURE
+	ACCOUNT_ITEMS, ACCOUNT_UNAPPLIED, ACCOUNT_EXPOSURE
 };
 
 /* The head account of the customer or of somebody above, as first read. */
@@ -249,9 +253,12 @@ AccountIsPlain(Relation rel)
 	return true;
 }
 
-/* Read the head accounts of a customer and of everybody above; -1 when they are not simple. */
+/*
+ * Read the head accounts of a customer and, with "above", of everybody above;
+ * -1 when they are not simple.
+ */
 static int
-ReadChain(const OrderMove *move, Snapshot snapshot, Link *chain)
+ReadChain(const AccountMove *move, bool above, Snapshot snapshot, Link *chain)
 {
 	int			n = 0;
 	int64		customer_id = move->customer_id;
@@ -284,7 +291,7 @@ ReadChain(const OrderMove *move, Snapshot snapshot, Link *chain)
 		DirectScanEnd(&scan, NoLock);
 		if (link->customer_id == 0)
 			return -1;
-		customer_id = link->parent_id;
+		customer_id = above ? link->parent_id : 0;
 		n++;
 	}
 	return n;
@@ -356,26 +363,32 @@ StaysUsual(Link *link, Numeric total, bool enforce)
 	return bound == NULL || Compare(exposure, bound) >= 0;
 }
 
-/* Write the new version of a locked account. */
+/* Write the new version of a locked account; "own" for the customer's own. */
 static void
-WriteAccount(Relation rel, Link *link, Numeric open, Numeric shipped, Numeric total)
+WriteAccount(Relation rel, Link *link, const AccountMove *move, Numeric total, bool own)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	TupleTableSlot *newslot = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
 	bool		shouldfree;
 	HeapTuple	tuple = ExecFetchSlotHeapTuple(link->slot, false, &shouldfree);
-	int			columns[3];
-	Datum		values[3];
-	bool		nulls[3] = {false, false, false};
+	const int	accounts_columns[] = {
+		ACCOUNT_EXPOSURE, ACCOUNT_ORDERS, ACCOUNT_SHIPPED, ACCOUNT_ITEMS, ACCOUNT_UNAPPLIED
+	};
+	const Numeric changes[] = {total, move->orders, move->shipped, move->items, move->unapplied};
+	int			columns[lengthof(changes)];
+	Datum		values[lengthof(changes)];
+	bool		nulls[lengthof(changes)] = {false};
+	int			n = 0;
 	O2CUpdateIndexes update_indexes;
 
-	columns[0] = accounts.att[ACCOUNT_EXPOSURE];
-	values[0] = NumericGetDatum(Add(AccountNumber(link, ACCOUNT_EXPOSURE), total));
-	columns[1] = accounts.att[ACCOUNT_ORDERS];
-	values[1] = NumericGetDatum(Add(AccountNumber(link, ACCOUNT_ORDERS), open));
-	columns[2] = accounts.att[ACCOUNT_SHIPPED];
-	values[2] = NumericGetDatum(Add(AccountNumber(link, ACCOUNT_SHIPPED), shipped));
-	tuple = heap_modify_tuple_by_cols(tuple, desc, 3, columns, values, nulls);
+	for (int i = 0; i < (own ? lengthof(changes) : 1); i++)
+	{
+		if (changes[i] == NULL)
+			continue;
+		columns[n] = accounts.att[accounts_columns[i]];
+		values[n++] = NumericGetDatum(Add(AccountNumber(link, accounts_columns[i]), changes[i]));
+	}
+	tuple = heap_modify_tuple_by_cols(tuple, desc, n, columns, values, nulls);
 	ExecStoreHeapTuple(tuple, newslot, true);
 	newslot->tts_tableOid = RelationGetRelid(rel);
 	simple_table_tuple_update(rel, &link->slot->tts_tid, newslot, GetActiveSnapshot(), &update_indexes);
@@ -411,19 +424,27 @@ CompareLinks(const void *a, const void *b)
  * about to do something unusual; nothing is written then.
  */
 static bool
-Apply(const OrderMove *move, Snapshot snapshot, Numeric open, Numeric shipped)
+Apply(const AccountMove *move, Snapshot snapshot)
 {
 	Link		chain[MAX_CHAIN];
 	int			n;
 	Numeric		zero = int64_to_numeric(0);
-	Numeric		total = Add(open, shipped);
-	bool		enforce = move->confirmed && Compare(total, zero) > 0;
+	Numeric		total = zero;
+	bool		enforce;
 	Relation	rel;
 	bool		usual = true;
 
-	if (Compare(open, zero) == 0 && Compare(shipped, zero) == 0)
-		return true;
-	n = ReadChain(move, snapshot, chain);
+	if (move->orders)
+		total = Add(total, move->orders);
+	if (move->shipped)
+		total = Add(total, move->shipped);
+	if (move->items)
+		total = Add(total, move->items);
+	if (move->unapplied)
+		total = Subtract(total, move->unapplied);
+	enforce = move->enforce && Compare(total, zero) > 0;
+	/* what moves within the account changes nothing for those above */
+	n = ReadChain(move, Compare(total, zero) != 0, snapshot, chain);
 	if (n < 0)
 		return false;
 	rel = table_open(accounts.relid, RowExclusiveLock);
@@ -443,11 +464,7 @@ Apply(const OrderMove *move, Snapshot snapshot, Numeric open, Numeric shipped)
 	for (int i = 0; usual && i < n; i++)
 		usual = StaysUsual(&chain[i], total, enforce);
 	for (int i = 0; usual && i < n; i++)
-	{
-		bool		own = chain[i].customer_id == move->customer_id;
-
-		WriteAccount(rel, &chain[i], own ? open : zero, own ? shipped : zero, total);
-	}
+		WriteAccount(rel, &chain[i], move, total, chain[i].customer_id == move->customer_id);
 	for (int i = 0; i < n; i++)
 		ExecDropSingleTupleTableSlot(chain[i].slot);
 	table_close(rel, NoLock);
@@ -482,8 +499,34 @@ CreditQuick(const OrderMove *move)
 		open = DatumGetNumeric(DirectFunctionCall1(numeric_uminus, NumericGetDatum(open)));
 		shipped = DatumGetNumeric(DirectFunctionCall1(numeric_uminus, NumericGetDatum(shipped)));
 	}
-	if (done)
-		done = Apply(move, snapshot, open, shipped);
+	if (done && (Compare(open, int64_to_numeric(0)) != 0 || Compare(shipped, int64_to_numeric(0)) != 0))
+	{
+		AccountMove account = {
+			.company_id = move->company_id, .customer_id = move->customer_id, .currency = move->currency,
+			.orders = open, .shipped = shipped, .enforce = move->confirmed
+		};
+
+		done = Apply(&account, snapshot);
+	}
+	PopActiveSnapshot();
+	CommandCounterIncrement();
+	return done;
+}
+
+/*
+ * Add a change of open items to one account.  True when it is done; false,
+ * with nothing changed, when the statements of items.c must do it.
+ */
+bool
+CreditQuickItems(const AccountMove *move)
+{
+	bool		done;
+
+	if (!DirectTableResolve(&accounts))
+		return false;
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	done = Apply(move, GetActiveSnapshot());
 	PopActiveSnapshot();
 	CommandCounterIncrement();
 	return done;

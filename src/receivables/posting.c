@@ -42,6 +42,8 @@
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
+#include "direct_scan.h"
+
 PG_FUNCTION_INFO_V1(o2c_post_items);
 PG_FUNCTION_INFO_V1(o2c_post_entries);
 PG_FUNCTION_INFO_V1(o2c_post_allocations);
@@ -95,6 +97,47 @@ ColumnOf(TriggerData *trigdata, const char *name)
 	return att;
 }
 
+/* A closed period that takes in the date; false when there is none. */
+static bool
+IsClosed(int32 company_id, DateADT day, DateADT *from, DateADT *to)
+{
+	static DirectTable periods = {
+		.name = "period", .nkeys = 1,
+		.columns = {"company_id", "from_date", "to_date", "closed_at"}
+	};
+	Snapshot	snapshot;
+	DirectScan	scan;
+	HeapTuple	tuple;
+	bool		closed = false;
+
+	if (!DirectTableResolve(&periods))
+		elog(ERROR, "table \"period\" is not as it was installed");
+	*from = DATEVAL_NOBEGIN;
+	*to = DATEVAL_NOEND;
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	DirectScanBegin(&scan, &periods, AccessShareLock, snapshot, company_id, 0);
+	while (!closed && (tuple = DirectScanNext(&scan)) != NULL)
+	{
+		bool		isnull;
+		DateADT		first = DatumGetDateADT(DirectValue(&scan, tuple, 1, &isnull));
+		DateADT		last = DatumGetDateADT(DirectValue(&scan, tuple, 2, &isnull));
+
+		(void) DirectValue(&scan, tuple, 3, &isnull);
+		if (isnull)
+			continue;
+		/* the days around this one that no closed period takes in */
+		if (last < day)
+			*from = Max(*from, last + 1);
+		else if (first > day)
+			*to = Min(*to, first - 1);
+		else
+			closed = true;
+	}
+	DirectScanEnd(&scan, AccessShareLock);
+	UnregisterSnapshot(snapshot);
+	return closed;
+}
+
 /*
  * Refuse new entries whose effective date lies in a closed period.
  *
@@ -105,29 +148,35 @@ ColumnOf(TriggerData *trigdata, const char *name)
 static void
 RefuseClosedPeriods(TriggerData *trigdata)
 {
-	static KeptPlan closed = {
-		.sql = "SELECT n.company_id, n.effective_on FROM"
-		" (SELECT DISTINCT x.company_id, x.effective_on FROM new_rows x) n"
-		" JOIN o2c.period p ON p.company_id = n.company_id AND p.closed_at IS NOT NULL"
-		"  AND n.effective_on BETWEEN p.from_date AND p.to_date LIMIT 1"
-	};
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	bool		any;
+	int			company_att = ColumnOf(trigdata, "company_id");
+	int			effective_att = ColumnOf(trigdata, "effective_on");
+	bool		known = false;
+	int32		company_id = 0;
+	DateADT		from = 0;
+	DateADT		to = 0;
+	RowReader	reader;
+	TupleTableSlot *row;
 
-	KeptPlanPrepare(&closed);
-	if (SPI_execute_snapshot(closed.plan, NULL, NULL, snapshot, InvalidSnapshot,
-							 true, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not look up closed periods");
-	any = SPI_processed > 0;
-	UnregisterSnapshot(snapshot);
-	if (any)
-		ereport(ERROR,
-				(errcode(ERRCODE_O2C_PERIOD_CLOSED),
-				 errmsg("period of %s is closed",
-						SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2)),
-				 errdetail("Company %s takes no entry with that effective date.",
-						   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)),
-				 errhint("Post it with an effective date in an open period.")));
+	RowReaderBegin(&reader, trigdata->tg_newtable, trigdata->tg_relation);
+	while ((row = RowReaderNext(&reader)) != NULL)
+	{
+		bool		isnull;
+		int32		company = DatumGetInt32(slot_getattr(row, company_att, &isnull));
+		DateADT		day = DatumGetDateADT(slot_getattr(row, effective_att, &isnull));
+
+		if (known && company == company_id && day >= from && day <= to)
+			continue;
+		if (IsClosed(company, day, &from, &to))
+			ereport(ERROR,
+					(errcode(ERRCODE_O2C_PERIOD_CLOSED),
+					 errmsg("period of %s is closed",
+							DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(day)))),
+					 errdetail("Company %d takes no entry with that effective date.", company),
+					 errhint("Post it with an effective date in an open period.")));
+		known = true;
+		company_id = company;
+	}
+	RowReaderEnd(&reader);
 }
 
 /* Columns of the entries that the triggers write. */
