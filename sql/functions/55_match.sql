@@ -214,7 +214,9 @@ BEGIN
   JOIN (SELECT m.key, m.item_id, NULL::bigint AS customer_id, NULL::text AS number FROM o2c.match_key m WHERE m.company_id = company
         UNION ALL
         SELECT s.key, NULL, s.customer_id, s.number FROM o2c.settled_number s WHERE s.company_id = company) k ON k.key = t.key;
+  ANALYZE pg_temp.o2c_m_hit;
   INSERT INTO pg_temp.o2c_m_pair SELECT DISTINCT h.line_id, h.item_id FROM pg_temp.o2c_m_hit h WHERE h.item_id IS NOT NULL;
+  ANALYZE pg_temp.o2c_m_pair;
   -- a credit note that makes up what the cited items are more than the payment
   INSERT INTO pg_temp.o2c_m_pair
   WITH cited AS (
