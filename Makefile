@@ -49,7 +49,7 @@ FUNCTION_FILES = \
 	sql/functions/54_statement.sql \
 	sql/functions/54_camt.sql \
 	\
-	sql/functions/55_payment.sql sql/functions/55_match_text.sql sql/functions/55_match.sql sql/functions/55_match_decide.sql sql/functions/55_history.sql \
+	sql/functions/55_payment.sql sql/functions/55_proposal.sql sql/functions/55_match_text.sql sql/functions/55_match.sql sql/functions/55_match_decide.sql sql/functions/55_history.sql \
 	sql/functions/56_payment_order.sql \
 	\
 	sql/functions/58_template.sql \

@@ -1,6 +1,5 @@
--- Payments: recorded, applied, taken back, returned, refunded; and what
--- people do with the engine's proposals.  Each function that takes one id is
--- a set of one of the function that takes many.
+-- Payments: recorded, applied, taken back, returned, refunded.  What people do
+-- with the engine's proposals is 55_proposal.sql.
 
 CREATE FUNCTION o2c._match_allocate(company integer) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -299,107 +298,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION o2c.unapply(integer, bigint, date, text) IS
   'Undo an allocation by a further one that counts from effective_on, with the discount or write-off settled with it; history stays. Returns the new allocation. Errors: O2003, O2031, O2033, O2061.';
-
-CREATE FUNCTION o2c.accept_matches(company_id integer, proposal_ids bigint[]) RETURNS bigint
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, o2c, pg_temp
-SET client_min_messages = warning
-AS $$
-#variable_conflict use_column
-DECLARE
-  bad record;
-  n bigint;
-BEGIN
-  PERFORM o2c._require_company($1);
-  PERFORM FROM o2c.payment p WHERE p.company_id = $1 AND p.id IN
-    (SELECT m.payment_id FROM o2c.match_proposal m WHERE m.company_id = $1 AND m.id = ANY ($2))
-  ORDER BY p.id FOR NO KEY UPDATE;
-  SELECT u.id, m.state::text AS state, pg_catalog.count(*) OVER (PARTITION BY m.payment_id) AS options INTO bad
-  FROM (SELECT DISTINCT x AS id FROM pg_catalog.unnest($2) x) u
-  LEFT JOIN o2c.match_proposal m ON m.company_id = $1 AND m.id = u.id
-  ORDER BY m.state IS NOT DISTINCT FROM 'suggested', 3 DESC LIMIT 1;
-  IF bad.id IS NULL THEN
-    RETURN 0;
-  ELSIF bad.state IS NULL THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no proposal %s', bad.id);
-  ELSIF bad.state <> 'suggested' THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('proposal %s is %s', bad.id, bad.state),
-      HINT = 'Only suggested proposals are accepted or rejected.';
-  ELSIF bad.options > 1 THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = 'several proposals of one payment were given',
-      HINT = 'Accept one of a payment''s options.';
-  END IF;
-  DROP TABLE IF EXISTS pg_temp.o2c_m_pay, pg_temp.o2c_m_claim;
-  CREATE TEMPORARY TABLE o2c_m_claim ON COMMIT DROP AS
-  SELECT m.id AS line_id, u.item_id, (u.cash * f.factor)::bigint AS cash, (u.settle * f.factor)::bigint AS settle,
-    coalesce(m.settle_kind::text, '') AS settle_kind, i.customer_id
-  FROM o2c.match_proposal m
-  JOIN o2c.payment p ON p.company_id = $1 AND p.id = m.payment_id
-  CROSS JOIN LATERAL (SELECT pg_catalog.round(10::numeric ^ o2c.minor_unit(p.currency)) AS factor) f
-  CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(m.item_ids), pg_catalog.unnest(m.amounts), pg_catalog.unnest(m.settled)) AS u(item_id, cash, settle)
-  JOIN o2c.open_item i ON i.company_id = $1 AND i.id = u.item_id
-  WHERE m.company_id = $1 AND m.id = ANY ($2);
-  PERFORM o2c._identify_payments($1, pg_catalog.array_agg(c.payment_id), pg_catalog.array_agg(c.customer_id))
-  FROM (SELECT m.payment_id, pg_catalog.min(x.customer_id) AS customer_id
-        FROM o2c.match_proposal m JOIN pg_temp.o2c_m_claim x ON x.line_id = m.id
-        WHERE m.company_id = $1 GROUP BY 1) c;
-  CREATE TEMPORARY TABLE o2c_m_pay ON COMMIT DROP AS
-  SELECT m.id AS line_id, p.currency, p.amount, p.received_on AS booking_date, p.id AS payment_id, p.item_id,
-    pg_catalog.round(10::numeric ^ o2c.minor_unit(p.currency)) AS factor,
-    pg_catalog.round(1 / 10::numeric ^ o2c.minor_unit(p.currency), o2c.minor_unit(p.currency)) AS unit
-  FROM o2c.match_proposal m JOIN o2c.payment p ON p.company_id = $1 AND p.id = m.payment_id
-  WHERE m.company_id = $1 AND m.id = ANY ($2);
-  PERFORM o2c._match_allocate($1);
-  UPDATE o2c.match_proposal m SET decided_at = pg_catalog.now(), decided_by = session_user,
-    state = CASE WHEN m.id = ANY ($2) THEN 'accepted' ELSE 'superseded' END::o2c.match_state
-  FROM pg_temp.o2c_m_pay p WHERE m.company_id = $1 AND m.payment_id = p.payment_id AND m.state = 'suggested';
-  SELECT pg_catalog.count(*) INTO n FROM pg_temp.o2c_m_pay;
-  PERFORM o2c._learn_payers($1, pg_catalog.array_agg(p.payment_id), 1) FROM pg_temp.o2c_m_pay p;
-  DROP TABLE pg_temp.o2c_m_pay, pg_temp.o2c_m_claim;
-  RETURN n;
-END $$;
-COMMENT ON FUNCTION o2c.accept_matches(integer, bigint[]) IS
-  'Post suggested proposals, one option a payment, all or none; their payers are learned. Returns how many. Errors: O2002, O2003, O2033, O2060.';
-
-CREATE FUNCTION o2c.accept_match(company_id integer, proposal_id bigint) RETURNS void
-LANGUAGE sql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, o2c, pg_temp
-AS $$ SELECT o2c.accept_matches($1, ARRAY[$2]) $$;
-COMMENT ON FUNCTION o2c.accept_match(integer, bigint) IS
-  'Post a suggested proposal; the payment''s other options are superseded. Errors: O2002, O2003, O2033, O2060.';
-
-CREATE FUNCTION o2c.reject_matches(company_id integer, proposal_ids bigint[]) RETURNS bigint
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, o2c, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-  bad record;
-  n bigint;
-BEGIN
-  PERFORM o2c._require_company($1);
-  SELECT u.id, m.state::text AS state INTO bad
-  FROM pg_catalog.unnest($2) u(id) LEFT JOIN o2c.match_proposal m ON m.company_id = $1 AND m.id = u.id
-  WHERE m.state IS NULL OR m.state NOT IN ('suggested', 'rejected') LIMIT 1;
-  IF FOUND THEN
-    RAISE EXCEPTION USING ERRCODE = CASE WHEN bad.state IS NULL THEN 'O2003' ELSE 'O2033' END,
-      MESSAGE = CASE WHEN bad.state IS NULL THEN pg_catalog.format('there is no proposal %s', bad.id)
-                     ELSE pg_catalog.format('proposal %s is %s', bad.id, bad.state) END,
-      HINT = 'Only suggested proposals are accepted or rejected.';
-  END IF;
-  UPDATE o2c.match_proposal m SET state = 'rejected', decided_at = pg_catalog.now(), decided_by = session_user
-  WHERE m.company_id = $1 AND m.id = ANY ($2) AND m.state = 'suggested';
-  GET DIAGNOSTICS n = ROW_COUNT;
-  RETURN n;
-END $$;
-COMMENT ON FUNCTION o2c.reject_matches(integer, bigint[]) IS
-  'Reject suggested proposals: the same answer is not proposed or posted for the payment again. Returns how many. Errors: O2002, O2003, O2033.';
-
-CREATE FUNCTION o2c.reject_match(company_id integer, proposal_id bigint) RETURNS void
-LANGUAGE sql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, o2c, pg_temp
-AS $$ SELECT o2c.reject_matches($1, ARRAY[$2]) $$;
-COMMENT ON FUNCTION o2c.reject_match(integer, bigint) IS 'Reject a suggested proposal. Errors: O2002, O2003, O2033.';
 
 CREATE FUNCTION o2c.return_payment(company_id integer, payment_id bigint, reason text, effective_on date DEFAULT NULL)
 RETURNS bigint

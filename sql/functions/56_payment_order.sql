@@ -392,6 +392,38 @@ END $$;
 COMMENT ON FUNCTION o2c.void_payment_order(integer, bigint, text) IS
   'Take back an order that did not go to the bank: its items and refunds may be ordered again. Again: no change. Errors: O2002, O2003, O2004, O2033.';
 
+CREATE FUNCTION o2c._payment_order_line_of(company integer, order_id bigint) RETURNS bigint
+LANGUAGE sql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  -- the bank may name the message, its block or its only payment; without that the
+  -- amount decides, unless the movement has another party, or another movement or
+  -- another order fits as well
+  WITH ord AS (
+    SELECT o.*, CASE o.kind WHEN 'transfer' THEN - o.total_amount ELSE o.total_amount END AS moved
+    FROM o2c.payment_order o WHERE o.company_id = company AND o.id = order_id),
+  fits AS (
+    SELECT b.id, coalesce(b.payer_iban, b.payer_account) IS NULL AS bare,
+      coalesce((b.details ->> 'message_id') = pg_catalog.format('O2C-%s-%s', company, order_id), false)
+        OR coalesce(pg_catalog.starts_with(b.details ->> 'payment_info_id', pg_catalog.format('O2C-%s-%s-', company, order_id)), false)
+        OR (o.line_count = 1 AND EXISTS (SELECT FROM o2c.payment_order_line l
+            WHERE l.company_id = company AND l.payment_order_id = order_id AND l.end_to_end_id = b.end_to_end_id)) AS named
+    FROM ord o
+    JOIN o2c.bank_line b ON b.company_id = company AND b.bank_account_id = o.bank_account_id AND b.state = 'open'
+      AND b.amount = o.moved AND b.currency = o.currency AND b.return_reason IS NULL
+      AND b.booking_date BETWEEN o.requested_on - 5 AND o.requested_on + 15)
+  SELECT CASE
+    WHEN pg_catalog.count(*) FILTER (WHERE f.named) = 1 THEN pg_catalog.min(f.id) FILTER (WHERE f.named)
+    WHEN pg_catalog.count(*) = 1 AND pg_catalog.bool_and(f.bare) AND NOT EXISTS (
+      SELECT FROM o2c.payment_order r JOIN ord o ON r.bank_account_id = o.bank_account_id AND r.kind = o.kind
+        AND r.total_amount = o.total_amount AND r.currency = o.currency AND r.id <> o.id
+        AND pg_catalog.abs(r.requested_on - o.requested_on) <= 20
+      WHERE r.company_id = company AND r.state = 'created') THEN pg_catalog.min(f.id) END
+  FROM fits f
+$$;
+COMMENT ON FUNCTION o2c._payment_order_line_of(integer, bigint) IS
+  'The open bank line that is the movement of a payment order, when only one can be; else NULL.';
+
 CREATE FUNCTION o2c.settle_payment_order(company_id integer, payment_order_id bigint, settled_on date DEFAULT NULL, bank_line_id bigint DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -404,6 +436,7 @@ DECLARE
   line record;
   on_day date;
   n bigint;
+  moved_by bigint;
 BEGIN
   SELECT o.* INTO ord FROM o2c.payment_order o WHERE o.company_id = $1 AND o.id = $2;
   IF state = 'settled' THEN
@@ -411,17 +444,19 @@ BEGIN
   ELSIF state = 'void' THEN
     RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('payment order %s is void', $2);
   END IF;
-  IF $4 IS NOT NULL THEN
-    SELECT b.amount, b.booking_date, b.state::text AS state INTO line FROM o2c.bank_line b WHERE b.company_id = $1 AND b.id = $4 FOR UPDATE;
+  moved_by := coalesce($4, o2c._payment_order_line_of($1, $2));
+  IF moved_by IS NOT NULL THEN
+    SELECT b.amount, b.booking_date, b.state::text AS state INTO line FROM o2c.bank_line b
+    WHERE b.company_id = $1 AND b.id = moved_by AND b.bank_account_id = ord.bank_account_id AND b.currency = ord.currency FOR UPDATE;
     IF NOT FOUND OR line.state <> 'open' OR line.amount <> (CASE ord.kind WHEN 'transfer' THEN - ord.total_amount ELSE ord.total_amount END) THEN
       RAISE EXCEPTION USING ERRCODE = 'O2033',
-        MESSAGE = pg_catalog.format('bank line %s is not the open movement of payment order %s', $4, $2),
+        MESSAGE = pg_catalog.format('bank line %s is not the open movement of payment order %s', moved_by, $2),
         DETAIL = pg_catalog.format('The order is for %s %s, the line %s.', ord.total_amount, ord.currency,
-          coalesce(pg_catalog.format('has %s and is %s', line.amount, line.state), 'does not exist'));
+          coalesce(pg_catalog.format('has %s and is %s', line.amount, line.state), 'is not on its bank account'));
     END IF;
     -- the order's payments stand for it
     UPDATE o2c.bank_line b SET state = 'ignored', details = coalesce(b.details, '{}') || pg_catalog.jsonb_build_object('payment_order', $2)
-    WHERE b.company_id = $1 AND b.id = $4;
+    WHERE b.company_id = $1 AND b.id = moved_by;
     on_day := line.booking_date;
   END IF;
   on_day := coalesce($3, on_day, ord.requested_on);
@@ -437,12 +472,12 @@ BEGIN
         WHERE l.company_id = $1 AND l.payment_order_id = $2 AND i.open_amount > 0 ORDER BY i.id OFFSET 0) x;
   UPDATE o2c.payment_order_line l SET pending = false WHERE l.company_id = $1 AND l.payment_order_id = $2;
   GET DIAGNOSTICS n = ROW_COUNT;
-  UPDATE o2c.payment_order o SET state = 'settled', settled_on = on_day, bank_line_id = $4 WHERE o.company_id = $1 AND o.id = $2;
+  UPDATE o2c.payment_order o SET state = 'settled', settled_on = on_day, bank_line_id = moved_by WHERE o.company_id = $1 AND o.id = $2;
   INSERT INTO o2c.event (company_id, entity, entity_id, event) VALUES ($1, 'payment_order', $2, 'settle');
   RETURN n;
 END $$;
 COMMENT ON FUNCTION o2c.settle_payment_order(integer, bigint, date, bigint) IS
-  'The bank has carried out an order: each collection becomes a payment applied to its item. bank_line_id names the bank''s one movement for all, which then needs no matching. Again: 0. Returns the lines settled. Errors: O2002, O2003, O2033.';
+  'The bank has carried out an order: each collection becomes a payment applied to its item. bank_line_id names the bank''s one movement for all, which then needs no matching; without it the movement is found when only one can be it. Again: 0. Returns the lines settled. Errors: O2002, O2003, O2033.';
 
 CREATE FUNCTION o2c._check_payment_order(company_id integer)
 RETURNS TABLE (invariant text, company_id integer, entity text, entity_id bigint, detail text)

@@ -1,7 +1,7 @@
 -- Cash application: text, references, names, subset search, the engine's
 -- decisions, and what people do with payments.
 BEGIN;
-SELECT plan(82);
+SELECT plan(89);
 
 ----------------------------------------------------------------- tokeniser
 CREATE FUNCTION pg_temp.tokens(t text, k text) RETURNS text LANGUAGE sql AS $$
@@ -132,6 +132,32 @@ SELECT proposal_id AS tie FROM o2c_bi.cash_matches WHERE company_id = :company A
 SELECT lives_ok(format('SELECT o2c.accept_match(%s, %s)', :company, :tie), 'a proposal is accepted');
 SELECT is((SELECT open_amount FROM o2c.open_item WHERE company_id = :company AND number = '1930001005'), 0.00, 'and posted');
 SELECT throws_ok(format('SELECT o2c.accept_match(%s, %s)', :company, :tie), 'O2033', NULL, 'once');
+SELECT results_eq(format('SELECT accepted, reason FROM o2c.accept_matches(%s, ARRAY[%s, -1, NULL])', :company, :tie),
+  format($$VALUES (false, 'proposal %s is accepted'), (false, 'there is no proposal -1'), (false, 'there is no proposal NULL')$$, :tie),
+  'of many each has its answer');
+SELECT is_empty(format('SELECT * FROM o2c.accept_matches(%s, NULL)', :company), 'of none none');
+-- a second payment of one amount, and proposals that take one item twice
+SELECT o2c.create_company('Bulk', 'DE', 'EUR') AS bulk \gset
+INSERT INTO o2c.customer (company_id, code, name, iban) VALUES (:bulk, 'B', 'Bulk AG', 'DE89370400440532013000');
+INSERT INTO o2c.bank_account (company_id, code) VALUES (:bulk, 'B') RETURNING id AS bulk_account \gset
+CREATE TEMPORARY TABLE bulk_items AS SELECT 'BU-' || 70000 + n AS number, 'B' AS customer_code, '2025-01-01'::date AS document_date,
+  '2025-02-01'::date AS due_date, 'EUR' AS currency, 100.00 AS amount FROM generate_series(1, 3) n;
+SELECT o2c.import_open_items(:bulk, 'bulk_items') \g /dev/null
+INSERT INTO o2c.bank_line (company_id, bank_account_id, line_id, booking_date, amount, currency, payer_name, payer_iban)
+SELECT :bulk, :bulk_account, 'bulk' || n, '2025-02-01', 100, 'EUR', 'Bulk AG', 'DE89370400440532013000' FROM generate_series(1, 3) n;
+SELECT is((SELECT suggested_lines FROM o2c.match_cash(:bulk)), 3::bigint, 'three payments, three items of one amount: no telling');
+SELECT results_eq(format($$SELECT accepted, reason FROM o2c.accept_matches(%1$s, ARRAY(
+    SELECT proposal_id FROM o2c_bi.cash_matches WHERE company_id = %1$s AND option = 1 ORDER BY proposal_id LIMIT 2)
+    || ARRAY(SELECT proposal_id FROM o2c_bi.cash_matches WHERE company_id = %1$s AND option = 2 AND line_id = 'bulk3'))$$, :bulk),
+  $$VALUES (true, NULL), (false, 'of "BU-70001" only 100.00 EUR is open'), (true, NULL)$$,
+  'the second that takes an item does not keep the third from being accepted');
+SELECT is((SELECT count(*) FROM o2c.open_item WHERE company_id = :bulk AND amount > 0 AND open_amount = 0), 2::bigint, 'two are posted');
+SELECT proposal_id AS bulk2 FROM o2c_bi.cash_matches WHERE company_id = :bulk AND line_id = 'bulk2' AND option = 1 \gset
+SELECT throws_ok(format('SELECT o2c.accept_match(%s, %s)', :bulk, :bulk2), 'O2060', NULL, 'alone it is refused with the reason');
+INSERT INTO o2c.period (company_id, from_date, to_date, closed_at, closed_by) VALUES (:bulk, '2025-02-01', '2025-02-28', now(), 'me');
+SELECT results_eq(format($$SELECT accepted, reason FROM o2c.accept_matches(%1$s, ARRAY(
+    SELECT proposal_id FROM o2c_bi.cash_matches WHERE company_id = %1$s AND line_id = 'bulk2' AND option = 3))$$, :bulk),
+  $$VALUES (false, 'period of 2025-02-01 is closed')$$, 'what the ledger refuses is told as well');
 SELECT proposal_id AS conflict FROM o2c_bi.cash_matches WHERE company_id = :company AND line_id = 'conflict' AND option = 1 \gset
 SELECT lives_ok(format('SELECT o2c.reject_match(%s, %s)', :company, :conflict), 'a proposal is rejected');
 SELECT payment_id AS unknown FROM o2c_bi.payments WHERE company_id = :company AND line_id = 'unknown' \gset

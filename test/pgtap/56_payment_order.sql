@@ -1,5 +1,5 @@
 -- Mandates, direct debits, refund transfers and their files.
-SELECT plan(37);
+SELECT plan(40);
 
 SELECT o2c.create_company('Österreich & Söhne', 'DE', 'EUR');
 INSERT INTO o2c.bank_account (company_id, code, currency, iban, bic) VALUES (1, 'main', 'EUR', 'DE89370400440532013000', 'COBADEFFXXX'), (1, 'bare', 'EUR', NULL, NULL);
@@ -69,6 +69,19 @@ SELECT o2c.create_mandate(1, 'C1', 'NL91ABNA0417164300', '2026-01-02', 'MAND/2')
 SELECT is(o2c.collect_direct_debits(1, 'main', o2c.today(1) + 100), 4::bigint, 'a new mandate does');
 SELECT o2c.void_payment_order(1, 4, 'not sent');
 SELECT is((SELECT last_collected_on FROM o2c.mandate WHERE reference = 'MAND/2'), NULL::date, 'a void order leaves the mandate as it was');
+
+-- the bank's movement is found by itself when only one can be it
+SELECT o2c.collect_direct_debits(1, 'main', o2c.today(1) + 100) AS ord \gset
+SELECT total_amount AS total FROM o2c.payment_order WHERE id = :ord \gset
+INSERT INTO o2c.bank_line (company_id, bank_account_id, line_id, booking_date, amount, currency, payer_iban)
+VALUES (1, 1, 'customer', o2c.today(1) + 100, :total, 'EUR', 'NL91ABNA0417164300');
+SELECT is(o2c._payment_order_line_of(1, :ord), NULL::bigint, 'a movement that has another party is not taken for it');
+INSERT INTO o2c.bank_line (company_id, bank_account_id, line_id, booking_date, amount, currency, details)
+VALUES (1, 1, 'batch', o2c.today(1) + 101, :total, 'EUR', jsonb_build_object('message_id', 'O2C-1-' || :ord)),
+  (1, 1, 'alike', o2c.today(1) + 101, :total, 'EUR', NULL);
+SELECT ok(o2c.settle_payment_order(1, :ord) > 0, 'an order is settled without naming its movement');
+SELECT results_eq($$SELECT line_id, state::text FROM o2c.bank_line WHERE line_id IN ('customer', 'batch', 'alike') ORDER BY 1$$,
+  $$VALUES ('alike', 'open'), ('batch', 'ignored'), ('customer', 'open')$$, 'the one that the bank names is found among others of its amount');
 
 SELECT is_empty('SELECT * FROM o2c.check()', 'no invariant is violated');
 SELECT * FROM finish();
