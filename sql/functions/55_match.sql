@@ -31,6 +31,7 @@ BEGIN
     (company, 'charges', true, NULL, NULL, 'cited item less stated bank charges'),
     (company, 'number_part', true, NULL, NULL, 'end of a number in the text, equal amount'),
     (company, 'number_slip', true, NULL, NULL, 'number with one slip in the text, equal amount'),
+    (company, 'order', true, NULL, NULL, 'number of the order or delivery in the text, equal amount'),
     (company, 'partial', true, NULL, NULL, 'cited item, less than its open amount, from its customer'),
     (company, 'overpayment', true, NULL, NULL, 'cited items, more than their amount, nothing else explains the rest'),
     (company, 'short_stated', true, NULL, NULL, 'cited items, the text says which one is short by how much'),
@@ -204,8 +205,8 @@ AS $$
 BEGIN
   CREATE TEMPORARY TABLE o2c_m_cand (line_id bigint NOT NULL, item_id bigint NOT NULL, customer_id bigint, number text,
     alt_number text, customer_name text, open bigint, amount bigint, discount bigint, discount_date integer, issued integer,
-    due integer, reference_key bigint, tolerance bigint, charges bigint, rel integer, grp integer) ON COMMIT DROP;
-  CREATE TEMPORARY TABLE o2c_m_pair (line_id bigint NOT NULL, item_id bigint NOT NULL) ON COMMIT DROP;
+    due integer, reference_key bigint, tolerance bigint, charges bigint, rel integer, grp integer, order_number text) ON COMMIT DROP;
+  CREATE TEMPORARY TABLE o2c_m_pair (line_id bigint NOT NULL, item_id bigint NOT NULL, order_number text) ON COMMIT DROP;
   -- cited in the text or by reference: an item, or what was settled elsewhere
   CREATE TEMPORARY TABLE o2c_m_hit ON COMMIT DROP AS
   SELECT t.line_id, k.item_id, k.customer_id, k.number
@@ -262,6 +263,21 @@ BEGIN
   SELECT w.id, h.id
   FROM wanted w JOIN hits h ON h.currency = w.currency AND h.amount = w.amount
   WHERE h.n <= 60;
+  -- cited by our order, the customer's, or the delivery
+  IF EXISTS (SELECT FROM o2c.invoice v WHERE v.company_id = company AND v.order_id IS NOT NULL) THEN
+    INSERT INTO pg_temp.o2c_m_pair
+    SELECT DISTINCT t.line_id, i.id, o.number
+    FROM (SELECT l.id AS line_id, pg_catalog.unnest(o2c._cash_keys(l.remittance_text)) AS key FROM pg_temp.o2c_m_line l) t
+    JOIN (SELECT o2c._document_key(s.code) AS key, s.id, s.code AS number FROM o2c.sales_order s WHERE s.company_id = company
+          UNION ALL
+          SELECT o2c._document_key(s.customer_reference), s.id, s.customer_reference FROM o2c.sales_order s
+          WHERE s.company_id = company AND s.customer_reference IS NOT NULL
+          UNION ALL
+          SELECT o2c._document_key(h.number), h.order_id, h.number FROM o2c.shipment h
+          WHERE h.company_id = company AND h.number IS NOT NULL) o ON o.key = t.key
+    JOIN o2c.invoice v ON v.company_id = company AND v.order_id = o.id
+    JOIN o2c.open_item i ON i.company_id = company AND i.invoice_id = v.id AND i.open_amount <> 0;
+  END IF;
   PERFORM o2c._match_describe(company);
   INSERT INTO pg_temp.o2c_m_cand
   SELECT h.line_id, 0, h.customer_id, h.number, NULL, u.name, 0, 0, 0, 0, 0, 0, 0, 0, 0,
@@ -287,8 +303,8 @@ BEGIN
   INSERT INTO pg_temp.o2c_m_cand
   SELECT c.line_id, i.item_id, i.customer_id, i.number, i.alt_number, CASE WHEN coalesce(p.rel, 0) < 2 THEN u.name END,
     i.open, i.amount, i.discount, i.discount_date, i.issued, i.due, i.reference_key, i.tolerance, i.charges,
-    coalesce(p.rel, CASE WHEN w.payer >= 3 THEN -1 ELSE 0 END), p.grp::integer
-  FROM (SELECT DISTINCT x.line_id, x.item_id FROM pg_temp.o2c_m_pair x) c
+    coalesce(p.rel, CASE WHEN w.payer >= 3 THEN -1 ELSE 0 END), p.grp::integer, c.order_number
+  FROM (SELECT x.line_id, x.item_id, pg_catalog.max(x.order_number) AS order_number FROM pg_temp.o2c_m_pair x GROUP BY 1, 2) c
   JOIN pg_temp.o2c_m_line l ON l.id = c.line_id
   JOIN pg_temp.o2c_m_who w ON w.line_id = c.line_id
   JOIN o2c._match_items(company) i ON i.item_id = c.item_id AND i.currency = l.currency

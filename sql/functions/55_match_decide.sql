@@ -16,7 +16,7 @@ DECLARE
   grace integer;
 BEGIN
   SELECT coalesce(pg_catalog.max(r.max_chance), 0.01)::double precision AS max_chance, coalesce(pg_catalog.max(r.max_size), 5) AS max_size
-    INTO setting FROM o2c.match_rule r WHERE r.company_id = company AND r.rule = 'bundle';
+    INTO setting FROM o2c.match_rule r WHERE r.company_id = company AND r.rule = 'bundle' AND r.customer_id IS NULL;
   grace := coalesce((SELECT t.grace_days FROM o2c.tolerance t WHERE t.company_id = company AND t.customer_id IS NULL), 0);
   IF round = 1 THEN
     CREATE TEMPORARY TABLE o2c_m_answer (line_id bigint NOT NULL, option integer NOT NULL, sure boolean NOT NULL,
@@ -27,7 +27,7 @@ BEGIN
     DELETE FROM pg_temp.o2c_m_answer a USING pg_temp.o2c_m_look k WHERE k.line_id = a.line_id;
   END IF;
   INSERT INTO pg_temp.o2c_m_answer
-  SELECT w.*, r.automatic AND w.confidence >= r.min_confidence
+  SELECT w.*, coalesce(c.automatic, r.automatic) AND w.confidence >= coalesce(c.min_confidence, r.min_confidence)
     AND NOT EXISTS (SELECT FROM pg_temp.o2c_m_rejected x WHERE x.line_id = w.line_id AND x.item_ids = w.item_ids)
   FROM o2c._weigh_lines(
     pg_catalog.format($q$
@@ -39,20 +39,21 @@ BEGIN
       ORDER BY k.page, k.line_id $q$, (round > 1)::integer, (round > 2)::integer),
     $q$
       SELECT k.page, c.line_id, c.item_id, c.customer_id, c.number, c.alt_number, c.customer_name, c.open - coalesce(t.taken, 0),
-        c.amount, c.discount, c.discount_date, c.issued, c.due, c.reference_key, c.tolerance, c.charges, c.rel, c.grp
+        c.amount, c.discount, c.discount_date, c.issued, c.due, c.reference_key, c.tolerance, c.charges, c.rel, c.grp, c.order_number
       FROM pg_temp.o2c_m_cand c
       JOIN pg_temp.o2c_m_look k ON k.line_id = c.line_id
       LEFT JOIN pg_temp.o2c_m_taken t ON t.item_id = c.item_id
       ORDER BY k.page, c.line_id, c.item_id $q$,
     CASE WHEN round = 1 THEN '' ELSE $q$
       SELECT b.page, b.due, b.item_id, b.customer_id, b.number, b.alt_number, NULL::text, b.open - coalesce(t.taken, 0),
-        b.amount, b.discount, b.discount_date, b.issued, b.due, b.reference_key, b.tolerance, b.charges, 0, 0
+        b.amount, b.discount, b.discount_date, b.issued, b.due, b.reference_key, b.tolerance, b.charges, 0, 0, NULL::text
       FROM pg_temp.o2c_m_book b
       LEFT JOIN pg_temp.o2c_m_taken t ON t.item_id = b.item_id
       WHERE b.page IN (SELECT k.page FROM pg_temp.o2c_m_look k)
       ORDER BY b.page, b.due, b.item_id $q$ END,
     setting.max_chance, setting.max_size, grace, 100000) w
-  LEFT JOIN o2c.match_rule r ON r.company_id = company AND r.rule = w.rule;
+  LEFT JOIN o2c.match_rule r ON r.company_id = company AND r.rule = w.rule AND r.customer_id IS NULL
+  LEFT JOIN o2c.match_rule c ON c.company_id = company AND c.rule = w.rule AND c.customer_id = w.customer_id;
   ANALYZE pg_temp.o2c_m_answer (line_id, option, sure, allowed);
 END $$;
 COMMENT ON FUNCTION o2c._match_weigh(integer, integer) IS

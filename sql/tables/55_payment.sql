@@ -123,23 +123,37 @@ COMMENT ON TABLE o2c.payer_alias IS
   'Accounts and names that paid for a customer; trusted after two confirmations when nobody else uses them and nothing was reversed.';
 COMMENT ON COLUMN o2c.payer_alias.value IS 'Account without blanks, or o2c._name_key of the name.';
 
+-- orders and deliveries that a bank line may name
+CREATE INDEX sales_order_key_idx ON o2c.sales_order (company_id, (o2c._document_key(code)));
+CREATE INDEX sales_order_reference_key_idx ON o2c.sales_order (company_id, (o2c._document_key(customer_reference)))
+  WHERE customer_reference IS NOT NULL;
+CREATE INDEX shipment_key_idx ON o2c.shipment (company_id, (o2c._document_key(number))) WHERE number IS NOT NULL;
+
 CREATE INDEX customer_name_key_idx ON o2c.customer (company_id, (o2c._name_key(name)));
 
 -- Rules and tolerances as data --------------------------------------------------------------
 
+CREATE SEQUENCE o2c.match_rule_id_seq;
 CREATE TABLE o2c.match_rule (
   company_id integer NOT NULL REFERENCES o2c.company,
+  id bigint NOT NULL DEFAULT nextval('o2c.match_rule_id_seq'),
   rule text NOT NULL CHECK (rule <> ''),
+  customer_id bigint,
   automatic boolean NOT NULL DEFAULT true,
   min_confidence numeric NOT NULL DEFAULT 0.99 CHECK (min_confidence BETWEEN 0 AND 1),
   max_chance numeric CHECK (max_chance BETWEEN 0 AND 1),
   max_size integer CHECK (max_size BETWEEN 2 AND 12),
   description text NOT NULL DEFAULT '',
-  PRIMARY KEY (company_id, rule)
+  PRIMARY KEY (company_id, id),
+  FOREIGN KEY (company_id, customer_id) REFERENCES o2c.customer (company_id, id),
+  CHECK (customer_id IS NULL OR (max_chance IS NULL AND max_size IS NULL))
 );
-COMMENT ON TABLE o2c.match_rule IS 'Which findings of the engine may be posted without a person.';
-COMMENT ON COLUMN o2c.match_rule.max_chance IS 'For sums of several items: equal sums that accident may give at most.';
-COMMENT ON COLUMN o2c.match_rule.max_size IS 'For sums of several items: how many may be unnamed.';
+ALTER SEQUENCE o2c.match_rule_id_seq OWNED BY o2c.match_rule.id;
+CREATE UNIQUE INDEX match_rule_company_key ON o2c.match_rule (company_id, rule) WHERE customer_id IS NULL;
+CREATE UNIQUE INDEX match_rule_customer_key ON o2c.match_rule (company_id, customer_id, rule) WHERE customer_id IS NOT NULL;
+COMMENT ON TABLE o2c.match_rule IS 'Which findings of the engine may be posted without a person: the company''s rules (customer null) and a customer''s own, which stand in their place.';
+COMMENT ON COLUMN o2c.match_rule.max_chance IS 'For sums of several items: equal sums that accident may give at most; the company''s only.';
+COMMENT ON COLUMN o2c.match_rule.max_size IS 'For sums of several items: how many may be unnamed; the company''s only.';
 
 CREATE SEQUENCE o2c.tolerance_id_seq;
 CREATE TABLE o2c.tolerance (

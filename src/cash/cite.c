@@ -166,6 +166,24 @@ CiteNumber(const Line *line, Candidate *c, const char *number)
 		c->cite = CITE_NONE;
 }
 
+/*
+ * The number of its order or delivery cites an item less well than its own:
+ * there may be other items of the order.
+ */
+static void
+CiteOrder(const Line *line, Candidate *c)
+{
+	Candidate	order = *c;
+
+	order.cite = CITE_NONE;
+	CiteNumber(line, &order, c->order_number);
+	if (order.cite != CITE_EXACT)
+		return;
+	order.cite = CITE_DERIVED;
+	order.by_order = true;
+	*c = order;
+}
+
 /* Do both citations use the same stretch of text? */
 static bool
 Overlap(const Candidate *a, const Candidate *b)
@@ -195,6 +213,8 @@ CiteCandidates(Line *line, Candidate *cand, int n)
 		CiteNumber(line, c, c->number);
 		if (c->alt_number != NULL && c->cite < CITE_EXACT)
 			CiteNumber(line, c, c->alt_number);
+		if (c->order_number != NULL && c->cite < CITE_DERIVED)
+			CiteOrder(line, c);
 	}
 	for (int i = 0; i < n; i++)
 		for (int j = 0; j < n; j++)

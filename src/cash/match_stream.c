@@ -135,6 +135,7 @@ ReadCandidate(const Stream *stream, Candidate *c)
 	c->charges = ColumnInt64(stream, 16);
 	c->rel = ColumnInt32(stream, 17);
 	c->group = ColumnInt32(stream, 18) != 0;
+	c->order_number = ColumnText(stream, 19);
 }
 
 /* The open items of one payer, in the order in which they fall due. */

@@ -49,7 +49,8 @@ WeighWeakCitation(Weighing *w)
 	{
 		const Candidate *c = &w->cand[best];
 		bool		late = net && !WeighInDiscount(w, c);
-		Answer	   *a = WeighNewAnswer(w, c->cite == CITE_TYPO ? "number_slip" : "number_part", 3,
+		Answer	   *a = WeighNewAnswer(w, c->by_order ? "order" :
+								  c->cite == CITE_TYPO ? "number_slip" : "number_part", 3,
 								  ties ? 0.5 : 0.999, ties == 0 && w->closed < 0);
 
 		if (a != NULL && net && !late)

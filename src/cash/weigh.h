@@ -30,7 +30,7 @@ typedef enum Cite
 	CITE_TAIL,					/* a short tail: three or four digits */
 	CITE_TYPO,					/* one slip away */
 	CITE_PART,					/* a tail of five digits, or its own counter */
-	CITE_DERIVED,				/* completed from a prefix, inside a range */
+	CITE_DERIVED,				/* completed from a prefix, inside a range, or by its order */
 	CITE_EXACT,
 	CITE_REFERENCE				/* structured reference */
 } Cite;
@@ -41,6 +41,7 @@ typedef struct Candidate
 	int64		customer_id;
 	char	   *number;
 	char	   *alt_number;
+	char	   *order_number;	/* of its order or delivery, when the text may name it */
 	char	   *customer_name;	/* NULL when nobody asked */
 	int64		open;			/* what is left after this run's decisions */
 	int64		amount;			/* of the document */
@@ -61,6 +62,7 @@ typedef struct Candidate
 	int			last;
 	int			pos;
 	int			repeated;		/* position of a second citation, or -1 */
+	bool		by_order;		/* cited by its order or delivery */
 	double		similarity;
 	bool		dropped;		/* somebody else's number: noise here */
 } Candidate;

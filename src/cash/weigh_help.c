@@ -50,7 +50,8 @@ CiteWords(const Candidate *c)
 		case CITE_EXACT:
 			return "number in the text";
 		case CITE_DERIVED:
-			return "number completed from the list or range in the text";
+			return c->by_order ? "order or delivery number in the text" :
+				"number completed from the list or range in the text";
 		case CITE_PART:
 		case CITE_TAIL:
 			return "end of the number in the text";

@@ -1,7 +1,7 @@
 -- Cash application: text, references, names, subset search, the engine's
 -- decisions, and what people do with payments.
 BEGIN;
-SELECT plan(89);
+SELECT plan(111);
 
 ----------------------------------------------------------------- tokeniser
 CREATE FUNCTION pg_temp.tokens(t text, k text) RETURNS text LANGUAGE sql AS $$
@@ -34,7 +34,10 @@ SELECT lives_ok($$ SELECT count(*) FROM o2c.cash_tokens(E'\x01\x02 12\x7f 34') $
 SELECT is(o2c.reference_kind(r), k, 'reference ' || r || ' is ' || coalesce(k, 'none'))
 FROM (VALUES ('RF18539007547034', 'iso11649'), ('RF712348231', 'iso11649'), ('RF185390075470Y', 'iso11649'),
   ('RF17539007547034', NULL), ('RF68539007547034', NULL), ('+++090/9337/55493+++', 'be_ogm'),
-  ('210000000003139471430009017', 'ch_qr')) v(r, k);
+  ('210000000003139471430009017', 'ch_qr'), ('12 34567 89012 34567 89012 34567', 'ch_qr'), ('123456789012345678901234568', NULL),
+  ('000000000000000000000047119', 'ch_qr'), ('+++012/3456/78939+++', 'be_ogm'), ('+++012/3456/78940+++', NULL), ('100000006397', 'be_ogm'),
+  ('12344', 'fi_viite'), ('90002717', 'fi_viite'), ('12345', NULL), ('12345674', 'no_kid'), ('1234567892', 'no_kid'), ('100008-', 'no_kid'),
+  ('100007-', NULL), ('12345675', NULL), ('SI12 12345 679', 'si'), ('SI125012345678900', 'si'), ('SI121234567 8', NULL), ('SI99', 'si')) v(r, k);
 
 ----------------------------------------------------------------- names
 SELECT cmp_ok(o2c.name_similarity(p, c), '>=', 0.8::float8, p || ' is ' || c)
@@ -136,6 +139,44 @@ SELECT results_eq(format('SELECT accepted, reason FROM o2c.accept_matches(%s, AR
   format($$VALUES (false, 'proposal %s is accepted'), (false, 'there is no proposal -1'), (false, 'there is no proposal NULL')$$, :tie),
   'of many each has its answer');
 SELECT is_empty(format('SELECT * FROM o2c.accept_matches(%s, NULL)', :company), 'of none none');
+-- an order's number, the customer's own, and the delivery's
+SELECT o2c.create_company('Orders', 'DE', 'EUR') AS oc \gset
+INSERT INTO o2c.customer (company_id, code, name, iban) VALUES (:oc, 'O', 'Order AG', 'DE89370400440532013000');
+INSERT INTO o2c.bank_account (company_id, code) VALUES (:oc, 'B') RETURNING id AS oc_account \gset
+CREATE FUNCTION pg_temp.sold(c integer, code text, reference text, price text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE o bigint; i bigint;
+BEGIN
+  INSERT INTO o2c.sales_order (company_id, code, customer_id, currency, ordered_on, customer_reference)
+  SELECT c, $2, k.id, 'EUR', '2025-01-02', $3 FROM o2c.customer k WHERE k.company_id = c RETURNING id INTO o;
+  INSERT INTO o2c.invoice (company_id, customer_id, currency, order_id) SELECT c, k.id, 'EUR', o FROM o2c.customer k WHERE k.company_id = c RETURNING id INTO i;
+  INSERT INTO o2c.invoice_line (company_id, invoice_id, line_no, description, quantity, unit_price, currency, tax_category, tax_rate)
+  VALUES (c, i, 1, 'Item', 1, $4::numeric, 'EUR', 'S', 19);
+  INSERT INTO o2c.shipment (company_id, order_id, number) VALUES (c, o, 'LS-' || o || '-77');
+  RETURN o2c.issue_invoice(c, i, '2025-01-10');
+END $$;
+SELECT pg_temp.sold(:oc, 'SO-2025-4711', 'PO 88123', '100') AS so1, pg_temp.sold(:oc, 'SO-2025-4712', 'PO 88124', '100') AS so2,
+  pg_temp.sold(:oc, 'SO-2025-4713', NULL, '100') AS so3 \gset
+INSERT INTO o2c.bank_line (company_id, bank_account_id, line_id, booking_date, amount, currency, payer_name, payer_iban, remittance_text)
+SELECT :oc, :oc_account, 'so' || n, '2025-01-20', 119, 'EUR', 'Order AG', 'DE89370400440532013000', t
+FROM unnest(ARRAY['Bestellung SO-2025-4711', 'your order, our PO 88124', 'thanks']) WITH ORDINALITY u(t, n);
+SELECT o2c.match_cash(:oc) \g /dev/null
+SELECT results_eq(format('SELECT line_id, number, status, rule FROM o2c_bi.cash_matches WHERE company_id = %s ORDER BY 1', :oc),
+  format($$VALUES ('so1', %L, 'auto', 'order'), ('so2', %L, 'auto', 'order'), ('so3', %L, 'auto', 'amount')$$, :'so1', :'so2', :'so3'),
+  'three invoices of one amount: our order number tells one, the customer''s another, and the third is left');
+-- what a customer may not have posted by itself, and what only he may
+SELECT pg_temp.sold(:oc, 'SO-2025-4714', NULL, '200') AS so4, pg_temp.sold(:oc, 'SO-2025-4715', NULL, '300') AS so5 \gset
+INSERT INTO o2c.match_rule (company_id, rule, customer_id, automatic) SELECT :oc, 'number', id, false FROM o2c.customer WHERE company_id = :oc;
+UPDATE o2c.match_rule SET automatic = false WHERE company_id = :oc AND rule = 'order' AND customer_id IS NULL;
+INSERT INTO o2c.match_rule (company_id, rule, customer_id) SELECT :oc, 'order', id FROM o2c.customer WHERE company_id = :oc;
+INSERT INTO o2c.bank_line (company_id, bank_account_id, line_id, booking_date, amount, currency, payer_name, payer_iban, remittance_text)
+VALUES (:oc, :oc_account, 'so4', '2025-01-20', 238, 'EUR', 'Order AG', 'DE89370400440532013000', :'so4'),
+  (:oc, :oc_account, 'so5', '2025-01-20', 357, 'EUR', 'Order AG', 'DE89370400440532013000', 'SO-2025-4715');
+SELECT o2c.match_cash(:oc) \g /dev/null
+SELECT results_eq(format('SELECT line_id, status, rule FROM o2c_bi.cash_matches WHERE company_id = %s AND line_id IN (''so4'', ''so5'') ORDER BY 1', :oc),
+  $$VALUES ('so4', 'suggested', 'number'), ('so5', 'auto', 'order')$$, 'a customer''s own rules stand in the place of the company''s');
+SELECT throws_ok(format($$INSERT INTO o2c.match_rule (company_id, rule, customer_id) SELECT %s, 'order', id FROM o2c.customer WHERE company_id = %1$s$$, :oc),
+  '23505', NULL, 'one rule of a kind for a customer');
+SELECT throws_ok(format($$INSERT INTO o2c.match_rule (company_id, rule) VALUES (%s, 'order')$$, :oc), '23505', NULL, 'and for the company');
 -- a second payment of one amount, and proposals that take one item twice
 SELECT o2c.create_company('Bulk', 'DE', 'EUR') AS bulk \gset
 INSERT INTO o2c.customer (company_id, code, name, iban) VALUES (:bulk, 'B', 'Bulk AG', 'DE89370400440532013000');
