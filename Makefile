@@ -181,7 +181,8 @@ OBJS_credit = src/credit/account.o src/credit/alert.o src/credit/customers.o \
 	src/credit/invoices.o src/credit/items.o src/credit/orders.o src/credit/quick.o \
 	src/credit/screen.o
 
-OBJS_invoicing = src/invoicing/numbering.o src/invoicing/guard.o src/invoicing/assign.o src/invoicing/early_release.o
+OBJS_invoicing = src/invoicing/numbering.o src/invoicing/guard.o src/invoicing/assign.o src/invoicing/write_number.o \
+	src/invoicing/issue.o src/invoicing/early_release.o
 
 OBJS_receivables = src/receivables/append_only.o src/receivables/posting.o src/receivables/item_change.o src/receivables/payment_fit.o src/receivables/journal.o
 

@@ -41,8 +41,13 @@ typedef struct TriggerFrame
 	bool		save_many_rows;
 } TriggerFrame;
 
+/* The same for work that is no trigger's: as a table's owner, few rows. */
+typedef TriggerFrame OwnerFrame;
+
 extern void TriggerFrameBegin(TriggerFrame *frame, TriggerData *trigdata);
 extern void TriggerFrameEnd(TriggerFrame *frame);
+extern void OwnerFrameBegin(OwnerFrame *frame, Relation rel);
+extern void OwnerFrameEnd(OwnerFrame *frame);
 extern void KeptPlanPrepare(KeptPlan *kept);
 extern int	KeptPlanExecute(KeptPlan *kept, Datum *args, const char *nulls,
 							int expected);
@@ -60,5 +65,8 @@ extern bool o2c_posting;
  * care for numbers stay out of the way, because the series is locked.
  */
 extern bool o2c_numbering;
+
+/* Bring the match keys of these invoices' items up to date (src/cash/keys.c). */
+extern void KeepMatchKeysOfInvoices(Datum company, Datum ids);
 
 #endif							/* O2C_H */

@@ -49,14 +49,12 @@ TransitionRows(TriggerData *trigdata)
 	return rows;
 }
 
-/* Open the frame; must be paired with TriggerFrameEnd on success. */
-void
-TriggerFrameBegin(TriggerFrame *frame, TriggerData *trigdata)
+/* Settings, SPI and the owner of "rel" as user, for so many rows of work. */
+static void
+FrameBegin(TriggerFrame *frame, Relation rel, TriggerData *trigdata, bool many)
 {
-	int			rc;
-
 	frame->save_many_rows = many_rows;
-	many_rows = TransitionRows(trigdata) > KEPT_PLAN_ROWS;
+	many_rows = many;
 
 	frame->guc_level = NewGUCNestLevel();
 	FrameSetting("search_path", "pg_catalog, o2c, pg_temp");
@@ -67,16 +65,28 @@ TriggerFrameBegin(TriggerFrame *frame, TriggerData *trigdata)
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
-	rc = SPI_register_trigger_data(trigdata);
-	if (rc != SPI_OK_TD_REGISTER)
-		elog(ERROR, "could not register transition tables: %s",
-			 SPI_result_code_string(rc));
+	if (trigdata != NULL)
+	{
+		int			rc = SPI_register_trigger_data(trigdata);
+
+		if (rc != SPI_OK_TD_REGISTER)
+			elog(ERROR, "could not register transition tables: %s",
+				 SPI_result_code_string(rc));
+	}
 
 	GetUserIdAndSecContext(&frame->save_userid, &frame->save_sec_context);
-	SetUserIdAndSecContext(RelationGetForm(trigdata->tg_relation)->relowner,
+	SetUserIdAndSecContext(RelationGetForm(rel)->relowner,
 						   frame->save_sec_context |
 						   SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_NOFORCE_RLS);
+}
+
+/* Open the frame; must be paired with TriggerFrameEnd on success. */
+void
+TriggerFrameBegin(TriggerFrame *frame, TriggerData *trigdata)
+{
+	FrameBegin(frame, trigdata->tg_relation, trigdata,
+			   TransitionRows(trigdata) > KEPT_PLAN_ROWS);
 }
 
 /* Close the frame: user, SPI and settings are as before. */
@@ -90,6 +100,19 @@ TriggerFrameEnd(TriggerFrame *frame)
 	many_rows = frame->save_many_rows;
 }
 
+/* The frame without a trigger, for statements that do not depend on its rows. */
+void
+OwnerFrameBegin(OwnerFrame *frame, Relation rel)
+{
+	FrameBegin(frame, rel, NULL, false);
+}
+
+void
+OwnerFrameEnd(OwnerFrame *frame)
+{
+	TriggerFrameEnd(frame);
+}
+
 /* Prepare a kept plan unless it is. */
 void
 KeptPlanPrepare(KeptPlan *kept)
@@ -98,7 +121,9 @@ KeptPlanPrepare(KeptPlan *kept)
 
 	if (kept->plan != NULL)
 		return;
-	plan = SPI_prepare(kept->sql, kept->nargs, kept->argtypes);
+	/* always one plan for all parameters: it goes by index whatever they are */
+	plan = SPI_prepare_cursor(kept->sql, kept->nargs, kept->argtypes,
+							  CURSOR_OPT_GENERIC_PLAN);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare \"%s\": %s", kept->sql,
 			 SPI_result_code_string(SPI_result));

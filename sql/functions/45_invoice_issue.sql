@@ -20,24 +20,26 @@ COMMENT ON FUNCTION o2c._require_open_period(integer, date) IS
   'Raises O2031 for a date in a closed row of o2c.period, or up to company.settings {"books": {"closed_until": "2025-12-31"}}.';
 
 CREATE FUNCTION o2c._issue(company integer, ids bigint[], on_date date) RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+LANGUAGE c VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
-SET jit = off
+AS 'MODULE_PATHNAME', 'o2c_invoice_issue';
+COMMENT ON FUNCTION o2c._issue(integer, bigint[], date) IS
+  'Issue drafts that the caller has locked: o2c._issue_drafts(), then the numbers that are drawn last. Nothing else takes a draft to issued. Errors: O2031, O2032, O2033, O2044; then no number is drawn.';
+
+CREATE FUNCTION o2c._settle_nothing(company integer, ids bigint[]) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS 'MODULE_PATHNAME', 'o2c_invoice_settle_nothing';
+COMMENT ON FUNCTION o2c._settle_nothing(integer, bigint[]) IS
+  'Documents just issued with nothing to pay are paid. Does nothing outside of o2c._issue().';
+
+CREATE FUNCTION o2c._require_no_fault(company integer, ids bigint[]) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 DECLARE
-  base_currency o2c.currency := (SELECT c.currency FROM o2c.company c WHERE c.company_id = company);
-  default_term constant text := o2c._default_term(company);
   faulty record;
-  s record;
-  block record;
 BEGIN
-  IF on_date IS NULL OR NOT pg_catalog.isfinite(on_date) THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'the issue date must be finite';
-  END IF;
-  PERFORM o2c._require_open_period(company, on_date);
-  PERFORM o2c._recalculate(company, (SELECT pg_catalog.array_agg(i.id) FROM o2c.invoice i
-    WHERE i.company_id = company AND i.id = ANY (ids) AND i.kind <> 'credit_note'));
-
   SELECT f.invoice_id, pg_catalog.min(f.fault) AS fault, pg_catalog.count(*) AS n,
          pg_catalog.string_agg(f.fault, '; ' ORDER BY f.fault) AS faults INTO faulty
   FROM o2c._invoice_faults(company, ids) f
@@ -48,8 +50,47 @@ BEGIN
       DETAIL = pg_catalog.format('%s of its rules are violated: %s.', faulty.n, faulty.faults),
       HINT = 'Edit the draft; o2c.invoice_faults() lists what is wrong. No number was drawn.';
   END IF;
+END $$;
+COMMENT ON FUNCTION o2c._require_no_fault(integer, bigint[]) IS
+  'Raises O2033 for the first document that violates a rule, with all rules that it violates.';
 
-  -- the last act: numbers, one block for each series (there are few)
+CREATE FUNCTION o2c._issue_drafts(company integer, ids bigint[], on_date date) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+SET jit = off
+AS $$
+DECLARE
+  base_currency o2c.currency := (SELECT c.currency FROM o2c.company c WHERE c.company_id = company);
+  default_term constant text := o2c._default_term(company);
+  suspects bigint[];
+  nothing boolean;
+  s record;
+  block record;
+BEGIN
+  IF on_date IS NULL OR NOT pg_catalog.isfinite(on_date) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'the issue date must be finite';
+  END IF;
+  PERFORM o2c._require_open_period(company, on_date);
+
+  -- one look at all drafts; only those that are not in order, or have amounts
+  -- that the rules do not cover, are computed again and looked at again
+  SELECT pg_catalog.array_agg(DISTINCT x.id) INTO suspects
+  FROM (SELECT f.invoice_id AS id FROM o2c._invoice_faults(company, ids) f
+        UNION ALL
+        SELECT i.id FROM o2c.invoice i
+        JOIN o2c.company c ON c.company_id = i.company_id
+        LEFT JOIN o2c.payment_term t ON t.company_id = i.company_id AND t.code = i.payment_term
+        WHERE i.company_id = company AND i.id = ANY (ids) AND i.kind <> 'credit_note'
+          AND (i.prices_include_tax OR t.discount_basis = 'upfront'
+               OR c.settings #> '{invoice,cash_rounding}' IS NOT NULL)) x;
+  IF suspects IS NOT NULL THEN
+    PERFORM o2c._recalculate(company, (SELECT pg_catalog.array_agg(i.id) FROM o2c.invoice i
+      WHERE i.company_id = company AND i.id = ANY (suspects) AND i.kind <> 'credit_note'));
+    PERFORM o2c._require_no_fault(company, suspects);
+  END IF;
+
+  -- numbers for many at once, one block for each series (there are few); a few
+  -- documents get theirs when all else is done, so that nobody waits for it
   FOR s IN
     SELECT n.code, n.pattern, coalesce(n.prefix, n.code) AS prefix, n.assign, n.gapless, x.code AS wanted, x.ids
     FROM (SELECT coalesce(i.series, i.kind) AS code, pg_catalog.array_agg(i.id ORDER BY i.id) AS ids
@@ -63,7 +104,7 @@ BEGIN
         HINT = 'Insert it into o2c.number_series.';
     END IF;
     SELECT NULL::bigint AS first, NULL::date AS period, NULL::timestamptz AS issued_at INTO block;
-    IF s.assign = 'issue' AND s.gapless THEN
+    IF s.assign = 'issue' AND s.gapless AND pg_catalog.cardinality(s.ids) > 16 THEN
       block := o2c._draw_block(company, s.code, on_date, pg_catalog.cardinality(s.ids));
     END IF;
     -- dates do not depend on the document, amounts do
@@ -83,18 +124,20 @@ BEGIN
       SELECT d.id, n.n, o2c._format_number(s.pattern, s.prefix, on_date, n.n) AS number, n.period, n.issued_at
       FROM pg_catalog.unnest(s.ids) WITH ORDINALITY d(id, k)
       CROSS JOIN LATERAL (
-        SELECT block.first + d.k - 1 AS n, block.period, block.issued_at WHERE s.assign = 'issue' AND s.gapless
+        SELECT block.first + d.k - 1 AS n, block.period, coalesce(block.issued_at, pg_catalog.clock_timestamp()) AS issued_at
+        WHERE s.assign = 'commit' OR s.gapless
         UNION ALL
         SELECT b.first, b.period, b.issued_at FROM o2c._draw_block(company, s.code, on_date, 1) b
-        WHERE s.assign = 'issue' AND NOT s.gapless
-        UNION ALL
-        SELECT NULL, NULL, pg_catalog.clock_timestamp() WHERE s.assign = 'commit') n)
+        WHERE s.assign = 'issue' AND NOT s.gapless) n),
+    issued AS (
     UPDATE o2c.invoice i SET state = 'issued', series = s.code, number = n.number,
       sequence_period = n.period, sequence_no = n.n, issue_date = on_date, issued_at = n.issued_at,
       payment_reference = CASE WHEN i.kind <> 'credit_note' THEN o2c._payment_reference(n.number) END,
       payment_term = t.code,
       due_date = coalesce(i.due_date, t.due_date),
       supply_date = coalesce(i.supply_date, on_date),
+      -- what its items will add up to
+      open_amount = CASE i.kind WHEN 'credit_note' THEN -i.payable_amount ELSE i.payable_amount END,
       tax_currency = CASE WHEN i.currency <> base_currency THEN base_currency END,
       exchange_rate = m.rate,
       tax_amount_base = CASE WHEN i.currency <> base_currency THEN o2c.round_amount(i.tax_amount * coalesce(m.rate, 0), base_currency) END,
@@ -109,20 +152,21 @@ BEGIN
     WHERE i.company_id = company AND i.id = n.id
       AND c.company_id = company AND c.id = i.customer_id
       AND t.code = coalesce(i.payment_term, c.payment_term, default_term)
-      AND m.currency = i.currency::text;
+      AND m.currency = i.currency::text
+    RETURNING i.payable_amount = 0 AS paid)
+    SELECT coalesce(nothing, false) OR pg_catalog.bool_or(u.paid) INTO nothing FROM issued u;
   END LOOP;
 
   PERFORM o2c._post_invoices(company, ids);
+  IF nothing THEN
+    PERFORM o2c._settle_nothing(company, ids);
+  END IF;
 END $$;
-COMMENT ON FUNCTION o2c._issue(integer, bigint[], date) IS
-  'Issue drafts that the caller has locked. Errors: O2031, O2032, O2033, O2044; then no number is drawn.';
+COMMENT ON FUNCTION o2c._issue_drafts(integer, bigint[], date) IS
+  'The work of o2c._issue(); called by anything else it is refused (O2010).';
 
 CREATE FUNCTION o2c._payment_reference(number text) RETURNS o2c.creditor_reference
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-AS $$
-  SELECT CASE WHEN pg_catalog.length(pg_catalog.regexp_replace($1, '[^A-Za-z0-9]', '', 'g')) BETWEEN 1 AND 21
-              THEN o2c.creditor_reference_from($1) END
-$$;
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'o2c_payment_reference';
 COMMENT ON FUNCTION o2c._payment_reference(text) IS
   'ISO 11649 reference from a document number; NULL when the number has more than 21 letters and digits.';
 

@@ -55,6 +55,8 @@ CollectKeys(TriggerData *trigdata, int64 *nkeys)
 	int			company_att = SPI_fnumber(desc, "company_id");
 	int			id_att = SPI_fnumber(desc, "id");
 	int			kind_att = SPI_fnumber(desc, "kind");
+	int			number_att = SPI_fnumber(desc, "number");
+	int			invoice_att = SPI_fnumber(desc, "invoice_id");
 	int			source_att[KEYS_OF_ITEM];
 	Oid			last_kind = InvalidOid;
 	bool		receipt = false;
@@ -66,7 +68,7 @@ CollectKeys(TriggerData *trigdata, int64 *nkeys)
 	TupleTableSlot *row;
 	int64		n = 0;
 
-	source_att[0] = source_att[1] = SPI_fnumber(desc, "number");
+	source_att[0] = source_att[1] = number_att;
 	source_att[2] = source_att[3] = SPI_fnumber(desc, "alt_number");
 	source_att[4] = SPI_fnumber(desc, "structured_ref");
 	RowReaderBegin(&reader, trigdata->tg_newtable, trigdata->tg_relation);
@@ -87,6 +89,15 @@ CollectKeys(TriggerData *trigdata, int64 *nkeys)
 		}
 		if (receipt)
 			continue;
+		/* until it has its number, an item bears # and its invoice's id */
+		(void) slot_getattr(row, invoice_att, &isnull);
+		if (!isnull)
+		{
+			text	   *number = DatumGetTextPP(slot_getattr(row, number_att, &isnull));
+
+			if (VARSIZE_ANY_EXHDR(number) > 0 && *VARDATA_ANY(number) == '#')
+				continue;
+		}
 		if (n + KEYS_OF_ITEM > capacity)
 		{
 			capacity *= 2;
@@ -147,7 +158,25 @@ InsertKeys(TriggerData *trigdata)
 	" (VALUES (o2c._document_key(n.number)), (o2c._document_digits(n.number))," \
 	"  (o2c._document_key(n.alt_number)), (o2c._document_digits(n.alt_number))," \
 	"  (o2c._reference_key(n.structured_ref))) k(key)" \
-	" WHERE k.key <> 0 AND n.kind NOT IN ('on_account', 'unidentified')"
+	" WHERE k.key <> 0 AND n.kind NOT IN ('on_account', 'unidentified')" \
+	" AND (n.invoice_id IS NULL OR n.number NOT LIKE '#%')"
+
+/* Items of these invoices have their numbers now. */
+void
+KeepMatchKeysOfInvoices(Datum company, Datum ids)
+{
+	static KeptPlan numbered = {
+		.sql = KEYS_OF("o2c.open_item")
+		" AND n.company_id = $1 AND n.invoice_id = ANY ($2) ON CONFLICT DO NOTHING",
+		.nargs = 2,
+		.argtypes = {INT4OID, INT8ARRAYOID}
+	};
+	Datum		args[2];
+
+	args[0] = company;
+	args[1] = ids;
+	KeptPlanExecute(&numbered, args, NULL, SPI_OK_INSERT);
+}
 
 /* _keep_match_keys(): AFTER INSERT statement (new_rows), or AFTER UPDATE row. */
 Datum

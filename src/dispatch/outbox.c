@@ -196,6 +196,9 @@ o2c_dispatch_event_subscriptions(PG_FUNCTION_ARGS)
 		.sql = "SELECT o2c._queue_event_messages(array_agg(n.company_id ORDER BY n.id), array_agg(n.id ORDER BY n.id))"
 		" FROM new_rows n JOIN o2c.event_subscription s"
 		" ON s.company_id = n.company_id AND s.entity = n.entity AND s.event = n.event AND s.enabled"
+		/* one that waits for its number is told of when it has it */
+		" WHERE NOT (n.entity = 'invoice' AND n.event = 'issue' AND EXISTS (SELECT FROM o2c.invoice i"
+		"  WHERE i.company_id = n.company_id AND i.id = n.entity_id AND i.number IS NULL))"
 	};
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_dispatch_event_subscriptions");
 	TriggerFrame frame;

@@ -10,20 +10,19 @@
  * A series whose assign is commit gives its numbers in a deferred trigger.
  * The guard notes each document that was issued without a number; the first
  * firing of the trigger numbers all of them, in one block for each series, so
- * that the series is locked only while the transaction commits.  PREPARE
+ * that the series is locked only while the transaction commits.  A few
+ * documents of a series that draws at issue take the same way at the end of
+ * o2c._issue(), with all other work done.  PREPARE
  * TRANSACTION fires it too, and then the series stays locked until COMMIT
  * PREPARED: right, but slow for the others.
  */
 #include "o2c.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "invoicing/numbering.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(o2c_invoice_assign);
 
@@ -39,10 +38,18 @@ typedef struct DrawnBlock
 	struct DrawnBlock *next;
 } DrawnBlock;
 
-/* Both live in TopTransactionContext. */
+/* A document that was issued without a number. */
+typedef struct PendingDocument
+{
+	int32		company;
+	DateADT		on_date;
+	int64		id;
+	char	   *series;
+} PendingDocument;
+
+/* All of them live in TopTransactionContext. */
 static DrawnBlock *drawn = NULL;
-static Datum *pending_companies = NULL;
-static Datum *pending_ids = NULL;
+static PendingDocument *pending = NULL;
 static int	npending = 0;
 static int	maxpending = 0;
 
@@ -56,7 +63,7 @@ ForgetXact(XactEvent event, void *arg)
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			drawn = NULL;
-			pending_companies = pending_ids = NULL;
+			pending = NULL;
 			npending = maxpending = 0;
 			break;
 		default:
@@ -133,122 +140,95 @@ WasDrawn(int32 company, const char *series, DateADT period, int64 n)
 
 /* Note a document that was issued without a number. */
 void
-NoteUnnumbered(int32 company, int64 id)
+NoteUnnumbered(int32 company, int64 id, const char *series, DateADT on_date)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	PendingDocument *document;
 
 	Register();
 	if (npending == maxpending)
 	{
 		maxpending = maxpending == 0 ? 16 : maxpending * 2;
-		if (pending_ids == NULL)
-		{
-			pending_companies = palloc(maxpending * sizeof(Datum));
-			pending_ids = palloc(maxpending * sizeof(Datum));
-		}
-		else
-		{
-			pending_companies = repalloc_huge(pending_companies, maxpending * sizeof(Datum));
-			pending_ids = repalloc_huge(pending_ids, maxpending * sizeof(Datum));
-		}
+		pending = pending == NULL ? palloc(maxpending * sizeof(PendingDocument)) :
+			repalloc_huge(pending, maxpending * sizeof(PendingDocument));
 	}
-	pending_companies[npending] = Int32GetDatum(company);
-	pending_ids[npending++] = Int64GetDatum(id);
+	document = &pending[npending++];
+	document->company = company;
+	document->id = id;
+	document->on_date = on_date;
+	/* those of one call have the same series: share its name */
+	document->series = npending > 1 && strcmp(document[-1].series, series) == 0 ?
+		document[-1].series : pstrdup(series);
 	MemoryContextSwitchTo(old);
 }
 
-/* Number the documents of one series and date, whose ids are given. */
-static void
-AssignGroup(int32 company, text *series, DateADT on_date, Datum ids, Datum pattern, Datum prefix)
+/* By company, series and date, which is a group, then by id. */
+static int
+ComparePending(const void *left, const void *right)
 {
-	/* the invoice and its open items, in one statement under the lock */
-	static KeptPlan number = {
-		.sql = "WITH n AS MATERIALIZED ("
-		" SELECT d.id, $3 + d.k - 1 AS n, o2c._format_number($4, $5, $7, $3 + d.k - 1) AS number"
-		" FROM unnest($2) WITH ORDINALITY d(id, k)),"
-		" v AS (UPDATE o2c.invoice i SET number = n.number, sequence_no = n.n,"
-		"  sequence_period = $6, issued_at = $8,"
-		"  payment_reference = CASE WHEN i.kind <> 'credit_note' THEN o2c._payment_reference(n.number) END"
-		"  FROM n WHERE i.company_id = $1 AND i.id = n.id)"
-		" UPDATE o2c.open_item o SET number = n.number,"
-		"  structured_ref = CASE WHEN o.kind <> 'credit_note' THEN o2c._payment_reference(n.number)::text END"
-		" FROM n WHERE o.company_id = $1 AND o.invoice_id = n.id",
-		.nargs = 8,
-		.argtypes = {INT4OID, INT8ARRAYOID, INT8OID, TEXTOID, TEXTOID, DATEOID, DATEOID, TIMESTAMPTZOID}
-	};
-	bool		save = o2c_numbering;
-	ArrayType  *array = DatumGetArrayTypeP(ids);
-	NumberBlock block = DrawNumbers(company, series, on_date,
-									ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)));
-	Datum		args[8];
+	const PendingDocument *a = left;
+	const PendingDocument *b = right;
+	int			order = strcmp(a->series, b->series);
 
-	args[0] = Int32GetDatum(company);
-	args[1] = ids;
-	args[2] = Int64GetDatum(block.first);
-	args[3] = pattern;
-	args[4] = prefix;
-	args[5] = DateADTGetDatum(block.period);
-	args[6] = DateADTGetDatum(on_date);
-	args[7] = TimestampTzGetDatum(block.issued_at);
-	o2c_numbering = true;
-	PG_TRY();
+	if (a->company != b->company)
+		return a->company < b->company ? -1 : 1;
+	if (order != 0)
+		return order;
+	if (a->on_date != b->on_date)
+		return a->on_date < b->on_date ? -1 : 1;
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+/*
+ * Number the documents that wait for it: in one block for each series and
+ * date, series always in the same order so that two transactions cannot
+ * deadlock.  Before the transaction commits, only those whose series draws at
+ * issue.  The rows may be gone again with a savepoint: whoever writes looks.
+ */
+void
+NumberPending(Relation invoice, bool at_commit)
+{
+	int			kept = 0;
+	int			n = npending;
+	int64	   *ids;
+
+	if (n == 0)
+		return;
+	qsort(pending, n, sizeof(PendingDocument), ComparePending);
+	ids = palloc_extended(n * sizeof(int64), MCXT_ALLOC_HUGE);
+	npending = 0;
+	for (int first = 0; first < n;)
 	{
-		KeptPlanExecute(&number, args, NULL, SPI_OK_UPDATE);
+		PendingDocument *group = &pending[first];
+		int			count = 0;
+
+		for (; first < n && pending[first].company == group->company &&
+			 pending[first].on_date == group->on_date &&
+			 strcmp(pending[first].series, group->series) == 0; first++)
+		{
+			if (count == 0 || ids[count - 1] != pending[first].id)
+				ids[count++] = pending[first].id;
+		}
+		if (!NumberDocuments(invoice, group->company, group->series, group->on_date,
+							 ids, count, at_commit))
+		{
+			memmove(&pending[kept], group, (&pending[first] - group) * sizeof(PendingDocument));
+			kept += &pending[first] - group;
+		}
 	}
-	PG_FINALLY();
-	{
-		o2c_numbering = save;
-	}
-	PG_END_TRY();
+	npending = kept;
+	pfree(ids);
 }
 
 /*
  * _invoice_assign(): deferred constraint trigger AFTER UPDATE ON invoice, for
- * each row issued without a number.
+ * each row issued without a number.  The first firing does all.
  */
 Datum
 o2c_invoice_assign(PG_FUNCTION_ARGS)
 {
-	static KeptPlan groups = {
-		.sql = "SELECT i.company_id, s.code, i.issue_date, array_agg(i.id ORDER BY i.id),"
-		" s.pattern, coalesce(s.prefix, s.code)"
-		" FROM unnest($1, $2) p(company_id, id)"
-		" JOIN o2c.invoice i ON i.company_id = p.company_id AND i.id = p.id"
-		" JOIN o2c.number_series s ON s.company_id = i.company_id AND s.code = i.series"
-		" WHERE i.number IS NULL AND i.state <> 'draft'"
-		" GROUP BY 1, 2, 3, 5, 6 ORDER BY 1, 2, 3",
-		.nargs = 2,
-		.argtypes = {INT4ARRAYOID, INT8ARRAYOID}
-	};
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_invoice_assign");
-	TriggerFrame frame;
-	Datum		args[2];
-	SPITupleTable *found;
-	uint64		nfound;
 
-	if (npending == 0)
-		return PointerGetDatum(NULL);	/* the first firing did all */
-
-	args[0] = PointerGetDatum(construct_array(pending_companies, npending, INT4OID,
-											  sizeof(int32), true, TYPALIGN_INT));
-	args[1] = PointerGetDatum(construct_array(pending_ids, npending, INT8OID,
-											  sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	TriggerFrameBegin(&frame, trigdata);
-	KeptPlanExecute(&groups, args, NULL, SPI_OK_SELECT);
-	found = SPI_tuptable;
-	nfound = SPI_processed;
-	for (uint64 i = 0; i < nfound; i++)
-	{
-		HeapTuple	row = found->vals[i];
-		bool		isnull;
-		Datum		col[6];
-
-		for (int c = 0; c < 6; c++)
-			col[c] = SPI_getbinval(row, found->tupdesc, c + 1, &isnull);
-		AssignGroup(DatumGetInt32(col[0]), DatumGetTextPP(col[1]), DatumGetDateADT(col[2]),
-					col[3], col[4], col[5]);
-	}
-	npending = 0;
-	TriggerFrameEnd(&frame);
+	NumberPending(trigdata->tg_relation, true);
 	return PointerGetDatum(NULL);
 }

@@ -72,10 +72,11 @@ RequireDrawn(HeapTuple tuple, TupleDesc desc)
 	int32		company = DatumGetInt32(SPI_getbinval(tuple, desc, SPI_fnumber(desc, "company_id"), &isnull));
 	int64		id = DatumGetInt64(SPI_getbinval(tuple, desc, SPI_fnumber(desc, "id"), &isnull));
 	char	   *series = SPI_getvalue(tuple, desc, SPI_fnumber(desc, "series"));
+	DateADT		on_date;
 	DateADT		period;
 	int64		n;
 
-	(void) SPI_getbinval(tuple, desc, SPI_fnumber(desc, "issue_date"), &isnull);
+	on_date = DatumGetDateADT(SPI_getbinval(tuple, desc, SPI_fnumber(desc, "issue_date"), &isnull));
 	if (isnull || series == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_O2C_NUMBERING),
@@ -84,7 +85,7 @@ RequireDrawn(HeapTuple tuple, TupleDesc desc)
 	(void) SPI_getbinval(tuple, desc, SPI_fnumber(desc, "number"), &isnull);
 	if (isnull)
 	{
-		NoteUnnumbered(company, id);
+		NoteUnnumbered(company, id, series, on_date);
 		return;
 	}
 	period = DatumGetDateADT(SPI_getbinval(tuple, desc, SPI_fnumber(desc, "sequence_period"), &isnull));
@@ -96,6 +97,32 @@ RequireDrawn(HeapTuple tuple, TupleDesc desc)
 				 errmsg("number %s was not drawn from series \"%s\" by this transaction",
 						SPI_getvalue(tuple, desc, SPI_fnumber(desc, "number")), series),
 				 errhint("Issue documents with o2c.issue_invoice().")));
+}
+
+/*
+ * Whether the posting of a document's items adds what it was issued with.  A
+ * document is issued with its open amount, so the row need not be written
+ * again for it, and that both agree is proved here.  A document without
+ * anything to pay has no items; what changes it then is its settling.
+ */
+static bool
+IsPostedAlready(TriggerData *trigdata)
+{
+	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
+	int			open_att = SPI_fnumber(desc, "open_amount");
+	bool		isnull;
+	bool		newnull;
+	Datum		issued = heap_getattr(trigdata->tg_trigtuple, open_att, desc, &isnull);
+	Datum		posted = heap_getattr(trigdata->tg_newtuple, open_att, desc, &newnull);
+
+	if (isnull || newnull ||
+		DatumGetBool(DirectFunctionCall2(numeric_eq, issued, posted)))
+		return false;
+	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, posted,
+										  DirectFunctionCall2(numeric_add, issued, issued))))
+		elog(ERROR, "items of invoice %s do not sum up to what is to be paid",
+			 DocumentName(trigdata->tg_trigtuple, desc));
+	return true;
 }
 
 /* o2c_invoice_guard(): BEFORE INSERT, UPDATE or DELETE ON invoice, for each row. */
@@ -124,10 +151,23 @@ o2c_invoice_guard(PG_FUNCTION_ARGS)
 	}
 	if (draft)
 	{
-		if (strcmp(SPI_getvalue(trigdata->tg_newtuple, desc, state_att), "draft") != 0)
+		char	   *state = SPI_getvalue(trigdata->tg_newtuple, desc, state_att);
+
+		if (strcmp(state, "draft") != 0)
+		{
+			if (!o2c_issuing && strcmp(state, "void") != 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_O2C_LIFECYCLE),
+						 errmsg("invoice %s is not issued by changing its state",
+								DocumentName(trigdata->tg_newtuple, desc)),
+						 errdetail("Issuing checks the document, draws its number and posts its open items."),
+						 errhint("Issue it with o2c.issue_invoice().")));
 			RequireDrawn(trigdata->tg_newtuple, desc);
+		}
 		return PointerGetDatum(trigdata->tg_newtuple);
 	}
+	if (o2c_issuing && o2c_posting && IsPostedAlready(trigdata))
+		return PointerGetDatum(NULL);
 
 	for (int att = 1; att <= desc->natts; att++)
 	{

@@ -2,8 +2,8 @@
  * numbering.c
  *		Gapless numbers: drawing them, and printing them by a pattern.
  *
- * A series has one row in o2c.number_counter.  Drawing locks that row, adds to
- * it and leaves it locked until the transaction ends; a rollback, of the whole
+ * A series has one row in o2c.number_counter.  Drawing locks the series, adds
+ * to that row and keeps the lock until the transaction ends; a rollback, of the whole
  * transaction or to a savepoint, takes the number back with the row, so that
  * none is ever missing.  The moment of issuing is taken under that lock,
  * which is why numbers, dates and moments all run the same way.
@@ -16,19 +16,18 @@
 #include "o2c.h"
 
 #include "access/genam.h"
-#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
-#include "executor/tuptable.h"
+#include "common/hashfn.h"
 #include "funcapi.h"
 #include "invoicing/numbering.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/fmgroids.h"
@@ -56,24 +55,31 @@ enum
 	Natts_counter = Anum_counter_last_issued_at
 };
 
-/* What the series says about drawing from it. */
-typedef struct Series
+/* A text column of a row of SPI, in a memory context. */
+static text *
+CopyText(MemoryContext context, Datum value)
 {
-	char		reset;			/* 'n'ever, 'y'ear, 'm'onth */
-	bool		gapless;
-	bool		early_release;
-} Series;
+	MemoryContext old = MemoryContextSwitchTo(context);
+	text	   *copy = DatumGetTextPCopy(value);
 
-/* The series, read with the caller's own rights; raises when there is none. */
-static Series
+	MemoryContextSwitchTo(old);
+	return copy;
+}
+
+/* The series, read with the current user's rights; raises when there is none. */
+Series
 ReadSeries(int32 company, text *code)
 {
 	static KeptPlan read = {
-		.sql = "SELECT s.reset, s.gapless, s.early_release FROM o2c.number_series s"
+		.sql = "SELECT s.reset, s.gapless, s.early_release, s.assign, s.pattern, coalesce(s.prefix, s.code),"
+		" EXISTS (SELECT FROM o2c.event_subscription e WHERE e.company_id OPERATOR(pg_catalog.=) s.company_id"
+		"  AND e.entity OPERATOR(pg_catalog.=) 'invoice' AND e.event OPERATOR(pg_catalog.=) 'issue' AND e.enabled)"
+		" FROM o2c.number_series s"
 		" WHERE s.company_id OPERATOR(pg_catalog.=) $1 AND s.code OPERATOR(pg_catalog.=) $2",
 		.nargs = 2,
 		.argtypes = {INT4OID, TEXTOID}
 	};
+	MemoryContext caller = CurrentMemoryContext;
 	Datum		args[2];
 	Series		series;
 	bool		isnull;
@@ -95,6 +101,10 @@ ReadSeries(int32 company, text *code)
 	series.reset = *VARDATA_ANY(DatumGetTextPP(SPI_getbinval(tuple, desc, 1, &isnull)));
 	series.gapless = DatumGetBool(SPI_getbinval(tuple, desc, 2, &isnull));
 	series.early_release = DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull));
+	series.at_commit = *VARDATA_ANY(DatumGetTextPP(SPI_getbinval(tuple, desc, 4, &isnull))) == 'c';
+	series.pattern = CopyText(caller, SPI_getbinval(tuple, desc, 5, &isnull));
+	series.prefix = CopyText(caller, SPI_getbinval(tuple, desc, 6, &isnull));
+	series.subscribed = DatumGetBool(SPI_getbinval(tuple, desc, 7, &isnull));
 	SPI_finish();
 	return series;
 }
@@ -125,11 +135,32 @@ DateText(DateADT date)
 	return psprintf("%04d-%02d-%02d", year, month, day);
 }
 
-/* Find the counter's row, any version of it; false when there is none. */
-static bool
-FindCounter(Relation rel, Oid index, int32 company, text *series, ItemPointer tid)
+/*
+ * Wait for the series.  Everybody who draws takes this lock first, until the
+ * transaction ends: one wait, in the order of coming, where waiting for the
+ * row itself would be two and a search for its newest version.
+ */
+static void
+LockSeries(Oid counter, int32 company, text *series)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	uint32		hash = DatumGetUInt32(hash_any((unsigned char *) VARDATA_ANY(series),
+											   VARSIZE_ANY_EXHDR(series)));
+	LOCKTAG		tag;
+
+	/* two series may share a lock: then they share its waits */
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, counter,
+					   hash_combine(hash, murmurhash32((uint32) company)), 0);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+/*
+ * The counter's row as it stands, NULL when there is none.  The series is
+ * locked, so the newest version is committed or our own: the one that the
+ * snapshot of now sees, which also leaves no mark for SERIALIZABLE.
+ */
+static HeapTuple
+ReadCounter(Relation rel, Oid index, int32 company, text *series)
+{
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -138,18 +169,17 @@ FindCounter(Relation rel, Oid index, int32 company, text *series, ItemPointer ti
 				Int32GetDatum(company));
 	ScanKeyInit(&keys[1], Anum_counter_series, BTEqualStrategyNumber, F_TEXTEQ,
 				PointerGetDatum(series));
-	scan = systable_beginscan(rel, index, true, snapshot, 2, keys);
+	scan = systable_beginscan(rel, index, true, SnapshotSelf, 2, keys);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
-		*tid = tuple->t_self;
+		tuple = heap_copytuple(tuple);
 	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	return HeapTupleIsValid(tuple);
+	return tuple;
 }
 
 /*
- * Lock the newest version of the counter's row, add "count" to it and return
- * the block.  Waits for whoever has it; the caller's snapshot plays no part.
+ * Lock the series, add "count" to its counter and return the block.  Waits for
+ * whoever has it; the caller's snapshot plays no part.
  */
 static NumberBlock
 AdvanceCounter(const Series *series, int32 company, text *code, DateADT on_date,
@@ -158,16 +188,12 @@ AdvanceCounter(const Series *series, int32 company, text *code, DateADT on_date,
 	NumberBlock block;
 	Oid			relid = get_relname_relid("number_counter", get_namespace_oid("o2c", false));
 	Relation	rel;
-	TupleTableSlot *slot;
-	ItemPointerData tid;
-	TM_FailureData tmfd;
-	TM_Result	result;
+	Oid			index;
 	Datum		values[Natts_counter];
 	bool		nulls[Natts_counter] = {0};
 	bool		replace[Natts_counter] = {0};
 	HeapTuple	oldtuple;
 	HeapTuple	newtuple;
-	bool		shouldfree;
 	int64		last;
 
 	if (!OidIsValid(relid))
@@ -176,21 +202,14 @@ AdvanceCounter(const Series *series, int32 company, text *code, DateADT on_date,
 				 errmsg("order2cash is not installed in this database"),
 				 errhint("Call o2c.install() first.")));
 	rel = table_open(relid, RowExclusiveLock);
-	if (!FindCounter(rel, O2CPrimaryKeyIndex(rel), company, code, &tid))
+	index = O2CPrimaryKeyIndex(rel);
+	LockSeries(relid, company, code);
+
+	oldtuple = ReadCounter(rel, index, company, code);
+	if (oldtuple == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_O2C_NUMBERING),
 				 errmsg("number series \"%s\" has no counter", text_to_cstring(code))));
-
-	slot = table_slot_create(rel, NULL);
-	result = table_tuple_lock(rel, &tid, SnapshotSelf, slot, GetCurrentCommandId(true),
-							  LockTupleNoKeyExclusive, LockWaitBlock,
-							  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &tmfd);
-	if (result != TM_Ok)
-		ereport(ERROR,
-				(errcode(ERRCODE_O2C_NUMBERING),
-				 errmsg("number series \"%s\" was removed meanwhile", text_to_cstring(code))));
-
-	oldtuple = ExecFetchSlotHeapTuple(slot, false, &shouldfree);
 	heap_deform_tuple(oldtuple, RelationGetDescr(rel), values, nulls);
 
 	if (on_date < DatumGetDateADT(values[Anum_counter_last_date - 1]))
@@ -220,12 +239,10 @@ AdvanceCounter(const Series *series, int32 company, text *code, DateADT on_date,
 	replace[Anum_counter_last_date - 1] = true;
 	replace[Anum_counter_last_issued_at - 1] = true;
 	newtuple = heap_modify_tuple(oldtuple, RelationGetDescr(rel), values, nulls, replace);
-	CatalogTupleUpdate(rel, &slot->tts_tid, newtuple);
+	CatalogTupleUpdate(rel, &oldtuple->t_self, newtuple);
 
-	if (shouldfree)
-		heap_freetuple(oldtuple);
+	heap_freetuple(oldtuple);
 	heap_freetuple(newtuple);
-	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, NoLock);
 
 	/* a second draw by the same command must see this one */
@@ -233,27 +250,17 @@ AdvanceCounter(const Series *series, int32 company, text *code, DateADT on_date,
 	return block;
 }
 
-/* Draw "count" consecutive numbers of a series for documents of one date. */
+/* Draw "count" consecutive numbers of a series that was read before. */
 NumberBlock
-DrawNumbers(int32 company, text *series_code, DateADT on_date, int32 count)
+DrawFromSeries(const Series *series, int32 company, text *code, DateADT on_date,
+			   int32 count)
 {
-	Series		series;
 	NumberBlock block;
 
-	if (count < 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_O2C_INVALID_ARGUMENT),
-				 errmsg("the count of numbers to draw must be at least 1, not %d", count)));
-	if (DATE_NOT_FINITE(on_date))
-		ereport(ERROR,
-				(errcode(ERRCODE_O2C_INVALID_DATE),
-				 errmsg("the date of a document must be finite")));
-
-	series = ReadSeries(company, series_code);
-	if (series.gapless)
+	if (series->gapless)
 	{
-		block = AdvanceCounter(&series, company, series_code, on_date, count);
-		if (series.early_release)
+		block = AdvanceCounter(series, company, code, on_date, count);
+		if (series->early_release)
 			RequestEarlyRelease();
 	}
 	else
@@ -265,13 +272,32 @@ DrawNumbers(int32 company, text *series_code, DateADT on_date, int32 count)
 			ereport(ERROR,
 					(errcode(ERRCODE_O2C_NUMBERING),
 					 errmsg("number series \"%s\" is not gapless and has no blocks",
-							text_to_cstring(series_code))));
+							text_to_cstring(code))));
 		block.first = nextval_internal(seq, false);
 		block.period = PeriodOf('n', on_date);
 		block.issued_at = GetCurrentTimestamp();
 	}
-	NoteDrawn(company, series_code, &block, count);
+	NoteDrawn(company, code, &block, count);
 	return block;
+}
+
+/* Draw "count" consecutive numbers of a series for documents of one date. */
+NumberBlock
+DrawNumbers(int32 company, text *code, DateADT on_date, int32 count)
+{
+	Series		series;
+
+	if (count < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_INVALID_ARGUMENT),
+				 errmsg("the count of numbers to draw must be at least 1, not %d", count)));
+	if (DATE_NOT_FINITE(on_date))
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_INVALID_DATE),
+				 errmsg("the date of a document must be finite")));
+
+	series = ReadSeries(company, code);
+	return DrawFromSeries(&series, company, code, on_date, count);
 }
 
 /* _draw_block(company, series, on_date, count): first, period, issued_at. */
@@ -379,14 +405,10 @@ o2c_number_pattern_is_valid(PG_FUNCTION_ARGS)
 				   (period != 'm' || count[TOKEN_MM] > 0));
 }
 
-/* _format_number(pattern, series, on_date, n): the number as printed. */
-Datum
-o2c_number_format(PG_FUNCTION_ARGS)
+/* The number n as printed by a pattern. */
+text *
+FormatNumber(text *pattern, text *series, DateADT date, int64 n)
 {
-	text	   *pattern = PG_GETARG_TEXT_PP(0);
-	text	   *series = PG_GETARG_TEXT_PP(1);
-	DateADT		date = PG_GETARG_DATEADT(2);
-	int64		n = PG_GETARG_INT64(3);
 	const char *s = VARDATA_ANY(pattern);
 	const char *end = s + VARSIZE_ANY_EXHDR(pattern);
 	StringInfoData out;
@@ -428,7 +450,15 @@ o2c_number_format(PG_FUNCTION_ARGS)
 				break;
 		}
 	}
-	PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));
+	return cstring_to_text_with_len(out.data, out.len);
+}
+
+/* _format_number(pattern, series, on_date, n): the number as printed. */
+Datum
+o2c_number_format(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(FormatNumber(PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1),
+								  PG_GETARG_DATEADT(2), PG_GETARG_INT64(3)));
 }
 
 /* _number_series_counter(): AFTER INSERT ON number_series, for each statement. */

@@ -109,7 +109,7 @@ SELECT throws_ok(format($$INSERT INTO o2c.invoice_line (company_id, invoice_id, 
 SELECT throws_ok(format($$INSERT INTO o2c.invoice_tax (company_id, invoice_id, tax_category, tax_rate, currency, base_amount, tax_amount) VALUES (%s, %s, 'Z', 0, 'EUR', 0, 0)$$, :c, :i1), 'O2030', NULL, 'a further tax');
 SELECT pg_temp.draft(:c, 'A', 'EUR', '1 10 S 19') AS d \gset
 SELECT throws_ok(format($$UPDATE o2c.invoice_line SET invoice_id = %s, line_no = 7 WHERE company_id = %s AND invoice_id = %s$$, :i1, :c, :d), 'O2030', NULL, 'a line moved to an issued invoice');
-SELECT throws_ok(format($$UPDATE o2c.invoice SET state = 'issued', number = 'INV2026-000009', series = 'invoice', issue_date = '2026-02-01', sequence_no = 9, sequence_period = '2026-01-01' WHERE company_id = %s AND id = %s$$, :c, :d), 'O2032', NULL, 'a number that was not drawn');
+SELECT throws_ok(format($$UPDATE o2c.invoice SET state = 'issued', number = 'INV2026-000009', series = 'invoice', issue_date = '2026-02-01', sequence_no = 9, sequence_period = '2026-01-01' WHERE company_id = %s AND id = %s$$, :c, :d), 'O2010', NULL, 'a number that was not drawn');
 SELECT throws_ok(format($$INSERT INTO o2c.invoice (company_id, customer_id, currency, state, number) SELECT company_id, customer_id, 'EUR', 'issued', 'X' FROM o2c.invoice WHERE company_id = %s LIMIT 1$$, :c), 'O2010', NULL, 'an invoice born issued');
 SELECT throws_ok(format('UPDATE o2c.number_counter SET last_number = 0 WHERE company_id = %s', :c), 'O2030', NULL, 'the counter');
 SELECT is(o2c.void_invoice(:c, :d, 'printed twice', '2026-02-01'), 'INV2026-000004', 'a void document keeps a number');
