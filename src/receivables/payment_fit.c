@@ -9,48 +9,97 @@
  */
 #include "receivables/posting.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "utils/array.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "direct_scan.h"
 
 PG_FUNCTION_INFO_V1(o2c_payment_fit);
 
+static DirectTable payments = {
+	.name = "payment", .nkeys = 2,
+	.columns = {"company_id", "item_id", "id", "state"}
+};
+
+/* Positions in the columns of payments. */
+enum
+{
+	PAYMENT_ID = 2, PAYMENT_STATE
+};
+
+/*
+ * The payment of an item, when it is not yet in the state it should be in.
+ * What the current snapshot shows is newest: the item is locked, and its
+ * payment moves with it.
+ */
+static bool
+FindPayment(const ItemChange *change, Oid unlike, int64 *id)
+{
+	DirectScan	scan;
+	HeapTuple	tuple;
+	bool		isnull;
+	bool		found = false;
+
+	DirectScanBegin(&scan, &payments, AccessShareLock, GetActiveSnapshot(),
+					change->company_id, change->item_id);
+	if ((tuple = DirectScanNext(&scan)) != NULL)
+	{
+		*id = DatumGetInt64(DirectValue(&scan, tuple, PAYMENT_ID, &isnull));
+		found = DatumGetObjectId(DirectValue(&scan, tuple, PAYMENT_STATE, &isnull)) == unlike;
+	}
+	DirectScanEnd(&scan, AccessShareLock);
+	return found;
+}
+
 /* Payments whose items changed become received or applied. */
 void
-CarryToPayments(const ItemChanges *changes)
+CarryToPayments(Relation sibling, const ItemChanges *changes)
 {
-	static KeptPlan carry = {
-		.sql = "UPDATE o2c.payment p"
-		" SET state = CASE WHEN u.settled THEN 'applied' ELSE 'received' END::o2c.payment_state"
-		" FROM ROWS FROM (unnest($1), unnest($2), unnest($3)) u(company_id, item_id, settled)"
-		" WHERE p.company_id = u.company_id AND p.item_id = u.item_id"
-		"  AND p.state = CASE WHEN u.settled THEN 'received' ELSE 'applied' END::o2c.payment_state",
-		.nargs = 3,
-		.argtypes = {INT4ARRAYOID, INT8ARRAYOID, BOOLARRAYOID}
-	};
-	Datum	   *columns[3];
-	Datum		args[3];
-	int			n = 0;
+	static const char *const columns[] = {"state"};
+	Oid			relid = TableByName(sibling, "payment");
+	TableWriter *writer = NULL;
+	Oid			type = InvalidOid;
+	Oid			received = InvalidOid;
+	Oid			applied = InvalidOid;
 
-	for (int i = 0; i < 3; i++)
-		columns[i] = MemoryContextAllocHuge(changes->context, sizeof(Datum) * Max(changes->n, 1));
+	if (!DirectTableResolve(&payments))
+		elog(ERROR, "table \"payment\" is not as it was installed");
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
 	for (int64 i = 0; i < changes->n; i++)
 	{
 		const ItemChange *change = &changes->list[i];
+		TupleTableSlot *row;
+		Datum		state;
+		bool		isnull;
+		int64		id;
 
 		/* the item of a payment is a credit that no document made */
 		if (!change->item.credit || change->invoice_id != NO_ID)
 			continue;
-		columns[0][n] = Int32GetDatum(change->company_id);
-		columns[1][n] = Int64GetDatum(change->item_id);
-		columns[2][n++] = BoolGetDatum(change->settled);
+		if (!OidIsValid(type))
+		{
+			type = get_atttype(relid, payments.att[PAYMENT_STATE]);
+			received = EnumValue(type, "received");
+			applied = EnumValue(type, "applied");
+		}
+		if (!FindPayment(change, change->settled ? received : applied, &id))
+			continue;
+		if (writer == NULL)
+			writer = TableWriterBegin(relid, CMD_UPDATE, columns, lengthof(columns));
+		row = TableWriterFind(writer, change->company_id, id);
+		if (row == NULL || DatumGetObjectId(slot_getattr(row, payments.att[PAYMENT_STATE], &isnull)) !=
+			(change->settled ? received : applied))
+			continue;
+		state = ObjectIdGetDatum(change->settled ? applied : received);
+		TableWriterUpdate(writer, &state, NULL);
 	}
-	if (n == 0)
-		return;
-	args[0] = PointerGetDatum(construct_array(columns[0], n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
-	args[1] = PointerGetDatum(construct_array(columns[1], n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	args[2] = PointerGetDatum(construct_array(columns[2], n, BOOLOID, sizeof(bool), true, TYPALIGN_CHAR));
-	KeptPlanExecute(&carry, args, NULL, SPI_OK_UPDATE);
+	if (writer != NULL)
+		TableWriterEnd(writer);
+	PopActiveSnapshot();
 }
 
 /*

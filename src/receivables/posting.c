@@ -447,7 +447,7 @@ o2c_post_entries(PG_FUNCTION_ARGS)
 						 errhint("Customer, currency and due date of an entry are those of its item, and it counts from the item's date or later.")));
 			CarryToInvoices(trigdata->tg_relation, &changes);
 			TableWriterEnd(items);
-			CarryToPayments(&changes);
+			CarryToPayments(trigdata->tg_relation, &changes);
 		}
 		PG_FINALLY();
 		{
@@ -676,7 +676,7 @@ o2c_post_allocations(PG_FUNCTION_ARGS)
 		WriteAllocationEntries(trigdata, &columns, &changes);
 		CarryToInvoices(trigdata->tg_relation, &changes);
 		TableWriterEnd(items);
-		CarryToPayments(&changes);
+		CarryToPayments(trigdata->tg_relation, &changes);
 	}
 	PG_FINALLY();
 	{

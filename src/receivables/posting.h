@@ -59,7 +59,7 @@ extern ItemChange *ItemChangesFind(ItemChanges *changes, int32 company_id, int64
 extern void ItemChangesEnd(ItemChanges *changes);
 extern const ItemChange *UpdateItems(TableWriter *items, ItemChanges *changes);
 extern void CarryToInvoices(Relation sibling, ItemChanges *changes);
-extern void CarryToPayments(const ItemChanges *changes);
+extern void CarryToPayments(Relation sibling, const ItemChanges *changes);
 
 extern TableWriter *BeginItemUpdate(Relation sibling);
 extern Oid	EnumValue(Oid type, const char *label);
