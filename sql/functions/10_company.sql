@@ -17,11 +17,25 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_company_member_grant';
 COMMENT ON FUNCTION o2c._company_member_grant() IS
   'Statement trigger: who creates a company sees it.';
 
+CREATE FUNCTION o2c._require_installed() RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  IF pg_catalog.to_regclass('o2c.company') IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2001',
+      MESSAGE = 'order2cash is not installed in this database',
+      HINT = 'Call o2c.install() first.';
+  END IF;
+END $$;
+COMMENT ON FUNCTION o2c._require_installed() IS 'Raises O2001 before install().';
+
 CREATE FUNCTION o2c._require_company(company integer) RETURNS void
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 BEGIN
+  PERFORM o2c._require_installed();
   IF NOT EXISTS (SELECT FROM o2c.company c WHERE c.company_id = company) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2002',
       MESSAGE = pg_catalog.format('there is no company %s', coalesce(company::text, 'NULL')),
@@ -35,8 +49,10 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 DECLARE
-  zone text := (SELECT c.time_zone FROM o2c.company c WHERE c.company_id = $1);
+  zone text;
 BEGIN
+  PERFORM o2c._require_installed();
+  zone := (SELECT c.time_zone FROM o2c.company c WHERE c.company_id = $1);
   IF zone IS NULL THEN
     PERFORM o2c._require_company($1);
   END IF;
@@ -58,6 +74,7 @@ DECLARE
   new_id integer;
   hook text;
 BEGIN
+  PERFORM o2c._require_installed();
   IF coalesce(name, '') = '' THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a company needs a name';
   END IF;

@@ -19,8 +19,12 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 DECLARE
-  found bigint := (SELECT c.id FROM o2c.customer c WHERE c.company_id = company AND c.code = customer_code);
+  found bigint;
 BEGIN
+  IF pg_catalog.to_regclass('o2c.customer') IS NULL THEN
+    PERFORM o2c._require_installed();
+  END IF;
+  found := (SELECT c.id FROM o2c.customer c WHERE c.company_id = company AND c.code = customer_code);
   IF found IS NULL THEN
     PERFORM o2c._require_company(company);
     RAISE EXCEPTION USING ERRCODE = 'O2003',

@@ -22,8 +22,12 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 DECLARE
-  label text := (SELECT s.code FROM o2c.sales_order s WHERE s.company_id = company AND s.id = wanted);
+  label text;
 BEGIN
+  IF pg_catalog.to_regclass('o2c.sales_order') IS NULL THEN
+    PERFORM o2c._require_installed();
+  END IF;
+  label := (SELECT s.code FROM o2c.sales_order s WHERE s.company_id = company AND s.id = wanted);
   IF label IS NULL THEN
     PERFORM o2c._require_company(company);
     RAISE EXCEPTION USING ERRCODE = 'O2003',

@@ -172,5 +172,13 @@ is(result_of('clerk', q{
 	SELECT (SELECT tables FROM o2c.version()) = (SELECT extension FROM o2c.version())}), 't',
 	'a caller\'s temporary tables do not stand in for ours');
 
+# Other encodings are refused when the extension is created, not in the midst of install().
+for my $encoding (qw(LATIN1 SQL_ASCII))
+{
+	$node->safe_psql('postgres', "CREATE DATABASE \L$encoding\E ENCODING '$encoding' LOCALE 'C' TEMPLATE template0");
+	my ($code, $out, $err) = $node->psql(lc $encoding, 'CREATE EXTENSION order2cash');
+	like($err, qr/order2cash needs a database of encoding UTF8, this one is $encoding/, "a database of encoding $encoding is refused");
+}
+
 $node->stop;
 done_testing();
