@@ -51,6 +51,47 @@ my $operations = slurp_file("$root/docs/operations.md");
 my @settings = split /\n/, $node->safe_psql('postgres', q{LOAD 'order2cash'; SELECT name FROM pg_settings WHERE name LIKE 'order2cash.%' ORDER BY 1});
 cmp_ok(scalar(@settings), '>', 5, 'settings are there');
 is(join(' ', grep { $operations !~ /\Q$_\E/ } @settings), '', 'docs/operations.md has every setting');
+
+# The quickstart from its first CREATE EXTENSION on, as a newcomer types it.
+sub indented { return join '', map { /^    (.*)/s ? $1 : '' } split /^/, $_[0]; }
+my $steps = indented(slurp_file("$root/docs/quickstart.md"));
+$steps =~ s/.*?(?=CREATE EXTENSION)//s;
+$steps =~ s{/path/statement\.xml}{$root/test/data/statement_camt053.xml} or die 'quickstart imports no statement';
+$node->safe_psql('postgres', 'CREATE DATABASE quickstart');
+my ($quick, $printed, $complaint) = $node->psql('quickstart', "SET client_min_messages = warning;\n$steps", on_error_stop => 1);
+is("$quick $complaint", '0 ', 'the quickstart runs as it stands there');
+like($printed, qr/^INV2026-000001$/m, 'and issues its invoice');
+is($node->safe_psql('quickstart', 'SELECT * FROM o2c.check()'), '', 'check() is empty afterwards');
+
+# Every statement of every document names functions, arguments, tables and
+# columns that are there; every call written with company_id has its arguments.
+my %arguments;
+push @{ $arguments{(split /\|/)[0]} }, (split /\|/, $_, 2)[1]
+	for split /\n/, $node->safe_psql('postgres', q{SELECT proname, coalesce(array_to_string(proargnames[1:pronargs], ','), '') FROM pg_proc WHERE pronamespace = 'o2c'::regnamespace});
+my (@unfit, @unknown);
+my $statements = 0;
+for my $file ("$root/README.md", glob("$root/docs/*.md $root/docs/reference/*.md"))
+{
+	my $text = slurp_file($file);
+	while ($file !~ /functions\.md$/ && $text =~ /\b([a-z][a-z_0-9]+)\((company_id[^()]*)\)/g)
+	{
+		my ($name, $list) = ($1, join ',', map { /^\s*(\w+)(?!\s*=>)\b/ ? $1 : () } split /,/, $2);
+		push @unknown, "$name($list) in $file" unless grep { index("$_,", "$list,") == 0 } @{ $arguments{$name} // [] };
+	}
+	my @blocks = $text =~ /^```sql\n(.*?)^```/msg;
+	$text =~ s/^```.*?^```//msg;
+	for my $statement (map { /^((?:SELECT|INSERT|UPDATE|DELETE|WITH)\b.*?;)/msg } @blocks, indented($text))
+	{
+		next if $statement =~ /\bcron\.|\bmy_customers\b/;	# another extension, the reader's own table
+		$statements++;
+		my ($fit, undef, $why) = $node->psql('postgres', "PREPARE doc AS $statement");
+		push @unfit, "$statement\n$why in $file" if $why ne '';
+	}
+}
+cmp_ok($statements, '>', 50, 'documents have statements');
+is(join("\n", @unfit), '', 'and each of them can be run');
+is(join("\n", @unknown), '', 'calls have the arguments that functions have');
+
 note('not listed yet, run make docs: ' . join(' ', grep { !/^_/ && !$listed{$_} } sort keys %there));
 $node->stop;
 
