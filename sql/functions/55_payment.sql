@@ -99,21 +99,32 @@ END $$;
 COMMENT ON FUNCTION o2c._learn_payers(integer, bigint[], integer) IS
   'Count the accounts and names of these payments'' bank lines as confirmed (sign 1) or contradicted (-1) for their customers.';
 
-CREATE FUNCTION o2c._payment(company integer, payment_id bigint) RETURNS bigint
+CREATE FUNCTION o2c._payment(company integer, payment_id bigint, item_ids bigint[] DEFAULT '{}') RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+DECLARE
+  item bigint;
 BEGIN
-  PERFORM FROM o2c.payment p WHERE p.company_id = company AND p.id = payment_id FOR NO KEY UPDATE;
+  SELECT p.item_id INTO item FROM o2c.payment p WHERE p.company_id = company AND p.id = payment_id;
   IF NOT FOUND THEN
     PERFORM o2c._require_company(company);
     RAISE EXCEPTION USING ERRCODE = 'O2003',
       MESSAGE = pg_catalog.format('there is no payment %s', coalesce(payment_id::text, 'NULL')),
       HINT = 'o2c_bi.payments lists them.';
   END IF;
+  -- items before payments, as the posting triggers do
+  PERFORM FROM o2c.open_item i WHERE i.company_id = company AND i.id = ANY (item_ids || item) ORDER BY i.id FOR NO KEY UPDATE;
+  PERFORM FROM o2c.payment p WHERE p.company_id = company AND p.id = payment_id AND p.item_id = item FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = '40001',
+      MESSAGE = pg_catalog.format('payment %s was given to a customer at the same moment', payment_id),
+      HINT = 'Try the transaction again.';
+  END IF;
   RETURN payment_id;
 END $$;
-COMMENT ON FUNCTION o2c._payment(integer, bigint) IS 'Locks a payment for change. Errors: O2002, O2003.';
+COMMENT ON FUNCTION o2c._payment(integer, bigint, bigint[]) IS
+  'Locks a payment for change: first its item and those that will be posted with it, in the order of ids. Errors: O2002, O2003.';
 
 CREATE FUNCTION o2c._payment_fit() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_payment_fit';
@@ -185,12 +196,15 @@ DECLARE
   part numeric;
   new_id bigint;
 BEGIN
-  PERFORM o2c._payment($1, $2);
+  IF NOT EXISTS (SELECT FROM o2c.payment p WHERE p.company_id = $1 AND p.id = $2) THEN
+    PERFORM o2c._payment($1, $2);
+  END IF;
+  SELECT i.* INTO debit FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = o2c._open_item_by_number($1, $3);
+  PERFORM o2c._payment($1, $2, ARRAY[debit.id]);
   SELECT p.* INTO pay FROM o2c.payment p WHERE p.company_id = $1 AND p.id = $2;
   IF pay.state = 'returned' THEN
     RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('payment %s was returned', $2);
   END IF;
-  SELECT i.* INTO debit FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = o2c._open_item_by_number($1, $3);
   IF debit.amount < 0 THEN
     RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('"%s" is a credit, a payment pays debits', $3);
   END IF;
@@ -202,8 +216,6 @@ BEGIN
     PERFORM o2c._identify_payments($1, ARRAY[$2], ARRAY[debit.customer_id]);
     SELECT p.* INTO pay FROM o2c.payment p WHERE p.company_id = $1 AND p.id = $2;
   END IF;
-  -- in the order of ids, as every posting does
-  PERFORM FROM o2c.open_item i WHERE i.company_id = $1 AND i.id IN (debit.id, pay.item_id) ORDER BY i.id FOR NO KEY UPDATE;
   SELECT i.* INTO debit FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = debit.id;
   SELECT i.* INTO credit FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = pay.item_id;
   part := coalesce($4, least(debit.open_amount, - credit.open_amount));
@@ -308,13 +320,20 @@ AS $$
 DECLARE
   pay o2c.payment;
   on_day date;
+  touched bigint[];
   undo bigint[];
   rest numeric;
 BEGIN
   IF coalesce($3, '') = '' THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a return needs a reason';
   END IF;
-  PERFORM o2c._payment($1, $2);
+  -- what it paid is posted to as well
+  SELECT pg_catalog.array_agg(DISTINCT x) INTO touched
+  FROM o2c.payment p JOIN o2c.open_item i ON i.company_id = $1 AND i.id = p.item_id
+  JOIN o2c.allocation a ON a.company_id = $1 AND a.credit_item_id IN (i.id, i.source_item_id)
+  CROSS JOIN LATERAL pg_catalog.unnest(ARRAY[a.credit_item_id, a.debit_item_id]) x
+  WHERE p.company_id = $1 AND p.id = $2;
+  PERFORM o2c._payment($1, $2, coalesce(touched, '{}'));
   SELECT p.* INTO pay FROM o2c.payment p WHERE p.company_id = $1 AND p.id = $2;
   IF pay.state = 'returned' THEN
     RAISE EXCEPTION USING ERRCODE = 'O2061', MESSAGE = pg_catalog.format('payment %s was returned on %s', $2, pay.returned_on);
@@ -326,6 +345,12 @@ BEGIN
     AND a.credit_item_id IN (SELECT i.id FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = pay.item_id
                              UNION ALL SELECT i.source_item_id FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = pay.item_id)
     AND NOT EXISTS (SELECT FROM o2c.allocation r WHERE r.company_id = $1 AND r.reverses_id = a.id);
+  IF EXISTS (SELECT FROM o2c.allocation a WHERE a.company_id = $1 AND a.id = ANY (undo)
+             AND a.debit_item_id <> ALL (coalesce(touched, '{}'))) THEN
+    RAISE EXCEPTION USING ERRCODE = '40001',
+      MESSAGE = pg_catalog.format('payment %s was applied at the same moment', $2),
+      HINT = 'Try the transaction again.';
+  END IF;
   -- one step, not unapplied first
   UPDATE o2c.payment p SET state = 'returned', returned_on = on_day, return_reason = $3
   WHERE p.company_id = $1 AND p.id = $2;

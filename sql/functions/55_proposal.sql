@@ -96,6 +96,12 @@ DECLARE
   one bigint;
 BEGIN
   PERFORM o2c._require_company($1);
+  -- items before payments, as the posting triggers do
+  PERFORM FROM o2c.open_item i WHERE i.company_id = $1 AND i.id IN
+    (SELECT pg_catalog.unnest(m.item_ids || p.item_id) FROM o2c.match_proposal m
+     JOIN o2c.payment p ON p.company_id = $1 AND p.id = m.payment_id
+     WHERE m.company_id = $1 AND m.id = ANY ($2))
+  ORDER BY i.id FOR NO KEY UPDATE;
   PERFORM FROM o2c.payment p WHERE p.company_id = $1 AND p.id IN
     (SELECT m.payment_id FROM o2c.match_proposal m WHERE m.company_id = $1 AND m.id = ANY ($2))
   ORDER BY p.id FOR NO KEY UPDATE;

@@ -253,12 +253,9 @@ AccountIsPlain(Relation rel)
 	return true;
 }
 
-/*
- * Read the head accounts of a customer and, with "above", of everybody above;
- * -1 when they are not simple.
- */
+/* Read the head accounts of a customer and of everybody above; -1 when they are not simple. */
 static int
-ReadChain(const AccountMove *move, bool above, Snapshot snapshot, Link *chain)
+ReadChain(const AccountMove *move, Snapshot snapshot, Link *chain)
 {
 	int			n = 0;
 	int64		customer_id = move->customer_id;
@@ -291,7 +288,7 @@ ReadChain(const AccountMove *move, bool above, Snapshot snapshot, Link *chain)
 		DirectScanEnd(&scan, NoLock);
 		if (link->customer_id == 0)
 			return -1;
-		customer_id = above ? link->parent_id : 0;
+		customer_id = link->parent_id;
 		n++;
 	}
 	return n;
@@ -443,8 +440,7 @@ Apply(const AccountMove *move, Snapshot snapshot)
 	if (move->unapplied)
 		total = Subtract(total, move->unapplied);
 	enforce = move->enforce && Compare(total, zero) > 0;
-	/* what moves within the account changes nothing for those above */
-	n = ReadChain(move, Compare(total, zero) != 0, snapshot, chain);
+	n = ReadChain(move, snapshot, chain);
 	if (n < 0)
 		return false;
 	rel = table_open(accounts.relid, RowExclusiveLock);
@@ -463,8 +459,10 @@ Apply(const AccountMove *move, Snapshot snapshot)
 					 errhint("Try the transaction again.")));
 	for (int i = 0; usual && i < n; i++)
 		usual = StaysUsual(&chain[i], total, enforce);
+	/* those above are locked in any case: a later step may change them too */
 	for (int i = 0; usual && i < n; i++)
-		WriteAccount(rel, &chain[i], move, total, chain[i].customer_id == move->customer_id);
+		if (chain[i].customer_id == move->customer_id || Compare(total, zero) != 0)
+			WriteAccount(rel, &chain[i], move, total, chain[i].customer_id == move->customer_id);
 	for (int i = 0; i < n; i++)
 		ExecDropSingleTupleTableSlot(chain[i].slot);
 	table_close(rel, NoLock);
