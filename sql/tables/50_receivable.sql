@@ -41,8 +41,9 @@ CREATE TABLE o2c.open_item (
   CHECK (customer_id IS NOT NULL OR kind = 'unidentified')
 );
 ALTER SEQUENCE o2c.open_item_id_seq OWNED BY o2c.open_item.id;
-CREATE UNIQUE INDEX open_item_number_key ON o2c.open_item (company_id, number, instalment)
-  WHERE kind IN ('invoice', 'debit_note', 'credit_note', 'opening', 'fee', 'interest');
+-- numbers of documents are unique; other items are found by theirs, too
+CREATE UNIQUE INDEX open_item_number_key ON o2c.open_item (company_id, number, instalment,
+  (CASE WHEN kind IN ('invoice', 'debit_note', 'credit_note', 'opening', 'fee', 'interest') THEN 0 ELSE id END));
 -- in the order in which aging groups, with all that it reads
 CREATE INDEX open_item_open_idx ON o2c.open_item (company_id, customer_id, currency)
   INCLUDE (due_date, document_date, open_amount) WHERE open_amount <> 0;
