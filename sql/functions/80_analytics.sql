@@ -79,7 +79,7 @@ AS $$
 DECLARE
   at_end record;
   sales numeric;
-  days integer := to_date - from_date + 1;
+  days integer;
   rest numeric;
   result numeric := 0;
   month record;
@@ -91,6 +91,7 @@ BEGIN
       MESSAGE = pg_catalog.format('method "%s" is not known', method),
       HINT = 'Use simple, countback, best_possible or add (simple less best possible).';
   END IF;
+  days := to_date - from_date + 1;
   SELECT * INTO at_end FROM o2c._receivables_at($1, $3);
 
   IF method = 'countback' THEN
@@ -117,7 +118,7 @@ BEGIN
   END IF;
 
   sales := (SELECT pg_catalog.sum(s.amount) FROM o2c._sales($1, $2, $3) s);
-  IF coalesce(sales, 0) = 0 THEN
+  IF coalesce(sales, 0) <= 0 THEN
     RETURN NULL;
   END IF;
   RETURN pg_catalog.round(CASE method
@@ -126,7 +127,7 @@ BEGIN
     ELSE at_end.balance - at_end.not_overdue END / sales * days, 2);
 END $$;
 COMMENT ON FUNCTION o2c.dso(integer, date, date, text) IS
-  'Days sales outstanding at to_date over the sales from from_date to to_date. Methods: simple (balance / sales × days), countback (month by month back from to_date until the balance is used up), best_possible (what is not overdue / sales × days), add (average days delinquent: simple less best_possible). NULL without sales. Errors: O2002, O2004, O2044.';
+  'Days sales outstanding at to_date over the sales from from_date to to_date. Methods: simple (balance / sales × days), countback (month by month back from to_date until the balance is used up), best_possible (what is not overdue / sales × days), add (average days delinquent: simple less best_possible). NULL without sales, or when more was credited than sold. Errors: O2002, O2004, O2044.';
 
 CREATE FUNCTION o2c.cei(company_id integer, from_date date, to_date date) RETURNS numeric
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -148,6 +149,23 @@ END $$;
 COMMENT ON FUNCTION o2c.cei(integer, date, date) IS
   'Collection effectiveness in percent: what was collected of what could be: (start + sales - end) / (start + sales - not overdue). NULL when nothing could. Errors: O2002, O2044.';
 
+CREATE FUNCTION o2c._paid(company integer, from_date date, to_date date)
+RETURNS TABLE (customer_id bigint, currency o2c.currency, amount numeric, days_late integer)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+    SELECT e.customer_id, e.currency, - e.amount, e.effective_on - e.due_date
+    FROM o2c.ledger_entry e
+    WHERE e.company_id = company AND e.effective_on BETWEEN from_date AND to_date
+      AND e.kind = 'application' AND NOT e.credit AND e.amount < 0
+      AND NOT EXISTS (SELECT FROM o2c.allocation r
+                      WHERE r.company_id = company AND r.reverses_id = e.allocation_id AND r.effective_on <= to_date);
+END $$;
+COMMENT ON FUNCTION o2c._paid(integer, date, date) IS
+  'What was paid of debits in a range of dates and how late; what was undone by to_date was not paid.';
+
 CREATE FUNCTION o2c.average_days_late(company_id integer, from_date date, to_date date, customer_code text DEFAULT NULL)
 RETURNS numeric
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -164,16 +182,13 @@ BEGIN
     one := o2c._customer_id($1, $4);
   END IF;
   RETURN (
-    SELECT pg_catalog.round(pg_catalog.sum(- e.amount * (e.effective_on - e.due_date) * r.rate) / nullif(pg_catalog.sum(- e.amount * r.rate), 0), 2)
-    FROM o2c.ledger_entry e
-    JOIN (SELECT d.currency, CASE WHEN d.currency = base::text THEN 1 ELSE o2c.exchange_rate_on($1, d.currency, base, $3) END AS rate
-          FROM (SELECT DISTINCT x.currency::text AS currency FROM o2c.ledger_entry x
-                WHERE x.company_id = $1 AND x.effective_on BETWEEN $2 AND $3) d) r ON r.currency = e.currency::text
-    WHERE e.company_id = $1 AND e.effective_on BETWEEN $2 AND $3 AND e.kind = 'application' AND NOT e.credit
-      AND (one IS NULL OR e.customer_id = one));
+    SELECT pg_catalog.round(pg_catalog.sum(p.amount * p.days_late * r.rate) / nullif(pg_catalog.sum(p.amount * r.rate), 0), 2)
+    FROM (SELECT x.currency::text AS currency, x.days_late, pg_catalog.sum(x.amount) AS amount FROM o2c._paid($1, $2, $3) x
+          WHERE one IS NULL OR x.customer_id = one GROUP BY 1, 2) p
+    CROSS JOIN LATERAL (SELECT CASE WHEN p.currency = base::text THEN 1 ELSE o2c.exchange_rate_on($1, p.currency, base, $3) END AS rate) r);
 END $$;
 COMMENT ON FUNCTION o2c.average_days_late(integer, date, date, text) IS
-  'Days between due date and payment, weighted by amount, of what was paid in the range; negative is early. Errors: O2002, O2003, O2044.';
+  'Days between due date and payment, weighted by amount, of what was paid in the range and not undone in it; negative is early. Errors: O2002, O2003, O2044.';
 
 CREATE FUNCTION o2c.cash_forecast(company_id integer, as_of date DEFAULT NULL, weeks integer DEFAULT 13)
 RETURNS TABLE (week_from date, week_to date, currency text, expected numeric, due numeric, items bigint)
@@ -184,35 +199,53 @@ AS $$
 DECLARE
   today date := coalesce($2, o2c.today($1));
 BEGIN
+  PERFORM o2c._require_company($1);
   IF weeks IS NULL OR weeks NOT BETWEEN 1 AND 520 THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a forecast reaches 1 to 520 weeks';
   END IF;
   PERFORM o2c._require_range(today, today);
   RETURN QUERY
     WITH habit AS (
-      SELECT e.customer_id,
-             pg_catalog.round(pg_catalog.sum(- e.amount * (e.effective_on - e.due_date)) / nullif(pg_catalog.sum(- e.amount), 0))::integer AS late
-      FROM o2c.ledger_entry e
-      WHERE e.company_id = $1 AND e.kind = 'application' AND NOT e.credit AND e.effective_on BETWEEN today - 365 AND today
-      GROUP BY e.customer_id),
+      SELECT p.customer_id, pg_catalog.round(pg_catalog.sum(p.amount * p.days_late) / pg_catalog.sum(p.amount))::integer AS late
+      FROM o2c._paid($1, today - 365, today) p GROUP BY p.customer_id),
+    -- open then: what is open now, less what was posted since
+    open AS (
+      SELECT o.item_id, pg_catalog.sum(o.amount) AS amount
+      FROM (SELECT i.id AS item_id, i.open_amount AS amount FROM o2c.open_item i WHERE i.company_id = $1 AND i.open_amount <> 0
+            UNION ALL
+            SELECT e.item_id, - e.amount FROM o2c.ledger_entry e WHERE e.company_id = $1 AND e.effective_on > today) o
+      GROUP BY o.item_id HAVING pg_catalog.sum(o.amount) > 0),
+    disputed AS (
+      SELECT d.item_id, pg_catalog.sum(d.amount) AS amount
+      FROM o2c.dispute d JOIN o2c.company k ON k.company_id = d.company_id
+      WHERE d.company_id = $1 AND d.opened_on <= today
+        AND (d.resolved_at IS NULL OR (d.resolved_at AT TIME ZONE k.time_zone)::date > today)
+      GROUP BY d.item_id),
     expected AS (
-      SELECT i.currency::text AS currency, i.open_amount AS amount, i.due_date,
+      SELECT i.currency::text AS currency, i.due_date,
+             CASE WHEN d.item_id IS NULL THEN o.amount ELSE GREATEST(0, o.amount - d.amount) END AS amount,
              -- what should have come already is spread over the next weeks by its age
              GREATEST(i.due_date + coalesce(h.late, 0), today + 7 * (1 + LEAST(3, GREATEST(0, today - i.due_date - coalesce(h.late, 0)) / 30))
                       * (i.due_date + coalesce(h.late, 0) <= today)::integer) AS pays_on
-      FROM o2c.open_item i LEFT JOIN habit h ON h.customer_id = i.customer_id
-      WHERE i.company_id = $1 AND i.open_amount > 0 AND i.document_date <= today AND i.disputed_amount = 0)
-    SELECT today + 7 * w + 1, today + 7 * (w + 1), c.currency,
-           coalesce(pg_catalog.sum(x.amount) FILTER (WHERE x.pays_on BETWEEN today + 7 * w + 1 AND today + 7 * (w + 1)), 0),
-           coalesce(pg_catalog.sum(x.amount) FILTER (WHERE x.due_date BETWEEN today + 7 * w + 1 AND today + 7 * (w + 1)), 0),
-           pg_catalog.count(*) FILTER (WHERE x.pays_on BETWEEN today + 7 * w + 1 AND today + 7 * (w + 1))
+      FROM open o JOIN o2c.open_item i ON i.company_id = $1 AND i.id = o.item_id
+      LEFT JOIN disputed d ON d.item_id = o.item_id
+      LEFT JOIN habit h ON h.customer_id = i.customer_id),
+    cell AS (
+      SELECT x.currency, c.week, pg_catalog.sum(x.amount) FILTER (WHERE c.pays) AS expected,
+             pg_catalog.sum(x.amount) FILTER (WHERE NOT c.pays) AS due, pg_catalog.count(*) FILTER (WHERE c.pays) AS items
+      FROM expected x
+      CROSS JOIN LATERAL (VALUES (true, x.pays_on), (false, x.due_date)) v (pays, day)
+      CROSS JOIN LATERAL (SELECT v.pays, (v.day - today - 1) / 7 AS week) c
+      WHERE x.amount > 0 AND v.day > today
+      GROUP BY x.currency, c.week)
+    SELECT today + 7 * w + 1, today + 7 * (w + 1), k.currency, coalesce(c.expected, 0), coalesce(c.due, 0), coalesce(c.items, 0)
     FROM pg_catalog.generate_series(0, weeks - 1) w
-    CROSS JOIN (SELECT DISTINCT e.currency FROM expected e) c
-    LEFT JOIN expected x ON x.currency = c.currency
-    GROUP BY w, c.currency ORDER BY c.currency, w;
+    CROSS JOIN (SELECT DISTINCT x.currency FROM expected x) k
+    LEFT JOIN cell c ON c.currency = k.currency AND c.week = w
+    ORDER BY k.currency, w;
 END $$;
 COMMENT ON FUNCTION o2c.cash_forecast(integer, date, integer) IS
-  'Receipts expected per week and currency: each open debit on its due date plus the customer''s average days late of the last year; what should have come already follows in the next weeks, disputed items not at all. Errors: O2002, O2004.';
+  'Receipts expected per week and currency: what of each debit was open on the date, less what was in dispute, on its due date plus the customer''s average days late of the year before; what should have come already follows in the next weeks. Errors: O2002, O2004, O2044.';
 
 CREATE FUNCTION o2c.statement_of_account(company_id integer, customer_code text, from_date date, to_date date)
 RETURNS TABLE (line_no bigint, entry_date date, kind text, number text, description text, due_date date, currency text,
@@ -351,12 +384,13 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-  known timestamptz := pg_catalog.clock_timestamp();
   lines bigint;
 BEGIN
   PERFORM o2c._require_company($1);
   PERFORM o2c._require_range($2, $2);
-  INSERT INTO o2c.aging_snapshot (company_id, as_of, bounds, known_at) VALUES ($1, $2, $3, known)
+  PERFORM o2c.aging_bucket(0, $3);
+  -- waits for postings under way (guard_period), so that known_at parts what is known from what is not
+  INSERT INTO o2c.aging_snapshot (company_id, as_of, bounds) VALUES ($1, $2, $3)
   ON CONFLICT (company_id, as_of) DO NOTHING;
   IF NOT FOUND THEN
     RETURN 0;
@@ -367,7 +401,7 @@ BEGIN
   RETURN lines;
 END $$;
 COMMENT ON FUNCTION o2c.take_aging_snapshot(integer, date, integer[]) IS
-  'Keep the aging of a date, once; returns its rows. o2c.aging_snapshot_differences() compares it with today''s knowledge. Errors: O2002, O2044.';
+  'Keep the aging of a date, once; returns its rows. o2c.aging_snapshot_differences() compares it with today''s knowledge. Waits for postings under way, and lets others wait until the transaction ends. Errors: O2002, O2004, O2044.';
 
 CREATE FUNCTION o2c.aging_snapshot_differences(company_id integer, as_of date)
 RETURNS TABLE (customer_code text, currency text, kept numeric[], kept_unapplied numeric, now numeric[], now_unapplied numeric)
@@ -379,6 +413,7 @@ DECLARE
   bounds integer[] := (SELECT s.bounds FROM o2c.aging_snapshot s WHERE s.company_id = $1 AND s.as_of = $2);
 BEGIN
   IF bounds IS NULL THEN
+    PERFORM o2c._require_company($1);
     RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no aging snapshot of %s', $2),
       HINT = 'Take one with o2c.take_aging_snapshot().';
   END IF;
@@ -389,7 +424,7 @@ BEGIN
     WHERE (k.buckets, k.unapplied) IS DISTINCT FROM (a.buckets, a.unapplied);
 END $$;
 COMMENT ON FUNCTION o2c.aging_snapshot_differences(integer, date) IS
-  'Where the aging of a date differs from what was kept: entries that were back-dated since. Errors: O2003.';
+  'Where the aging of a date differs from what was kept: entries that were back-dated since. Errors: O2002, O2003.';
 
 CREATE FUNCTION o2c._check_analytics(company integer)
 RETURNS TABLE (invariant text, company_id integer, entity text, entity_id bigint, detail text)

@@ -33,10 +33,11 @@ BEGIN
       SELECT e.customer_id, e.currency::text AS currency,
              - coalesce(pg_catalog.sum(e.amount) FILTER (WHERE e.kind = 'discount' AND NOT e.credit), 0) AS discounts,
              - coalesce(pg_catalog.sum(e.amount) FILTER (WHERE e.kind = 'write_off' AND NOT e.credit), 0) AS written_off,
-             - coalesce(pg_catalog.sum(e.amount * (e.effective_on - e.due_date)) FILTER (WHERE e.kind = 'application' AND NOT e.credit), 0)
-               * $4 / 100 / 365 AS late
-      FROM o2c.ledger_entry e
-      WHERE e.company_id = $1 AND e.effective_on BETWEEN $2 AND $3 AND e.kind IN ('discount', 'write_off', 'application')
+             coalesce(pg_catalog.sum(e.days), 0) * $4 / 100 / 365 AS late
+      FROM (SELECT x.customer_id, x.currency, x.kind, x.credit, x.amount, NULL::numeric AS days FROM o2c.ledger_entry x
+            WHERE x.company_id = $1 AND x.effective_on BETWEEN $2 AND $3 AND x.kind IN ('discount', 'write_off')
+            UNION ALL
+            SELECT p.customer_id, p.currency, 'application', false, NULL, p.amount * p.days_late FROM o2c._paid($1, $2, $3) p) e
       GROUP BY e.customer_id, e.currency)
     SELECT c.code, c.name, x.currency, x.revenue, x.cost, x.revenue - x.cost, x.discounts, x.written_off, x.late,
            x.revenue - x.cost - x.discounts - x.written_off - x.late

@@ -42,10 +42,12 @@ CREATE TABLE o2c.aging_snapshot (
   company_id integer NOT NULL REFERENCES o2c.company,
   as_of date NOT NULL CHECK (pg_catalog.isfinite(as_of)),
   bounds integer[] NOT NULL,
-  known_at timestamptz NOT NULL,
+  known_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
   taken_by text NOT NULL DEFAULT session_user,
   PRIMARY KEY (company_id, as_of)
 );
+CREATE TRIGGER aging_snapshot_guard BEFORE INSERT ON o2c.aging_snapshot
+  FOR EACH STATEMENT EXECUTE FUNCTION o2c.guard_period();
 COMMENT ON TABLE o2c.aging_snapshot IS 'Closing agings that were kept.';
 COMMENT ON COLUMN o2c.aging_snapshot.known_at IS 'Knowledge at which it was taken: o2c.aging(…, known_at) gives the same again.';
 

@@ -18,52 +18,34 @@ LEFT JOIN o2c.customer c ON c.company_id = i.company_id AND c.id = i.customer_id
 WHERE i.open_amount <> 0;
 COMMENT ON VIEW o2c_bi.receivables IS 'Every item that is open now: invoices by instalment, credit notes, payments on account, fees, unidentified money.';
 
+-- Customers are joined on either side of the union, so that a report of one
+-- customer reads that customer's items alone.
 CREATE OR REPLACE VIEW o2c_bi.aging WITH (security_invoker = true) AS
 WITH t AS (
   SELECT k.company_id, (pg_catalog.now() AT TIME ZONE k.time_zone)::date AS today FROM o2c.company k),
 r AS (
-  SELECT i.company_id, i.customer_id, i.currency, t.today - i.due_date AS days, NULL::boolean AS credit, i.open_amount AS amount
-  FROM t JOIN o2c.open_item i ON i.company_id = t.company_id WHERE i.open_amount <> 0
+  SELECT i.company_id, c.code, c.name, i.currency, t.today - i.due_date AS days, NULL::boolean AS credit, i.open_amount AS amount
+  FROM t JOIN o2c.open_item i ON i.company_id = t.company_id
+  LEFT JOIN o2c.customer c ON c.company_id = i.company_id AND c.id = i.customer_id
+  WHERE i.open_amount <> 0
   UNION ALL
   -- what was posted with a date to come does not count yet
-  SELECT e.company_id, e.customer_id, e.currency, t.today - e.due_date, e.credit, - e.amount
-  FROM t JOIN o2c.ledger_entry e ON e.company_id = t.company_id AND e.effective_on > t.today),
+  SELECT e.company_id, c.code, c.name, e.currency, t.today - e.due_date, e.credit, - e.amount
+  FROM t JOIN o2c.ledger_entry e ON e.company_id = t.company_id AND e.effective_on > t.today
+  LEFT JOIN o2c.customer c ON c.company_id = e.company_id AND c.id = e.customer_id
+  -- true wherever the line above is; tells the planner that these are few
+  WHERE e.effective_on >= (pg_catalog.now() AT TIME ZONE 'UTC')::date),
 s AS (
-  SELECT r.company_id, r.customer_id, r.currency, o2c._aging_line(r.amount, NULL, r.days, r.credit, '{0,30,60,90}') AS b
-  FROM r GROUP BY r.company_id, r.customer_id, r.currency)
-SELECT s.company_id, c.code AS customer_code, c.name AS customer_name, s.currency::text AS currency,
+  SELECT r.company_id, r.code, r.name, r.currency, o2c._aging_line(r.amount, NULL, r.days, r.credit, '{0,30,60,90}') AS b
+  FROM r GROUP BY r.company_id, r.code, r.name, r.currency)
+SELECT s.company_id, s.code AS customer_code, s.name AS customer_name, s.currency::text AS currency,
        s.b[1] AS not_due, s.b[2] AS d1_30, s.b[3] AS d31_60, s.b[4] AS d61_90, s.b[5] AS d90_plus,
        s.b[6] AS unapplied, s.b[7] AS total
-FROM s LEFT JOIN o2c.customer c ON c.company_id = s.company_id AND c.id = s.customer_id
+FROM s
 WHERE s.b IS NOT NULL;
 COMMENT ON VIEW o2c_bi.aging IS 'Aging by due date as of today, one row per customer and currency; without customer_code: money not identified yet.';
 
 CREATE OR REPLACE VIEW o2c_bi.customer_behaviour WITH (security_invoker = true) AS
-WITH settled AS (
-  SELECT i.company_id, i.customer_id, i.id, i.document_date, i.due_date, i.amount,
-         pg_catalog.max(e.effective_on) FILTER (WHERE e.amount < 0) AS settled_on,
-         pg_catalog.bool_or(e.kind = 'write_off') AS written_off
-  FROM o2c.open_item i JOIN o2c.ledger_entry e ON e.company_id = i.company_id AND e.item_id = i.id
-  WHERE i.open_amount = 0 AND i.amount > 0 AND i.kind IN ('invoice', 'debit_note', 'opening')
-  GROUP BY i.company_id, i.customer_id, i.id),
-paid AS (
-  SELECT s.company_id, s.customer_id, pg_catalog.count(*) AS settled_items,
-         pg_catalog.avg(s.settled_on - s.due_date) AS days_late,
-         pg_catalog.avg(s.settled_on - s.document_date) AS days_to_pay,
-         pg_catalog.percentile_cont(0.5) WITHIN GROUP (ORDER BY s.settled_on - s.due_date) AS median_days_late,
-         pg_catalog.avg((s.settled_on <= s.due_date)::integer) AS on_time,
-         pg_catalog.count(*) FILTER (WHERE s.written_off) AS written_off_items,
-         pg_catalog.max(s.settled_on) AS last_settled_on
-  FROM settled s GROUP BY s.company_id, s.customer_id),
-standing AS (
-  SELECT i.company_id, i.customer_id, pg_catalog.count(*) AS open_items,
-         pg_catalog.count(*) FILTER (WHERE i.due_date < t.today) AS overdue_items,
-         pg_catalog.max(t.today - i.due_date) AS oldest_days_overdue,
-         pg_catalog.count(*) FILTER (WHERE i.disputed_amount > 0) AS disputed_items
-  FROM o2c.open_item i
-  JOIN (SELECT k.company_id, (pg_catalog.now() AT TIME ZONE k.time_zone)::date AS today FROM o2c.company k) t
-    ON t.company_id = i.company_id
-  WHERE i.open_amount > 0 GROUP BY i.company_id, i.customer_id)
 SELECT c.company_id, c.code AS customer_code, c.name AS customer_name,
        coalesce(p.settled_items, 0) AS settled_items,
        pg_catalog.round(p.days_late, 2) AS average_days_late,
@@ -75,8 +57,32 @@ SELECT c.company_id, c.code AS customer_code, c.name AS customer_name,
        GREATEST(0, coalesce(s.oldest_days_overdue, 0))::bigint AS oldest_days_overdue,
        coalesce(s.disputed_items, 0) AS disputed_items
 FROM o2c.customer c
-LEFT JOIN paid p ON p.company_id = c.company_id AND p.customer_id = c.id
-LEFT JOIN standing s ON s.company_id = c.company_id AND s.customer_id = c.id;
+JOIN (SELECT k.company_id, (pg_catalog.now() AT TIME ZONE k.time_zone)::date AS today FROM o2c.company k) t
+  ON t.company_id = c.company_id
+-- customer by customer: whoever asks for one reads that one's items
+CROSS JOIN LATERAL (
+  SELECT pg_catalog.count(*) AS settled_items,
+         pg_catalog.avg(d.settled_on - d.due_date) AS days_late,
+         pg_catalog.avg(d.settled_on - d.document_date) AS days_to_pay,
+         pg_catalog.percentile_cont(0.5) WITHIN GROUP (ORDER BY d.settled_on - d.due_date) AS median_days_late,
+         pg_catalog.avg((d.settled_on <= d.due_date)::integer) AS on_time,
+         pg_catalog.count(*) FILTER (WHERE d.written_off) AS written_off_items,
+         pg_catalog.max(d.settled_on) AS last_settled_on
+  FROM (SELECT i.document_date, i.due_date, e.settled_on, e.written_off
+        FROM o2c.open_item i
+        CROSS JOIN LATERAL (
+          SELECT pg_catalog.max(x.effective_on) FILTER (WHERE x.amount < 0) AS settled_on,
+                 pg_catalog.bool_or(x.kind = 'write_off') AS written_off
+          FROM o2c.ledger_entry x WHERE x.company_id = i.company_id AND x.item_id = i.id) e
+        WHERE i.company_id = c.company_id AND i.customer_id = c.id
+          AND i.open_amount = 0 AND i.amount > 0 AND i.kind IN ('invoice', 'debit_note', 'opening')) d) p
+CROSS JOIN LATERAL (
+  SELECT pg_catalog.count(*) AS open_items,
+         pg_catalog.count(*) FILTER (WHERE i.due_date < t.today) AS overdue_items,
+         pg_catalog.max(t.today - i.due_date) AS oldest_days_overdue,
+         pg_catalog.count(*) FILTER (WHERE i.disputed_amount > 0) AS disputed_items
+  FROM o2c.open_item i
+  WHERE i.company_id = c.company_id AND i.customer_id = c.id AND i.open_amount > 0 AND i.open_amount <> 0) s;
 COMMENT ON VIEW o2c_bi.customer_behaviour IS 'How each customer pays: over its settled invoices and imported items, and what stands open now.';
 
 -- The journal.  Every entry moves its item's control account; entries of one
@@ -84,87 +90,105 @@ COMMENT ON VIEW o2c_bi.customer_behaviour IS 'How each customer pays: over its s
 -- other entry with the account of its kind.  In the company's currency an item
 -- is worth what it was on its own date, rounded so that it ends at zero when
 -- the item does; what then is left of a document is the exchange difference.
+--
+-- Each kind of document is a branch of its own that joins what it shows, and
+-- no branch groups or sorts: a condition on date, number, customer or document
+-- goes down to the tables.
 CREATE OR REPLACE VIEW o2c_bi.journal WITH (security_invoker = true) AS
-WITH rate AS (
-  SELECT k.company_id, k.currency AS base FROM o2c.company k),
-entry AS (
-  SELECT e.company_id, e.id, e.kind, e.amount, e.effective_on, e.recorded_at, e.allocation_id, e.currency,
-         i.invoice_id, i.number, i.kind AS item_kind, i.customer_id, r.base,
-         o2c.round_amount(pg_catalog.sum(e.amount) OVER w * x.rate, r.base)
-           - o2c.round_amount((pg_catalog.sum(e.amount) OVER w - e.amount) * x.rate, r.base) AS base_amount
+WITH entry AS NOT MATERIALIZED (
+  SELECT e.company_id, e.id, e.kind, e.amount, e.effective_on, e.recorded_at, e.allocation_id, e.item_id, e.credit,
+         i.currency::text AS currency, i.invoice_id, i.number, c.code AS customer_code, k.currency::text AS base,
+         CASE i.kind WHEN 'on_account' THEN 'unapplied' WHEN 'unidentified' THEN 'unidentified' ELSE 'receivable' END AS control,
+         CASE WHEN i.currency::text = k.currency::text THEN e.amount ELSE (
+           SELECT o2c.round_amount(s.upto * q.rate, k.currency) - o2c.round_amount((s.upto - e.amount) * q.rate, k.currency)
+           FROM (SELECT pg_catalog.sum(x.amount) AS upto FROM o2c.ledger_entry x
+                 WHERE x.company_id = e.company_id AND x.item_id = e.item_id AND x.id <= e.id) s
+           CROSS JOIN (
+             SELECT CASE WHEN q.from_currency::text = i.currency::text THEN q.rate ELSE 1 / q.rate END AS rate
+             FROM o2c.exchange_rate q
+             WHERE q.company_id = i.company_id AND q.valid_from <= i.document_date
+               AND ((q.from_currency::text = i.currency::text AND q.to_currency::text = k.currency::text)
+                 OR (q.from_currency::text = k.currency::text AND q.to_currency::text = i.currency::text))
+             ORDER BY q.valid_from DESC, (q.from_currency::text = i.currency::text) DESC LIMIT 1) q) END AS base_amount
   FROM o2c.ledger_entry e
   JOIN o2c.open_item i ON i.company_id = e.company_id AND i.id = e.item_id
-  JOIN rate r ON r.company_id = e.company_id
-  CROSS JOIN LATERAL (
-    SELECT CASE WHEN i.currency::text = r.base::text THEN 1 ELSE
-      (SELECT CASE WHEN q.from_currency::text = i.currency::text THEN q.rate ELSE 1 / q.rate END
-       FROM o2c.exchange_rate q
-       WHERE q.company_id = i.company_id AND q.valid_from <= i.document_date
-         AND ((q.from_currency::text = i.currency::text AND q.to_currency::text = r.base::text)
-           OR (q.from_currency::text = r.base::text AND q.to_currency::text = i.currency::text))
-       ORDER BY q.valid_from DESC, (q.from_currency::text = i.currency::text) DESC LIMIT 1) END AS rate) x
-  WINDOW w AS (PARTITION BY e.company_id, e.item_id ORDER BY e.id)),
-line AS (
-  -- control accounts
-  SELECT e.company_id, e.effective_on AS posted_on,
-         CASE WHEN e.allocation_id IS NOT NULL THEN 'allocation'
-              WHEN e.invoice_id IS NOT NULL AND e.kind IN ('invoice', 'credit') THEN 'invoice' ELSE 'entry' END AS document_kind,
-         CASE WHEN e.allocation_id IS NOT NULL THEN e.allocation_id
-              WHEN e.invoice_id IS NOT NULL AND e.kind IN ('invoice', 'credit') THEN e.invoice_id ELSE e.id END AS document_id,
-         e.number, e.kind::text AS kind, e.customer_id,
-         CASE e.item_kind WHEN 'on_account' THEN 'unapplied' WHEN 'unidentified' THEN 'unidentified' ELSE 'receivable' END AS purpose,
-         e.currency::text AS currency, e.amount, e.base::text AS base_currency, e.base_amount, e.recorded_at
-  FROM entry e
-  UNION ALL
-  -- their counterparts, where the document is the entry itself
-  SELECT e.company_id, e.effective_on, 'entry', e.id, e.number, e.kind::text, e.customer_id,
-         CASE e.kind WHEN 'opening' THEN 'opening' WHEN 'invoice' THEN 'revenue' WHEN 'credit' THEN 'revenue'
-           WHEN 'receipt' THEN 'cash' WHEN 'refund' THEN 'cash' WHEN 'return' THEN 'cash' WHEN 'discount' THEN 'discount'
-           WHEN 'write_off' THEN 'bad_debt' WHEN 'charge' THEN 'charge' WHEN 'fee' THEN 'fee' WHEN 'interest' THEN 'interest'
-           WHEN 'exchange' THEN 'exchange' ELSE 'transfer' END,
-         e.currency::text, - e.amount, e.base::text, - e.base_amount, e.recorded_at
-  FROM entry e
-  WHERE e.allocation_id IS NULL AND (e.invoice_id IS NULL OR e.kind NOT IN ('invoice', 'credit'))
-  UNION ALL
-  -- what an invoice credits: revenue, tax, less what was prepaid and rounded
-  SELECT v.company_id, v.issue_date, 'invoice', v.id, v.number, CASE v.kind WHEN 'credit_note' THEN 'credit' ELSE 'invoice' END,
-         v.customer_id, p.purpose, v.currency::text, p.amount, r.base::text,
-         o2c.round_amount(p.amount * x.rate, r.base), v.issued_at
+  JOIN o2c.company k ON k.company_id = e.company_id
+  LEFT JOIN o2c.customer c ON c.company_id = i.company_id AND c.id = i.customer_id),
+-- what an invoice credits: revenue, tax, less what was prepaid and rounded
+sale AS NOT MATERIALIZED (
+  SELECT v.company_id, v.id, v.kind, v.number, v.issue_date, v.issued_at, v.currency::text AS currency, c.code AS customer_code,
+         k.currency::text AS base, p.purpose, p.amount,
+         CASE WHEN v.currency::text = k.currency::text THEN p.amount ELSE o2c.round_amount(p.amount * (
+           SELECT CASE WHEN q.from_currency::text = v.currency::text THEN q.rate ELSE 1 / q.rate END
+           FROM o2c.exchange_rate q
+           WHERE q.company_id = v.company_id AND q.valid_from <= v.issue_date
+             AND ((q.from_currency::text = v.currency::text AND q.to_currency::text = k.currency::text)
+               OR (q.from_currency::text = k.currency::text AND q.to_currency::text = v.currency::text))
+           ORDER BY q.valid_from DESC, (q.from_currency::text = v.currency::text) DESC LIMIT 1), k.currency) END AS base_amount
   FROM o2c.invoice v
-  JOIN rate r ON r.company_id = v.company_id
+  JOIN o2c.company k ON k.company_id = v.company_id
+  LEFT JOIN o2c.customer c ON c.company_id = v.company_id AND c.id = v.customer_id
   CROSS JOIN LATERAL (SELECT CASE v.kind WHEN 'credit_note' THEN -1 ELSE 1 END AS sign) g
   CROSS JOIN LATERAL (VALUES
     (CASE v.kind WHEN 'prepayment' THEN 'prepayment' ELSE 'revenue' END, - g.sign * v.net_amount),
     ('tax', - g.sign * v.tax_amount), ('prepayment', g.sign * v.prepaid_amount), ('rounding', - g.sign * v.rounding_amount))
     p (purpose, amount)
-  CROSS JOIN LATERAL (
-    SELECT CASE WHEN v.currency::text = r.base::text THEN 1 ELSE
-      (SELECT CASE WHEN q.from_currency::text = v.currency::text THEN q.rate ELSE 1 / q.rate END
-       FROM o2c.exchange_rate q
-       WHERE q.company_id = v.company_id AND q.valid_from <= v.issue_date
-         AND ((q.from_currency::text = v.currency::text AND q.to_currency::text = r.base::text)
-           OR (q.from_currency::text = r.base::text AND q.to_currency::text = v.currency::text))
-       ORDER BY q.valid_from DESC, (q.from_currency::text = v.currency::text) DESC LIMIT 1) END AS rate) x
   WHERE v.state NOT IN ('draft', 'void') AND p.amount <> 0),
-every_line AS (
-  SELECT * FROM line
+line AS (
+  SELECT e.company_id, e.effective_on AS posted_on, 'allocation' AS document_kind, a.id AS document_id, e.number, e.kind::text AS kind,
+         e.customer_code, e.control AS purpose, e.currency, e.amount, e.base AS base_currency, e.base_amount, e.recorded_at
+  FROM entry e
+  JOIN o2c.allocation a ON a.company_id = e.company_id AND a.id = e.allocation_id AND e.item_id = ANY (ARRAY[a.debit_item_id, a.credit_item_id])
   UNION ALL
-  -- the exchange difference that a document realises, in the company's currency alone
-  SELECT l.company_id, pg_catalog.max(l.posted_on), l.document_kind, l.document_id, pg_catalog.max(l.number), 'exchange', NULL::bigint,
-         'exchange', l.base_currency, 0::numeric, l.base_currency, - pg_catalog.sum(l.base_amount), pg_catalog.max(l.recorded_at)
-  FROM line l GROUP BY l.company_id, l.document_kind, l.document_id, l.base_currency
-  HAVING pg_catalog.sum(l.base_amount) <> 0
+  SELECT e.company_id, e.effective_on, 'invoice', e.invoice_id, e.number, e.kind::text,
+         e.customer_code, e.control, e.currency, e.amount, e.base, e.base_amount, e.recorded_at
+  FROM entry e
+  WHERE e.allocation_id IS NULL AND e.invoice_id IS NOT NULL AND e.kind IN ('invoice', 'credit')
+  UNION ALL
+  SELECT v.company_id, v.issue_date, 'invoice', v.id, v.number, CASE v.kind WHEN 'credit_note' THEN 'credit' ELSE 'invoice' END,
+         v.customer_code, v.purpose, v.currency, v.amount, v.base, v.base_amount, v.issued_at
+  FROM sale v
+  UNION ALL
+  -- documents that are one entry: control account and counterpart
+  SELECT e.company_id, e.effective_on, 'entry', e.id, e.number, e.kind::text,
+         e.customer_code, p.purpose, e.currency, p.sign * e.amount, e.base, p.sign * e.base_amount, e.recorded_at
+  FROM entry e
+  CROSS JOIN LATERAL (VALUES (e.control, 1),
+    (CASE e.kind WHEN 'opening' THEN 'opening' WHEN 'invoice' THEN 'revenue' WHEN 'credit' THEN 'revenue'
+       WHEN 'receipt' THEN 'cash' WHEN 'refund' THEN 'cash' WHEN 'return' THEN 'cash' WHEN 'discount' THEN 'discount'
+       WHEN 'write_off' THEN 'bad_debt' WHEN 'charge' THEN 'charge' WHEN 'fee' THEN 'fee' WHEN 'interest' THEN 'interest'
+       WHEN 'exchange' THEN 'exchange' ELSE 'transfer' END, -1)) p (purpose, sign)
+  WHERE e.allocation_id IS NULL AND (e.invoice_id IS NULL OR e.kind NOT IN ('invoice', 'credit'))
+  UNION ALL
+  -- exchange differences, in the company's currency alone: what an allocation realises ...
+  SELECT d.company_id, d.effective_on, 'allocation', a.id, d.number, 'exchange',
+         d.customer_code, 'exchange', d.base, 0, d.base, - (d.base_amount + k.base_amount), d.recorded_at
+  FROM entry d
+  JOIN o2c.allocation a ON a.company_id = d.company_id AND a.id = d.allocation_id AND a.debit_item_id = d.item_id
+  JOIN entry k ON k.company_id = a.company_id AND k.item_id = a.credit_item_id AND k.allocation_id = a.id
+  WHERE d.currency <> d.base AND d.base_amount + k.base_amount <> 0
+  UNION ALL
+  -- ... and what rounding leaves of an invoice
+  SELECT v.company_id, v.issue_date, 'invoice', v.id, v.number, 'exchange',
+         c.code, 'exchange', k.currency::text, 0, k.currency::text, - r.amount, v.issued_at
+  FROM o2c.invoice v
+  JOIN o2c.company k ON k.company_id = v.company_id
+  LEFT JOIN o2c.customer c ON c.company_id = v.company_id AND c.id = v.customer_id
+  CROSS JOIN LATERAL (
+    SELECT (SELECT pg_catalog.sum(s.base_amount) FROM sale s WHERE s.company_id = v.company_id AND s.id = v.id)
+         + (SELECT pg_catalog.sum(e.base_amount) FROM entry e WHERE e.company_id = v.company_id AND e.invoice_id = v.id
+              AND e.allocation_id IS NULL AND e.kind IN ('invoice', 'credit')) AS amount) r
+  WHERE v.state NOT IN ('draft', 'void') AND v.currency::text <> k.currency::text AND r.amount <> 0
   UNION ALL
   SELECT j.company_id, j.posted_on, 'journal', j.document_id, j.description, 'exchange', NULL, j.purpose,
-         j.currency::text, 0, r.base::text, j.base_debit - j.base_credit, j.recorded_at
-  FROM o2c.journal_line j JOIN rate r ON r.company_id = j.company_id)
-SELECT l.company_id, l.posted_on, l.document_kind, l.document_id, l.number, l.kind, c.code AS customer_code,
+         j.currency::text, 0, k.currency::text, j.base_debit - j.base_credit, j.recorded_at
+  FROM o2c.journal_line j JOIN o2c.company k ON k.company_id = j.company_id)
+SELECT l.company_id, l.posted_on, l.document_kind, l.document_id, l.number, l.kind, l.customer_code,
        l.purpose, m.account, m.name AS account_name, l.currency,
        GREATEST(l.amount, 0) AS debit, GREATEST(- l.amount, 0) AS credit,
        l.base_currency, GREATEST(l.base_amount, 0) AS base_debit, GREATEST(- l.base_amount, 0) AS base_credit, l.recorded_at
-FROM every_line l
-LEFT JOIN o2c.account_mapping m ON m.company_id = l.company_id AND m.purpose = l.purpose
-LEFT JOIN o2c.customer c ON c.company_id = l.company_id AND c.id = l.customer_id;
+FROM line l
+LEFT JOIN o2c.account_mapping m ON m.company_id = l.company_id AND m.purpose = l.purpose;
 COMMENT ON VIEW o2c_bi.journal IS
   'The balanced journal for the general ledger: debits equal credits per document, in its currency and in the company''s.';
 
@@ -219,7 +243,7 @@ COMMENT ON VIEW o2c_bi.fact_message IS 'Fact: messages and what became of them.'
 
 GRANT INSERT, UPDATE ON o2c.account_mapping TO o2c_admin;
 GRANT INSERT ON o2c.journal_line, o2c.aging_snapshot, o2c.aging_snapshot_line TO o2c_manager, o2c_admin;
-GRANT EXECUTE ON FUNCTION o2c._receivables_at, o2c._sales, o2c._require_range, o2c.dso, o2c.cei, o2c.average_days_late, o2c.cash_forecast,
+GRANT EXECUTE ON FUNCTION o2c._receivables_at, o2c._sales, o2c._paid, o2c._require_range, o2c.dso, o2c.cei, o2c.average_days_late, o2c.cash_forecast,
   o2c.statement_of_account, o2c.statement_of_open_items, o2c.statement_html, o2c._statement_words, o2c._statement_page,
   o2c._statement_cell, o2c._statement_accounts, o2c.export_journal, o2c.aging_snapshot_differences, o2c.receivables_dashboard, o2c.customer_profitability
   TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
