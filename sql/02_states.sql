@@ -35,3 +35,17 @@ CREATE TYPE o2c.entry_kind AS ENUM
 -- What became of an answer of the matching engine.
 CREATE TYPE o2c.match_state AS ENUM
   ('auto', 'suggested', 'accepted', 'rejected', 'superseded', 'reversed');
+
+-- as psql shows them with \dT
+COMMENT ON TYPE o2c.order_state IS 'draft, submitted, confirmed, fulfilling, fulfilled, closed; cancelled before the first shipment. Moves: o2c.lifecycle.';
+COMMENT ON TYPE o2c.invoice_state IS 'draft; issued: something is open; paid, written_off, credited: by what the rest was settled; void: a number without a document.';
+COMMENT ON TYPE o2c.quote_state IS 'draft, sent, then accepted, rejected or expired; ordered.';
+COMMENT ON TYPE o2c.contract_state IS 'draft, sent, signed, active, ended.';
+COMMENT ON TYPE o2c.shipment_state IS 'planned, picked, packed, shipped, delivered; cancelled before it leaves.';
+COMMENT ON TYPE o2c.payment_state IS 'received: something of it is left; applied: nothing is; returned: the bank took it back.';
+COMMENT ON TYPE o2c.dispute_state IS 'open, investigating, resolved.';
+COMMENT ON TYPE o2c.promise_state IS 'open, kept, broken: as the ledger says.';
+COMMENT ON TYPE o2c.message_state IS 'queued, sending, sent, delivered; retry: will be tried again; uncertain: the answer was lost; dead: refused for good; cancelled.';
+COMMENT ON TYPE o2c.item_kind IS 'What document an open item stands for; credits have negative amounts.';
+COMMENT ON TYPE o2c.entry_kind IS 'Why a ledger entry was made.';
+COMMENT ON TYPE o2c.match_state IS 'What became of an answer of the engine: auto and accepted are posted, superseded gave way to another, reversed was undone.';

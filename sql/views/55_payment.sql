@@ -3,7 +3,7 @@
 CREATE OR REPLACE VIEW o2c_bi.cash_matches WITH (security_invoker = true) AS
 SELECT m.company_id, b.line_id, i.number, m.cash AS applied_amount,
   CASE m.state WHEN 'suggested' THEN 'suggested' WHEN 'accepted' THEN 'accepted' ELSE 'auto' END AS status,
-  m.rule, m.confidence, m.explanation, m.option, m.id AS proposal_id, m.payment_id,
+  m.rule, m.confidence, m.explanation, m.option::bigint AS option, m.id AS proposal_id, m.payment_id,
   b.booking_date, b.amount AS line_amount, b.currency::text AS currency, c.code AS customer_code,
   nullif(m.more, 0) AS settled_amount, m.settle_kind::text AS settle_kind, b.payer_name, b.remittance_text
 -- unnested first, so that items are joined by their whole key at once

@@ -1,8 +1,8 @@
 -- Collection: the collector's worklist, notices; rights.
 
 CREATE OR REPLACE VIEW o2c_bi.dunning_notices WITH (security_invoker = true) AS
-SELECT n.company_id, n.id AS notice_id, k.code AS customer_code, k.name AS customer_name, n.level::integer AS level, n.as_of,
-       n.pay_by, n.channel, n.state, n.accepted_on, i.number, ni.level::integer AS item_level, ni.days_overdue,
+SELECT n.company_id, n.id AS notice_id, k.code AS customer_code, k.name AS customer_name, n.level::bigint AS level, n.as_of,
+       n.pay_by, n.channel, n.state, n.accepted_on, i.number, ni.level::bigint AS item_level, ni.days_overdue::bigint AS days_overdue,
        ni.currency::text AS currency, ni.amount, i.open_amount
 FROM o2c.dunning_notice n
 JOIN o2c.customer k ON k.company_id = n.company_id AND k.id = n.customer_id
@@ -87,11 +87,11 @@ WITH company AS (
   WHERE o.overdue_amount > 0 OR t.due_on IS NOT NULL OR p.next_promise IS NOT NULL
 )
 SELECT s.company_id, k.code AS customer_code, k.name AS customer_name, s.currency,
-       coalesce(s.overdue_amount, 0) AS overdue_amount, s.overdue_items, greatest(s.oldest_days, 0) AS oldest_days,
+       coalesce(s.overdue_amount, 0) AS overdue_amount, s.overdue_items, greatest(s.oldest_days, 0)::bigint AS oldest_days,
        coalesce(s.disputed_amount, 0) AS disputed_amount, coalesce(s.unapplied, 0) AS unapplied, s.balance,
-       coalesce(s.level, 0)::integer AS dunning_level, s.last_on AS last_reminder_on, coalesce(s.broken, 0) AS broken_promises,
+       coalesce(s.level, 0)::bigint AS dunning_level, s.last_on AS last_reminder_on, coalesce(s.broken, 0) AS broken_promises,
        s.next_promise AS next_promise_on, s.last_contact,
-       s.points_amount + s.points_age + s.points_broken + s.points_level + s.points_due + s.points_wait AS score,
+       (s.points_amount + s.points_age + s.points_broken + s.points_level + s.points_due + s.points_wait)::bigint AS score,
        pg_catalog.concat_ws(', ',
          CASE WHEN s.points_amount <> 0 THEN pg_catalog.format('%s for %s %s overdue', s.points_amount, s.overdue_amount, s.currency) END,
          CASE WHEN s.points_age <> 0 THEN pg_catalog.format('%s for %s days', s.points_age, s.oldest_days) END,

@@ -1,7 +1,7 @@
 -- Dispatch: the outbox for reporting, and rights.
 CREATE OR REPLACE VIEW o2c_bi.messages WITH (security_invoker = true) AS
 SELECT m.company_id, m.id, m.channel, c.kind AS channel_kind, m.state::text AS state, m.kind, k.code AS customer_code,
-  m.recipient, m.subject, m.priority::integer AS priority, m.attempts, m.created_at, m.next_attempt_at,
+  m.recipient, m.subject, m.priority::bigint AS priority, m.attempts::bigint AS attempts, m.created_at, m.next_attempt_at,
   m.sent_at, m.delivered_at, m.provider_id, m.idempotency_key, m.last_error,
   CASE m.state
     WHEN 'queued' THEN CASE WHEN m.next_attempt_at > pg_catalog.now() THEN 'waits for its time' ELSE 'waits for the dispatcher' END
