@@ -106,8 +106,15 @@ COMMENT ON FUNCTION o2c._invoice_faults(integer, bigint[]) IS
   'What keeps documents from being issued: each violated rule, with its EN 16931 id where it has one.';
 
 CREATE FUNCTION o2c.invoice_faults(company_id integer, invoice_id bigint) RETURNS SETOF text
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
-AS $$ SELECT f.fault FROM o2c._invoice_faults($1, ARRAY[$2]) f $$;
+AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM o2c.invoice i WHERE i.company_id = $1 AND i.id = $2) THEN
+    PERFORM o2c._require_company($1);
+    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no invoice %s in company %s', coalesce($2::text, 'NULL'), $1);
+  END IF;
+  RETURN QUERY SELECT f.fault FROM o2c._invoice_faults($1, ARRAY[$2]) f;
+END $$;
 COMMENT ON FUNCTION o2c.invoice_faults(integer, bigint) IS
-  'Rules that a draft violates now; no row means that it can be issued.';
+  'The rules of EN 16931 and of the law that a draft violates, one text each, beginning with the rule''s id where it has one; no row: it can be issued. Errors: O2002, O2003.';

@@ -6,7 +6,7 @@ CREATE FUNCTION o2c.cash_tokens(remittance_text text,
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'o2c_cash_tokens';
 COMMENT ON FUNCTION o2c.cash_tokens(text) IS
-  'What the matching engine reads in a remittance text: kind N number, c completed list member, r inside a range, o repaired letter, A letters and digits, S reference with right check digits, D date, M amount, P percent; its value, and where in the folded text.';
+  'What the matching engine reads in a remittance text: kind N number, c completed list member, r inside a range, o repaired letter, A letters and digits, S reference with right check digits, D date, M amount, P percent; its value, and its position in the folded text from 0. Texts are read up to 16 kB; none for NULL. No errors.';
 
 CREATE FUNCTION o2c._cash_keys(remittance_text text) RETURNS bigint[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE

@@ -192,5 +192,5 @@ CREATE FUNCTION o2c.reject_match(company_id integer, proposal_id bigint) RETURNS
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$ SELECT o2c.reject_matches($1, ARRAY[$2]) $$;
-COMMENT ON FUNCTION o2c.reject_match(integer, bigint) IS 'Reject a suggested proposal. Errors: O2002, O2003, O2033.';
+COMMENT ON FUNCTION o2c.reject_match(integer, bigint) IS 'Reject a suggested proposal; the same answer is not proposed again for this payment. Errors: O2003, O2033.';
 

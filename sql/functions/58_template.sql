@@ -29,7 +29,7 @@ RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'o2c_format_amount';
 COMMENT ON FUNCTION o2c.format_amount(numeric, text) IS
-  'The amount with all its digits as the language writes numbers: 1,234.50 in en, 1.234,50 in de.';
+  'The amount with all its digits as the language writes numbers: 1,234.50 in en, 1.234,50 in de. Languages not known are written as en. No errors.';
 
 CREATE FUNCTION o2c.format_date(day date, language text)
 RETURNS text

@@ -209,7 +209,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no dunning block %s', $2);
   END IF;
 END $$;
-COMMENT ON FUNCTION o2c.unblock_dunning(integer, bigint) IS 'Lift a block; again: does nothing. Errors: O2003.';
+COMMENT ON FUNCTION o2c.unblock_dunning(integer, bigint) IS 'Lift a block of reminders from now on; who lifted it is kept. Again: nothing. Errors: O2003.';
 
 -- Promises
 
@@ -398,7 +398,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no activity %s', $2);
   END IF;
 END $$;
-COMMENT ON FUNCTION o2c.complete_activity(integer, bigint, text) IS 'Mark an activity as done. Errors: O2003.';
+COMMENT ON FUNCTION o2c.complete_activity(integer, bigint, text) IS 'Mark an activity as done, with a note that is added to it. Errors: O2003.';
 
 CREATE FUNCTION o2c._check_collection(company_id integer)
 RETURNS TABLE (invariant text, company_id integer, entity text, entity_id bigint, detail text)

@@ -30,7 +30,7 @@ LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$ SELECT $1 * o2c._interest_factor($5, $4, $2 + 1, $3) $$;
 COMMENT ON FUNCTION o2c.late_interest(numeric, date, date, numeric, text) IS
-  'Simple interest on principal from the day after due_date to paid_on at the half-year''s reference rate plus margin points, not rounded (Directive 2011/7/EU).';
+  'Simple interest on principal from the day after due_date to paid_on, in the principal''s currency and not rounded: Σ days × (reference rate of the half-year + margin points) / 365 (Directive 2011/7/EU). Rates are in o2c.reference_rate under rate_code, percent a year; half-years before the first known rate bear none. 0 when paid in time. No errors.';
 
 CREATE FUNCTION o2c._notice_interest(company_id integer, run_id bigint)
 RETURNS TABLE (notice_id bigint, item_id bigint, from_date date, to_date date, currency o2c.currency, amount numeric)

@@ -385,7 +385,7 @@ BEGIN
   RETURN o2c._dispatcher_state();
 END $$;
 COMMENT ON FUNCTION o2c.disarm_dispatch(integer) IS
-  'Take back arm_dispatch, for one company or for everything.';
+  'Take back arm_dispatch, for one company or, NULL, for everything; returns the dispatcher''s state. No errors.';
 
 CREATE FUNCTION o2c._set_paused(paused boolean) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -410,7 +410,7 @@ CREATE FUNCTION o2c.resume_dispatch() RETURNS text
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$ SELECT o2c._set_paused(false) $$;
-COMMENT ON FUNCTION o2c.resume_dispatch() IS 'Send again after pause_dispatch.';
+COMMENT ON FUNCTION o2c.resume_dispatch() IS 'Let the dispatcher of this database go on after pause_dispatch(); returns its state. No errors.';
 
 CREATE FUNCTION o2c._dispatch_armed() RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE

@@ -1,6 +1,6 @@
 -- Electronic documents: UBL whose totals are derived again by XPath, on random
 -- invoices in four currencies; UBL orders; payment codes; the printable page.
-SELECT plan(36);
+SELECT plan(37);
 SELECT setseed(0.4711);
 
 SELECT o2c.create_company('Müller & Söhne <KG>', 'DE', 'EUR', vat_id => 'DE123456789', email => 'post@example.com', street => 'Straße 1', postal_code => '10115', city => 'Berlin') AS c \gset
@@ -75,6 +75,7 @@ SELECT throws_ok(format('SELECT o2c.invoice_html(%s, 5000)', :c), 'O2010', NULL,
 SELECT is(o2c.epc_qr_text('Wikimedia', 'DE33100205000001194700', 123.45, 'RF18539007547034'), E'BCD\n002\n1\nSCT\n\nWikimedia\nDE33100205000001194700\nEUR123.45\n\nRF18539007547034', 'EPC069-12 with a reference');
 SELECT is(o2c.epc_qr_text('A', 'DE33100205000001194700', 1, NULL, E'two\nlines', 'BFSWDE33BER'), E'BCD\n002\n1\nSCT\nBFSWDE33BER\nA\nDE33100205000001194700\nEUR1\n\n\ntwo lines', 'with a text in one line');
 SELECT throws_ok($$SELECT o2c.epc_qr_text('A', 'DE33100205000001194700', 1, 'RF17539007547034')$$, 'O2041', NULL, 'a reference with right check digits');
+SELECT throws_ok($$SELECT o2c.invoice_faults(1, -1)$$, 'O2003', NULL, 'an invoice that is not there has no rules to keep');
 SELECT throws_ok($$SELECT o2c.epc_qr_text('A', 'DE33100205000001194700', 1, bic => 'BFSW')$$, 'O2004', NULL, 'a whole BIC');
 SELECT throws_ok($$SELECT o2c.epc_qr_text('A', 'DE33100205000001194700', 0)$$, 'O2043', NULL, 'no amount');
 SELECT throws_ok($$SELECT o2c.epc_qr_text('A', 'DE33100205000001194700', 1, 'RF18539007547034', 'text')$$, 'O2004', NULL, 'reference and text');
