@@ -55,6 +55,7 @@ extern int	KeptPlanExecuteRow(KeptPlan *kept, Datum *args, const char *nulls,
 							   int expected);
 extern int	KeptPlanExecuteDerived(KeptPlan *kept, Datum *args,
 								   const char *nulls, int expected);
+extern bool RowsDiffer(TriggerData *trigdata, const char *const *columns);
 extern TriggerData *TriggerDataOf(FunctionCallInfo fcinfo, const char *name);
 
 /* True while o2c's own ledger trigger updates derived columns. */

@@ -81,6 +81,7 @@ CREATE FUNCTION o2c.confirm_orders(company_id integer, order_ids bigint[])
 RETURNS TABLE (order_id bigint, state text, holds text, note text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -193,6 +193,7 @@ CREATE FUNCTION o2c.ship_orders(company_id integer, order_ids bigint[], shipped_
 RETURNS TABLE (order_id bigint, shipment_id bigint)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

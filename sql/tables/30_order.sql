@@ -50,7 +50,8 @@ COMMENT ON COLUMN o2c.sales_order.shipping_amount IS 'Cost of the carrier by o2c
 COMMENT ON COLUMN o2c.sales_order.version IS 'Counts amendments; earlier versions stand in o2c.order_version.';
 COMMENT ON COLUMN o2c.sales_order.content_key IS 'Digest of what was ordered: a repeated call with the same content finds the same order.';
 
--- A line is updated at every step of its order: with room on its page no index
+-- A line is updated at every step of its order, twice when goods are picked and
+-- shipped in one transaction: with room for three versions on its page no index
 -- has to follow.
 CREATE SEQUENCE o2c.sales_order_line_id_seq;
 CREATE TABLE o2c.sales_order_line (
@@ -83,7 +84,7 @@ CREATE TABLE o2c.sales_order_line (
   CONSTRAINT sales_order_line_not_over_shipped CHECK (shipped <= picked),
   CONSTRAINT sales_order_line_not_over_returned CHECK (returned <= shipped),
   CONSTRAINT sales_order_line_not_over_reserved CHECK (reserved + shipped + cancelled <= quantity)
-) WITH (fillfactor = 50);
+) WITH (fillfactor = 33);
 ALTER SEQUENCE o2c.sales_order_line_id_seq OWNED BY o2c.sales_order_line.id;
 CREATE TRIGGER sales_order_line_guard BEFORE UPDATE ON o2c.sales_order_line
   FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('picked', 'shipped', 'returned', 'invoiced', 'billed');

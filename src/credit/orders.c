@@ -109,10 +109,14 @@ FindMoves(TriggerData *trigdata, OrderMoves *moves)
 	}
 }
 
-/* Orders "n" that went to a state in this statement, "o" before. */
+/*
+ * Orders "n" that went to a state in this statement, "o" before.  The CASE
+ * hides from the planner that a state is compared with a constant: it would
+ * believe that hardly any row has it, and join many rows by nested loops.
+ */
 #define MOVED_TO(state) \
 	"new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id" \
-	" AND o.state <> n.state AND n.state = '" state "'"
+	" AND CASE n.state WHEN '" state "' THEN o.state <> n.state ELSE false END"
 
 /* Column of the first row of the last result, as text. */
 static char *

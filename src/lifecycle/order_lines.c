@@ -126,19 +126,18 @@ FollowLines(bool insert)
 	KeptPlanExecuteDerived(insert ? &total_new : &total_old, NULL, NULL, SPI_OK_UPDATE);
 }
 
+/* Columns, ending with NULL, whose change calls for work. */
+static const char *const content_columns[] = {
+	"order_id", "line_no", "product_id", "quantity", "unit_price", "discount_percent", "currency", "net_amount",
+	"tax_category", NULL
+};
+static const char *const reserved_columns[] = {"reserved", NULL};
+static const char *const progress_columns[] = {"cancelled", "shipped", "returned", "billed", NULL};
+
 /* o2c_follow_order_lines(): AFTER INSERT, UPDATE or DELETE ON sales_order_line, for each statement. */
 Datum
 o2c_follow_order_lines(PG_FUNCTION_ARGS)
 {
-	static KeptPlan changes = {
-		.sql = "SELECT coalesce(bool_or((n.order_id, n.line_no, n.product_id, n.quantity, n.unit_price, n.discount_percent,"
-		"   n.currency, n.net_amount, n.tax_category) IS DISTINCT FROM (o.order_id, o.line_no, o.product_id, o.quantity,"
-		"   o.unit_price, o.discount_percent, o.currency, o.net_amount, o.tax_category)), false),"
-		" coalesce(bool_or(n.reserved <> o.reserved), false),"
-		" coalesce(bool_or(n.cancelled <> o.cancelled OR n.shipped <> o.shipped OR n.returned <> o.returned"
-		"   OR n.billed <> o.billed), false)"
-		" FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id"
-	};
 	static KeptPlan grab = {.sql = GRAB("new_rows")};
 	static KeptPlan check_content = {
 		.sql = "SELECT s.code, n.line_no, s.state, s.currency"
@@ -169,27 +168,25 @@ o2c_follow_order_lines(PG_FUNCTION_ARGS)
 	};
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_follow_order_lines");
 	TriggerFrame frame;
+	bool		content;
+	bool		reserved;
+	bool		progress;
 
-	TriggerFrameBegin(&frame, trigdata);
 	if (!TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
-		FollowLines(TRIGGER_FIRED_BY_INSERT(trigdata->tg_event));
-	else
 	{
-		HeapTuple	tuple;
-		TupleDesc	desc;
-		bool		isnull;
-		bool		content;
-		bool		reserved;
-		bool		progress;
+		TriggerFrameBegin(&frame, trigdata);
+		FollowLines(TRIGGER_FIRED_BY_INSERT(trigdata->tg_event));
+		TriggerFrameEnd(&frame);
+		return PointerGetDatum(NULL);
+	}
 
-		KeptPlanExecute(&changes, NULL, NULL, SPI_OK_SELECT);
-		tuple = SPI_tuptable->vals[0];
-		desc = SPI_tuptable->tupdesc;
-		content = DatumGetBool(SPI_getbinval(tuple, desc, 1, &isnull));
-		reserved = DatumGetBool(SPI_getbinval(tuple, desc, 2, &isnull));
-		progress = DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull));
-		if (content || reserved || progress)
-			GrabOrders(&grab);
+	content = RowsDiffer(trigdata, content_columns);
+	reserved = RowsDiffer(trigdata, reserved_columns);
+	progress = RowsDiffer(trigdata, progress_columns);
+	if (content || reserved || progress)
+	{
+		TriggerFrameBegin(&frame, trigdata);
+		GrabOrders(&grab);
 		if (content)
 		{
 			RefuseContent(KeptPlanExecute(&check_content, NULL, NULL, SPI_OK_SELECT));
@@ -202,7 +199,7 @@ o2c_follow_order_lines(PG_FUNCTION_ARGS)
 		}
 		if (progress)
 			CreditApply(&apply, false);
+		TriggerFrameEnd(&frame);
 	}
-	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);
 }
