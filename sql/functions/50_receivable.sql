@@ -108,6 +108,17 @@ END $$;
 COMMENT ON FUNCTION o2c._open_item_by_number(integer, text) IS
   'Id of the item with that number; of several instalments the first that is open. Errors: O2002, O2003.';
 
+CREATE FUNCTION o2c._require_effective(effective_on date) RETURNS void
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  IF NOT pg_catalog.isfinite(effective_on) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = pg_catalog.format('%s is not a date from which an entry counts', effective_on);
+  END IF;
+END $$;
+COMMENT ON FUNCTION o2c._require_effective(date) IS 'Raises O2044 for an infinite date; NULL, which stands for today, passes.';
+
 CREATE FUNCTION o2c.write_off(company_id integer, number text, amount numeric DEFAULT NULL,
   reason text DEFAULT NULL, effective_on date DEFAULT NULL)
 RETURNS bigint
@@ -123,8 +134,12 @@ BEGIN
   IF coalesce($4, '') = '' THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a write-off needs a reason';
   END IF;
+  PERFORM o2c._require_effective($5);
   SELECT * INTO item FROM o2c.open_item i
   WHERE i.company_id = $1 AND i.id = o2c._open_item_by_number($1, $2) FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    PERFORM o2c._require_company($1);
+  END IF;
   IF item.open_amount = 0 THEN
     RAISE EXCEPTION USING ERRCODE = 'O2060',
       MESSAGE = pg_catalog.format('nothing is open on "%s"', $2);
@@ -146,7 +161,7 @@ BEGIN
   RETURN entry_id;
 END $$;
 COMMENT ON FUNCTION o2c.write_off(integer, text, numeric, text, date) IS
-  'Write off an amount (NULL = all that is open) of the item with that number, counting from effective_on; returns the ledger entry. A credit that nobody claims is written off the same way. Errors: O2003, O2004, O2031, O2043, O2060.';
+  'Write off an amount (NULL = all that is open) of the item with that number, counting from effective_on; returns the ledger entry. A credit that nobody claims is written off the same way. Errors: O2002, O2003, O2004, O2031, O2043, O2044, O2060.';
 
 CREATE FUNCTION o2c.reverse_entry(company_id integer, entry_id bigint, reason text, effective_on date DEFAULT NULL)
 RETURNS bigint
@@ -161,6 +176,7 @@ BEGIN
   IF coalesce($3, '') = '' THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a reversal needs a reason';
   END IF;
+  PERFORM o2c._require_effective($4);
   SELECT e.* INTO entry FROM o2c.ledger_entry e WHERE e.company_id = $1 AND e.id = $2;
   IF NOT FOUND THEN
     PERFORM o2c._require_company($1);
@@ -186,7 +202,7 @@ BEGIN
   RETURN new_id;
 END $$;
 COMMENT ON FUNCTION o2c.reverse_entry(integer, bigint, text, date) IS
-  'Undo a write-off, discount, refund or exchange difference by a further entry from effective_on; once. Returns the new entry. Errors: O2003, O2004, O2031, O2033, O2061.';
+  'Undo a write-off, discount, refund or exchange difference by a further entry from effective_on; once. Returns the new entry. Errors: O2003, O2004, O2031, O2033, O2044, O2061.';
 
 CREATE FUNCTION o2c.import_open_items(company_id integer, source regclass,
   OUT imported bigint, OUT unchanged bigint, OUT rejected bigint)

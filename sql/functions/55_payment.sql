@@ -196,6 +196,7 @@ DECLARE
   part numeric;
   new_id bigint;
 BEGIN
+  PERFORM o2c._require_effective($5);
   IF NOT EXISTS (SELECT FROM o2c.payment p WHERE p.company_id = $1 AND p.id = $2) THEN
     PERFORM o2c._payment($1, $2);
   END IF;
@@ -292,6 +293,7 @@ AS $$
 DECLARE
   old o2c.allocation;
 BEGIN
+  PERFORM o2c._require_effective($3);
   SELECT a.* INTO old FROM o2c.allocation a WHERE a.company_id = $1 AND a.id = $2;
   IF NOT FOUND THEN
     PERFORM o2c._require_company($1);
@@ -327,6 +329,7 @@ BEGIN
   IF coalesce($3, '') = '' THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a return needs a reason';
   END IF;
+  PERFORM o2c._require_effective($4);
   -- what it paid is posted to as well
   SELECT pg_catalog.array_agg(DISTINCT x) INTO touched
   FROM o2c.payment p JOIN o2c.open_item i ON i.company_id = $1 AND i.id = p.item_id
@@ -415,6 +418,7 @@ DECLARE
   back o2c.refund;
   entry bigint;
 BEGIN
+  PERFORM o2c._require_effective($3);
   SELECT r.* INTO back FROM o2c.refund r WHERE r.company_id = $1 AND r.id = $2 FOR UPDATE;
   IF NOT FOUND THEN
     PERFORM o2c._require_company($1);

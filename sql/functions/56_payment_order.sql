@@ -188,6 +188,7 @@ DECLARE
   account o2c._bank_account_ref := o2c._order_account($1, $2);
   new_id bigint;
 BEGIN
+  PERFORM o2c._require_effective($3);
   IF $3 IS NULL OR $3 < o2c.today($1) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = pg_catalog.format('cannot pay on %s, which is past', coalesce($3::text, 'NULL'));
   END IF;

@@ -203,6 +203,7 @@ BEGIN
   IF weeks IS NULL OR weeks NOT BETWEEN 1 AND 520 THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a forecast reaches 1 to 520 weeks';
   END IF;
+  PERFORM o2c._require_company($1);
   PERFORM o2c._require_range(today, today);
   RETURN QUERY
     WITH habit AS (
