@@ -196,7 +196,7 @@ OBJS_match = src/cash/fold.o src/cash/tokenise.o src/cash/reference.o src/cash/s
 
 OBJS_dispatch = src/dispatch/outbox.o src/dispatch/address.o src/dispatch/hosts.o \
 	src/dispatch/control.o src/dispatch/launcher.o \
-	src/dispatch/worker.o src/dispatch/work.o src/dispatch/claim.o src/dispatch/record.o src/dispatch/transfer.o src/dispatch/mail.o \
+	src/dispatch/worker.o src/dispatch/work.o src/dispatch/channel.o src/dispatch/claim.o src/dispatch/record.o src/dispatch/transfer.o src/dispatch/mail.o \
 	src/dispatch/request.o src/dispatch/reply.o src/dispatch/compose.o \
 	src/dispatch/recorder.o src/dispatch/secrets.o src/dispatch/webhook.o
 

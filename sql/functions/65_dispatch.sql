@@ -32,6 +32,11 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_dispatch_message_queued';
 COMMENT ON FUNCTION o2c._message_queued() IS
   'Statement trigger of o2c.message: refuses (O2071) unreachable recipients and messages over the cap; wakes the dispatcher at commit.';
 
+CREATE FUNCTION o2c._message_moved() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_dispatch_message_moved';
+COMMENT ON FUNCTION o2c._message_moved() IS
+  'Statement trigger of o2c.message: o2c.message_queue follows what waits and what is uncertain.';
+
 CREATE FUNCTION o2c._message_attached() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_dispatch_message_attached';
 COMMENT ON FUNCTION o2c._message_attached() IS
@@ -459,10 +464,11 @@ BEGIN
   in_flight := slot.in_flight;
   sent := slot.sent;
   failed := slot.failed;
-  SELECT pg_catalog.count(*), pg_catalog.min(m.next_attempt_at) INTO waiting, oldest_waiting
-  FROM o2c.message m WHERE m.state IN ('queued', 'retry');
-  sending := (SELECT pg_catalog.count(*) FROM o2c.message m WHERE m.state = 'sending');
-  uncertain := (SELECT pg_catalog.count(*) FROM o2c.message m WHERE m.state = 'uncertain');
+  SELECT pg_catalog.count(*) FILTER (WHERE q.due < 'infinity'), pg_catalog.min(q.due) FILTER (WHERE q.due < 'infinity'),
+         pg_catalog.count(*) FILTER (WHERE q.due = 'infinity')
+  INTO waiting, oldest_waiting, uncertain FROM o2c.message_queue q;
+  sending := (SELECT pg_catalog.count(*) FROM o2c.message_claim c CROSS JOIN unnest(c.message_ids) i(id)
+              JOIN o2c.message m ON m.company_id = c.company_id AND m.id = i.id AND m.state = 'sending');
   hint := CASE state
     WHEN 'not preloaded' THEN 'Add order2cash to shared_preload_libraries and restart the server.'
     WHEN 'not served' THEN pg_catalog.format('Add %s to order2cash.databases and reload.', pg_catalog.current_database())
@@ -512,11 +518,25 @@ AS $$
   FROM o2c.message m
   WHERE ($1 IS NULL OR m.company_id = $1) AND m.state IN ('sent', 'delivered') AND m.sent_at IS NULL
   UNION ALL
-  SELECT 'lease_ends', m.company_id, 'message', m.id, pg_catalog.format('its lease ended at %s', m.lease_until)
+  SELECT 'lease_ends', c.company_id, 'message', m.id, pg_catalog.format('its lease ended at %s', c.lease_until)
+  FROM o2c.message_claim c CROSS JOIN unnest(c.message_ids) i(id)
+  JOIN o2c.message m ON m.company_id = c.company_id AND m.id = i.id AND m.state = 'sending'
+  WHERE ($1 IS NULL OR c.company_id = $1) AND c.lease_until < pg_catalog.now() - interval '1 day'
+    AND o2c._dispatch_armed()
+  UNION ALL
+  SELECT 'sending_is_claimed', m.company_id, 'message', m.id, 'no claim names it'
   FROM o2c.message m
   WHERE ($1 IS NULL OR m.company_id = $1) AND m.state = 'sending'
-    AND (m.lease_until IS NULL OR m.lease_until < pg_catalog.now() - interval '1 day')
-    AND o2c._dispatch_armed()
+    AND NOT EXISTS (SELECT FROM o2c.message_claim c WHERE c.company_id = m.company_id
+                    AND c.lease_owner = m.lease_owner AND m.id = ANY (c.message_ids))
+  UNION ALL
+  SELECT 'queue_follows_messages', coalesce(m.company_id, q.company_id), 'message', coalesce(m.id, q.message_id),
+         pg_catalog.format('%s, due %s; the queue has it due %s', m.state, m.next_attempt_at, q.due)
+  FROM (SELECT x.* FROM o2c.message x WHERE x.state IN ('queued', 'retry', 'uncertain') AND ($1 IS NULL OR x.company_id = $1)) m
+  FULL JOIN (SELECT x.* FROM o2c.message_queue x WHERE $1 IS NULL OR x.company_id = $1) q
+    ON q.company_id = m.company_id AND q.message_id = m.id AND q.channel = m.channel AND q.priority = m.priority
+    AND q.due = CASE WHEN m.state = 'uncertain' THEN 'infinity' ELSE m.next_attempt_at END
+  WHERE m.id IS NULL OR q.message_id IS NULL
   UNION ALL
   SELECT 'failover_of_dead', m.company_id, 'message', m.id, pg_catalog.format('message %s is %s', f.id, f.state)
   FROM o2c.message m JOIN o2c.message f ON f.company_id = m.company_id AND f.id = m.failover_of
@@ -525,4 +545,4 @@ AS $$
                     AND e.entity_id = f.id AND e.event = 'resolve')
 $$;
 COMMENT ON FUNCTION o2c._check_dispatch(integer) IS
-  'Violated invariants of the outbox: sent without a time, leases that nobody ends, failover of a living message.';
+  'Violated invariants of the outbox: sent without a time, leases that nobody ends, a queue that differs from what waits, failover of a living message.';

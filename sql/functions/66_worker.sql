@@ -1,4 +1,5 @@
--- What the dispatcher asks of SQL while it claims, and webhook signatures.
+-- What the dispatcher asks of SQL while it claims and records, and webhook
+-- signatures.  What it asks for a batch must not fail because of one message.
 
 CREATE FUNCTION o2c._quiet_until(company_id integer, channel text, time_zone text, at timestamptz)
 RETURNS timestamptz
@@ -42,6 +43,79 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION o2c._quiet_until(integer, text, text, timestamptz) IS
   'When the channel''s quiet hours and days end for a recipient of that time zone (the company''s when NULL or unknown); NULL when it is not quiet.';
+
+CREATE FUNCTION o2c._stale_messages(company_ids integer[], message_ids bigint[])
+RETURNS TABLE (company_id integer, message_id bigint, error text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  stale_companies integer[];
+  stale bigint[];
+  i integer;
+BEGIN
+  BEGIN
+    SELECT pg_catalog.array_agg(m.company_id), pg_catalog.array_agg(m.id) INTO stale_companies, stale
+    FROM unnest($1, $2) m(company_id, id) WHERE NOT o2c._message_still_due(m.company_id, m.id);
+    RETURN QUERY SELECT m.company_id, m.id, NULL::text FROM unnest(stale_companies, stale) m(company_id, id);
+    RETURN;
+  EXCEPTION WHEN OTHERS THEN
+    NULL;
+  END;
+  -- one of them cannot be judged: each by itself
+  FOR i IN 1 .. pg_catalog.cardinality($2) LOOP
+    company_id := $1[i];
+    message_id := $2[i];
+    error := NULL;
+    BEGIN
+      CONTINUE WHEN o2c._message_still_due(company_id, message_id);
+    EXCEPTION WHEN OTHERS THEN
+      error := SQLERRM;
+    END;
+    RETURN NEXT;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION o2c._stale_messages(integer[], bigint[]) IS
+  'Which of the messages are not due any more (error NULL), and which cannot be judged (error says why).';
+
+CREATE FUNCTION o2c._report_failures(company_ids integer[], message_ids bigint[], states text[], errors text[])
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  i integer;
+BEGIN
+  BEGIN
+    INSERT INTO o2c.event (company_id, entity, entity_id, event, from_state, to_state, reason)
+    SELECT r.company_id, 'message', r.id, CASE r.state WHEN 'dead' THEN 'fail' ELSE 'lose' END, 'sending', r.state, r.error
+    FROM unnest($1, $2, $3, $4) r(company_id, id, state, error);
+    PERFORM o2c._failover(pg_catalog.array_agg(r.company_id), pg_catalog.array_agg(r.id))
+    FROM unnest($1, $2, $3) r(company_id, id, state) WHERE r.state = 'dead' HAVING pg_catalog.count(*) > 0;
+    RETURN;
+  EXCEPTION WHEN OTHERS THEN
+    NULL;
+  END;
+  -- one of them cannot be told or handed on: each by itself, and what fails is written down
+  FOR i IN 1 .. pg_catalog.cardinality($2) LOOP
+    BEGIN
+      INSERT INTO o2c.event (company_id, entity, entity_id, event, from_state, to_state, reason)
+      VALUES ($1[i], 'message', $2[i], CASE $3[i] WHEN 'dead' THEN 'fail' ELSE 'lose' END, 'sending', $3[i], $4[i]);
+    EXCEPTION WHEN OTHERS THEN
+      RAISE WARNING 'message % of company % could not be told of: %', $2[i], $1[i], SQLERRM;
+    END;
+    CONTINUE WHEN $3[i] <> 'dead';
+    BEGIN
+      PERFORM o2c._failover($1[i:i], $2[i:i]);
+    EXCEPTION WHEN OTHERS THEN
+      UPDATE o2c.message m SET last_error = pg_catalog.concat_ws('; ', m.last_error, 'no failover: ' || SQLERRM)
+      WHERE m.company_id = $1[i] AND m.id = $2[i];
+    END;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION o2c._report_failures(integer[], bigint[], text[], text[]) IS
+  'Write the events of dead and uncertain messages and hand the dead ones to their failover channels; one that fails to is noted in its last_error and stops no other.';
 
 CREATE FUNCTION o2c.webhook_signature(secret text, webhook_id text, sent_at bigint, body bytea)
 RETURNS text

@@ -53,7 +53,6 @@ CREATE TABLE o2c.message (
   next_attempt_at timestamptz NOT NULL DEFAULT pg_catalog.now() CHECK (pg_catalog.isfinite(next_attempt_at)),
   created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
   first_attempt_at timestamptz,
-  lease_until timestamptz,
   lease_owner uuid,
   sent_at timestamptz,
   delivered_at timestamptz,
@@ -82,15 +81,13 @@ CREATE TABLE o2c.message (
   FOREIGN KEY (company_id, channel) REFERENCES o2c.channel (company_id, code),
   FOREIGN KEY (company_id, customer_id) REFERENCES o2c.customer (company_id, id),
   CHECK ((state = 'sending') = (lease_owner IS NOT NULL))
-) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000,
+) WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.1);
 ALTER SEQUENCE o2c.message_id_seq OWNED BY o2c.message.id;
--- One lane is (company, channel, priority): the worker reads each from its
--- front, so that neither depth nor a blocked neighbour costs anything.
-CREATE INDEX message_lane_idx ON o2c.message (company_id, channel, priority, next_attempt_at, id)
-  WHERE state IN ('queued', 'retry');
-CREATE INDEX message_lease_idx ON o2c.message (company_id, id) WHERE state = 'sending';
-CREATE INDEX message_uncertain_idx ON o2c.message (company_id, id) WHERE state = 'uncertain';
+-- A message is written to twice while it is sent: claimed and recorded.  No
+-- index names what changes then, and a page has room for a second version of
+-- all that is on it: so both stay on the page and touch no index.  What waits
+-- is found through message_queue, what is being sent through message_claim.
 CREATE INDEX message_channel_idx ON o2c.message (company_id, channel, created_at);
 CREATE UNIQUE INDEX message_dedupe_idx ON o2c.message (company_id, dedupe_key) WHERE dedupe_key IS NOT NULL;
 CREATE INDEX message_provider_idx ON o2c.message (company_id, provider_id) WHERE provider_id IS NOT NULL;
@@ -101,10 +98,13 @@ CREATE TRIGGER message_lifecycle BEFORE INSERT OR UPDATE OF state ON o2c.message
   FOR EACH ROW EXECUTE FUNCTION o2c.lifecycle_guard('message');
 CREATE TRIGGER message_queued AFTER INSERT ON o2c.message
   REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c._message_queued();
+CREATE TRIGGER message_moved AFTER UPDATE ON o2c.message
+  REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c._message_moved();
+CREATE TRIGGER message_removed AFTER DELETE ON o2c.message
+  REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c._message_moved();
 COMMENT ON TABLE o2c.message IS 'The outbox: what is to be sent, is being sent and was sent.';
 COMMENT ON COLUMN o2c.message.priority IS '0 first, 9 last; 0 and 1 ignore quiet hours.';
 COMMENT ON COLUMN o2c.message.attempts IS 'How often a worker has taken it up.';
-COMMENT ON COLUMN o2c.message.lease_until IS 'While sending: when another worker may take it for lost.';
 COMMENT ON COLUMN o2c.message.lease_owner IS 'While sending: the run of the worker that holds it.';
 COMMENT ON COLUMN o2c.message.failover_of IS 'The message of another channel that this one replaces.';
 COMMENT ON COLUMN o2c.message.recheck IS 'Ask o2c._message_still_due before each attempt; cancelled when it is not.';
@@ -114,6 +114,33 @@ COMMENT ON COLUMN o2c.message.dedupe_key IS 'The sender''s own key: a second mes
 COMMENT ON COLUMN o2c.message.kind IS 'What it is about (dunning, invoice_issued …); chooses the template together with channel and language.';
 COMMENT ON COLUMN o2c.message.recipient IS 'Mail address, telephone number, postal address (lines) or webhook target; NULL for webhooks without one.';
 COMMENT ON COLUMN o2c.message.provider_id IS 'What the peer calls it; delivery reports name it.';
+
+-- A lane is (company, channel, priority): the worker reads each from its front,
+-- so that neither depth nor a blocked neighbour costs anything.
+CREATE TABLE o2c.message_queue (
+  company_id integer NOT NULL,
+  channel text NOT NULL,
+  priority smallint NOT NULL,
+  due timestamptz NOT NULL,
+  message_id bigint NOT NULL,
+  PRIMARY KEY (company_id, channel, priority, due, message_id)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE o2c.message_queue IS 'Index of what is not finished: follows o2c.message by trigger; nobody else writes to it.';
+COMMENT ON COLUMN o2c.message_queue.due IS 'When its next attempt is due; infinity while nobody knows what became of it (uncertain).';
+
+CREATE SEQUENCE o2c.message_claim_id_seq;
+CREATE TABLE o2c.message_claim (
+  company_id integer NOT NULL,
+  id bigint NOT NULL DEFAULT pg_catalog.nextval('o2c.message_claim_id_seq'),
+  lease_owner uuid NOT NULL,
+  lease_until timestamptz NOT NULL CHECK (pg_catalog.isfinite(lease_until)),
+  message_ids bigint[] NOT NULL,
+  PRIMARY KEY (company_id, id)
+) WITH (autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
+ALTER SEQUENCE o2c.message_claim_id_seq OWNED BY o2c.message_claim.id;
+COMMENT ON TABLE o2c.message_claim IS 'What a run of the worker has taken up together, until it has recorded what became of all of it.';
+COMMENT ON COLUMN o2c.message_claim.lease_owner IS 'The run of the worker.';
+COMMENT ON COLUMN o2c.message_claim.lease_until IS 'When another worker may take what is still sending for lost.';
 
 CREATE SEQUENCE o2c.message_attachment_id_seq;
 CREATE TABLE o2c.message_attachment (

@@ -1,17 +1,18 @@
 /*
  * claim.c
- *		Lanes, channels and claiming.
+ *		Lanes and claiming.
  *
  * A lane is (company, channel, priority).  Lanes that have something are
- * found by skipping through the index; each is claimed from its front, behind
- * the place where the last claim ended, so that neither the depth of the queue
- * nor dead versions at its front cost anything.
+ * found by skipping through the queue's index; each is claimed from its front,
+ * behind the place where the last claim ended, so that neither the depth of
+ * the queue nor dead versions at its front cost anything.
+ *
+ * What is claimed together and belongs to one company is one row of
+ * message_claim, which is the lease of it all.
  */
 #include "o2c.h"
 
 #include "catalog/pg_type.h"
-#include "nodes/value.h"
-#include "parser/parse_func.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -21,6 +22,7 @@
 #define LANE_REFRESH_MS 1000
 #define CURSOR_REFRESH_MS 5000
 #define LAZY_SIZE "8192"
+#define CLAIM_SIZE 200
 
 typedef struct Lane
 {
@@ -39,108 +41,6 @@ static int	nlanes = 0;
 static TimestampTz lanes_at = 0;
 static TimestampTz cursors_at = 0;
 
-/*
- * The channel of that name, read again when its row has changed.  Called with
- * the row of a lane as current result.
- */
-static Channel *
-ChannelOf(int32 company_id, const char *code, TransactionId xmin, uint64 row, int first)
-{
-	Channel    *channel = NULL;
-	dlist_iter	iter;
-	char	   *scheme = NULL;
-	char	   *host = NULL;
-	char	   *port = NULL;
-	char	   *kind;
-	char	   *name;
-	char	   *email;
-	CURLU	   *parts;
-	bool		isnull;
-	MemoryContext old;
-
-	dlist_foreach(iter, &dispatcher.channels)
-	{
-		Channel    *c = dlist_container(Channel, node, iter.cur);
-
-		if (c->company_id == company_id && strcmp(c->code, code) == 0)
-		{
-			channel = c;
-			break;
-		}
-	}
-	if (channel != NULL && channel->xmin == xmin)
-		return channel;
-	if (channel == NULL)
-	{
-		channel = MemoryContextAllocZero(dispatcher.context, sizeof(Channel));
-		channel->company_id = company_id;
-		strlcpy(channel->code, code, sizeof(channel->code));
-		dlist_init(&channel->waiting);
-		channel->ceiling = 2 * o2c_dispatch_concurrency;
-		dlist_push_tail(&dispatcher.channels, &channel->node);
-	}
-	else if (channel->nflying > 0 || channel->nwaiting > 0)
-		return channel;			/* the old row serves what is under way */
-	else
-	{
-		MemoryContextDelete(channel->context);
-		channel->blocked_until = 0;
-		channel->failures = 0;
-	}
-	channel->xmin = xmin;
-	channel->context = AllocSetContextCreate(dispatcher.context, "o2c channel",
-											 ALLOCSET_SMALL_SIZES);
-	old = MemoryContextSwitchTo(channel->context);
-	kind = TextValue(row, first, channel->context);
-	channel->kind = strcmp(kind, "email") == 0 ? CHANNEL_EMAIL :
-		strcmp(kind, "sms") == 0 ? CHANNEL_SMS :
-		strcmp(kind, "post") == 0 ? CHANNEL_POST : CHANNEL_WEBHOOK;
-	channel->url = TextValue(row, first + 1, channel->context);
-	channel->settings = JsonbValueOf(row, first + 2, channel->context);
-	channel->rate = DatumGetFloat8(Value(row, first + 3, &isnull));
-	if (isnull)
-		channel->rate = 0;
-	channel->max_concurrency = IntValue(row, first + 4);
-	channel->max_attempts = IntValue(row, first + 5);
-	name = TextValue(row, first + 6, channel->context);
-	email = TextValue(row, first + 7, channel->context);
-	channel->timeout = Max(0.1, SettingNumber(channel->settings, "timeout", 30));
-	channel->connect_timeout = Max(0.1, SettingNumber(channel->settings, "connect_timeout", 10));
-	channel->backoff = Max(0.01, SettingNumber(channel->settings, "backoff", 10));
-	channel->window = SettingNumber(channel->settings, "idempotency_window", 0);
-	channel->broken = NULL;
-
-	parts = curl_url();
-	if (parts == NULL ||
-		curl_url_set(parts, CURLUPART_URL, channel->url, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK ||
-		curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-		curl_url_get(parts, CURLUPART_HOST, &host, 0) != CURLUE_OK)
-		channel->broken = "url of the channel cannot be used";
-	else
-	{
-		channel->smtp = strncmp(scheme, "smtp", 4) == 0;
-		if (curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK)
-			channel->port = atoi(port);
-		else
-			channel->port = channel->smtp ? 25 : 80;
-	}
-	channel->host = pstrdup(host ? host : "");
-	curl_free(scheme);
-	curl_free(host);
-	curl_free(port);
-	curl_url_cleanup(parts);
-
-	channel->from = SettingText(channel->settings, "from");
-	if (channel->from == NULL && email != NULL && IsMailAddress(email, strlen(email)))
-		channel->from = psprintf("%s <%s>", name, email);
-	if (channel->from == NULL)
-		channel->from = psprintf("%s <no-reply@%s>", name,
-								 strspn(channel->host, "0123456789.") == strlen(channel->host) ||
-								 channel->host[0] == '[' ? "localhost.localdomain" : channel->host);
-	MemoryContextSwitchTo(old);
-	return channel;
-}
-
 /* Which lanes have something, and when the first of each is due. */
 static void
 ListLanes(void)
@@ -148,28 +48,27 @@ ListLanes(void)
 	static Statement list = {
 		.expected = SPI_OK_SELECT,
 		.sql = "WITH RECURSIVE lane AS ("
-		" (SELECT m.company_id, m.channel, m.priority FROM o2c.message m"
-		"  WHERE m.state IN ('queued', 'retry')"
-		"  ORDER BY m.company_id, m.channel, m.priority LIMIT 1)"
+		" (SELECT q.company_id, q.channel, q.priority FROM o2c.message_queue q"
+		"  ORDER BY q.company_id, q.channel, q.priority LIMIT 1)"
 		" UNION ALL"
 		" SELECT n.company_id, n.channel, n.priority FROM lane l CROSS JOIN LATERAL"
-		"  (SELECT m.company_id, m.channel, m.priority FROM o2c.message m"
-		"   WHERE m.state IN ('queued', 'retry')"
-		"    AND (m.company_id, m.channel, m.priority) > (l.company_id, l.channel, l.priority)"
-		"   ORDER BY m.company_id, m.channel, m.priority LIMIT 1) n)"
-		" SELECT l.company_id, l.channel, l.priority, c.xmin::text::int8, f.next_attempt_at,"
+		"  (SELECT q.company_id, q.channel, q.priority FROM o2c.message_queue q"
+		"   WHERE (q.company_id, q.channel, q.priority) > (l.company_id, l.channel, l.priority)"
+		"   ORDER BY q.company_id, q.channel, q.priority LIMIT 1) n)"
+		" SELECT l.company_id, l.channel, l.priority, c.xmin::text::int8, f.due,"
 		"  c.quiet_from IS NOT NULL OR c.quiet_days <> '{}',"
 		"  c.kind, c.url, c.settings, c.rate_per_second::float8, c.max_concurrency, c.max_attempts,"
 		"  k.name, k.email"
 		" FROM lane l JOIN o2c.channel c ON c.company_id = l.company_id AND c.code = l.channel AND c.enabled"
 		" JOIN o2c.company k ON k.company_id = l.company_id"
-		" CROSS JOIN LATERAL (SELECT m.next_attempt_at FROM o2c.message m"
-		"  WHERE m.company_id = l.company_id AND m.channel = l.channel AND m.priority = l.priority"
-		"   AND m.state IN ('queued', 'retry') ORDER BY m.next_attempt_at, m.id LIMIT 1) f"
-		" WHERE EXISTS (SELECT FROM o2c.dispatch_state d WHERE d.company_id IN (0, l.company_id)"
+		" CROSS JOIN LATERAL (SELECT q.due FROM o2c.message_queue q"
+		"  WHERE q.company_id = l.company_id AND q.channel = l.channel AND q.priority = l.priority"
+		"  ORDER BY q.due, q.message_id LIMIT 1) f"
+		" WHERE f.due < 'infinity'"
+		"  AND EXISTS (SELECT FROM o2c.dispatch_state d WHERE d.company_id IN (0, l.company_id)"
 		"   AND d.armed_identity = $1)"
 		"  AND NOT EXISTS (SELECT FROM o2c.dispatch_state d WHERE d.company_id IN (0, l.company_id) AND d.paused)"
-		" ORDER BY l.priority, f.next_attempt_at"
+		" ORDER BY l.priority, f.due"
 		" LIMIT $2",
 		.nargs = 2,
 		.argtypes = {TEXTOID, INT4OID}
@@ -275,25 +174,40 @@ WantedLanes(int *limits, TimestampTz now)
 
 /* Messages claimed in the transaction under way; they count once it commits. */
 static dlist_head pending = DLIST_STATIC_INIT(pending);
+static dlist_head pending_claims = DLIST_STATIC_INIT(pending_claims);
 
-/* Forget what a failed transaction had claimed. */
+static bool claim_open = false;
+
+/* Forget what a failed transaction had claimed, and how far it had come. */
 static void
 DropPending(void)
 {
+	if (claim_open)
+	{
+		for (int i = 0; i < nlanes; i++)
+		{
+			lanes[i].cursor_at = DT_NOBEGIN;
+			lanes[i].exhausted = false;
+		}
+		claim_open = false;
+	}
 	while (!dlist_is_empty(&pending))
 	{
 		Transfer   *t = dlist_container(Transfer, node, dlist_pop_head_node(&pending));
 
 		MemoryContextDelete(t->context);
 	}
+	while (!dlist_is_empty(&pending_claims))
+		pfree(dlist_container(Claim, node, dlist_pop_head_node(&pending_claims)));
 }
 
 /* A claimed row becomes a transfer. */
 static void
 TakeRow(uint64 row)
 {
+	/* one block for all that most messages need */
 	MemoryContext context = AllocSetContextCreate(dispatcher.context, "o2c message",
-												  ALLOCSET_START_SMALL_SIZES);
+												  0, 8 * 1024, ALLOCSET_DEFAULT_MAXSIZE);
 	Transfer   *t = MemoryContextAllocZero(context, sizeof(Transfer));
 	bool		isnull;
 
@@ -318,85 +232,171 @@ TakeRow(uint64 row)
 	t->slot = -1;
 }
 
+/* The pending transfer of a message, or NULL. */
+static Transfer *
+PendingOf(int32 company_id, int64 id)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &pending)
+	{
+		Transfer   *t = dlist_container(Transfer, node, iter.cur);
+
+		if (t->id == id && t->company_id == company_id)
+			return t;
+	}
+	return NULL;
+}
+
 /*
  * Of the messages just claimed, cancel those that ask to be checked again and
- * are not due any more.  The function is the collections domain's.
+ * are not due any more.  Whether they are is the collections domain's to say;
+ * one that it cannot judge fails by itself and holds up no other.
  */
 static void
 CancelStale(Datum owner, Datum companies, Datum ids)
 {
+	static Statement check = {
+		.sql = "SELECT s.company_id, s.message_id, s.error FROM o2c._stale_messages($1, $2) s",
+		.nargs = 2,
+		.argtypes = {INT4ARRAYOID, INT8ARRAYOID},
+		.expected = SPI_OK_SELECT
+	};
 	static Statement cancel = {
-		.sql = "UPDATE o2c.message m SET state = 'cancelled', lease_owner = NULL, lease_until = NULL,"
+		.sql = "UPDATE o2c.message m SET state = 'cancelled', lease_owner = NULL,"
 		"  attempts = m.attempts - 1, last_error = 'not due any more'"
 		" FROM unnest($2, $3) r(company_id, id)"
-		" WHERE m.company_id = r.company_id AND m.id = r.id AND m.lease_owner = $1"
-		"  AND NOT o2c._message_still_due(m.company_id, m.id)"
-		" RETURNING m.company_id, m.id",
+		" WHERE m.company_id = r.company_id AND m.id = r.id AND m.lease_owner = $1",
 		.nargs = 3,
 		.argtypes = {UUIDOID, INT4ARRAYOID, INT8ARRAYOID},
-		.expected = SPI_OK_UPDATE_RETURNING
+		.expected = SPI_OK_UPDATE
 	};
-	Oid			argtypes[2] = {INT4OID, INT8OID};
-	List	   *name = list_make2(makeString("o2c"), makeString("_message_still_due"));
 	Datum		args[3];
-	uint64		n;
+	uint64		nrows;
+	int			n = 0;
+	Datum	   *stale[2];
 
-	if (!OidIsValid(LookupFuncName(name, 2, argtypes, true)))
-		return;
-	args[0] = owner;
-	args[1] = companies;
-	args[2] = ids;
-	n = Execute(&cancel, args, NULL);
-	for (uint64 i = 0; i < n; i++)
+	args[0] = companies;
+	args[1] = ids;
+	nrows = Execute(&check, args, NULL);
+	for (int c = 0; c < 2; c++)
+		stale[c] = palloc(sizeof(Datum) * Max(nrows, 1));
+	for (uint64 r = 0; r < nrows; r++)
 	{
-		dlist_mutable_iter iter;
+		int32		company_id = IntValue(r, 1);
+		int64		id = IntValue(r, 2);
+		Transfer   *t = PendingOf(company_id, id);
+		char	   *error = TextValue(r, 3, CurrentMemoryContext);
 
-		dlist_foreach_modify(iter, &pending)
+		if (t == NULL)
+			continue;
+		if (error != NULL)
 		{
-			Transfer   *t = dlist_container(Transfer, node, iter.cur);
-
-			if (t->id == IntValue(i, 2) && t->company_id == IntValue(i, 1))
-			{
-				dlist_delete(&t->node);
-				MemoryContextDelete(t->context);
-				break;
-			}
+			SetTransferError(t, "cannot be checked: %s", error);
+			continue;
 		}
+		stale[0][n] = Int32GetDatum(company_id);
+		stale[1][n++] = Int64GetDatum(id);
+		dlist_delete(&t->node);
+		MemoryContextDelete(t->context);
 	}
+	args[0] = owner;
+	args[1] = ArrayOf(stale[0], NULL, n, INT4OID);
+	args[2] = ArrayOf(stale[1], NULL, n, INT8OID);
+	if (n > 0)
+		(void) Execute(&cancel, args, NULL);
+}
+
+/*
+ * Write the lease of what was claimed: rows of one company each, small enough
+ * to stay in their page.
+ */
+static void
+InsertClaims(Datum owner, const Datum *companies, const Datum *ids, int n)
+{
+	static Statement insert = {
+		.sql = "INSERT INTO o2c.message_claim (company_id, lease_owner, lease_until, message_ids)"
+		" SELECT r.company_id, $1, now() + make_interval(secs => $2), array_agg(r.id)"
+		" FROM unnest($3, $4, $5) r(claim, company_id, id) GROUP BY r.claim, r.company_id ORDER BY r.claim"
+		" RETURNING company_id, id",
+		.nargs = 5,
+		.argtypes = {UUIDOID, FLOAT8OID, INT4ARRAYOID, INT4ARRAYOID, INT8ARRAYOID},
+		.expected = SPI_OK_INSERT_RETURNING
+	};
+	Datum	   *claims = palloc(sizeof(Datum) * n);
+	Claim	  **made;
+	int			nclaims = 0;
+	int			size = 0;
+	Datum		args[5];
+	dlist_iter	iter;
+	int			i = 0;
+
+	for (i = 0; i < n; i++)
+	{
+		if (nclaims == 0 || size == CLAIM_SIZE || companies[i] != companies[i - 1])
+		{
+			nclaims++;
+			size = 0;
+		}
+		size++;
+		claims[i] = Int32GetDatum(nclaims - 1);
+	}
+	args[0] = owner;
+	args[1] = Float8GetDatum(o2c_dispatch_lease);
+	args[2] = ArrayOf(claims, NULL, n, INT4OID);
+	args[3] = ArrayOf(unconstify(Datum *, companies), NULL, n, INT4OID);
+	args[4] = ArrayOf(unconstify(Datum *, ids), NULL, n, INT8OID);
+	if (Execute(&insert, args, NULL) != nclaims)
+		elog(ERROR, "claims were not written");
+
+	made = palloc(sizeof(Claim *) * nclaims);
+	for (i = 0; i < nclaims; i++)
+	{
+		made[i] = MemoryContextAllocZero(dispatcher.context, sizeof(Claim));
+		dlist_push_tail(&pending_claims, &made[i]->node);
+		made[i]->company_id = IntValue(i, 1);
+		made[i]->id = IntValue(i, 2);
+	}
+	i = 0;
+	dlist_foreach(iter, &pending)
+		dlist_container(Transfer, node, iter.cur)->claim = made[DatumGetInt32(claims[i++])];
 }
 
 /* Claim for every lane that wants; the transaction is open. */
 static void
-ClaimLanes(const int *limits, bool *found)
+ClaimLanes(const int *limits)
 {
 	static Statement defer = {
 		.sql = "UPDATE o2c.message m SET next_attempt_at = q.until FROM ("
 		" SELECT x.company_id, x.id, o2c._quiet_until(x.company_id, x.channel, x.time_zone, now()) AS until"
 		" FROM unnest($1, $2, $3, $4) l(company_id, channel, priority, quota)"
-		" CROSS JOIN LATERAL (SELECT m.company_id, m.id, m.channel, m.time_zone FROM o2c.message m"
-		"  WHERE m.company_id = l.company_id AND m.channel = l.channel AND m.priority = l.priority"
-		"   AND m.state IN ('queued', 'retry') AND m.next_attempt_at <= now()"
-		"  ORDER BY m.next_attempt_at, m.id LIMIT l.quota FOR NO KEY UPDATE SKIP LOCKED) x) q"
+		" CROSS JOIN LATERAL (SELECT m.company_id, m.id, m.channel, m.time_zone FROM o2c.message_queue q"
+		"  JOIN o2c.message m ON m.company_id = q.company_id AND m.id = q.message_id"
+		"  WHERE q.company_id = l.company_id AND q.channel = l.channel AND q.priority = l.priority"
+		"   AND q.due <= now() AND m.state IN ('queued', 'retry')"
+		"  ORDER BY q.due, q.message_id LIMIT l.quota FOR NO KEY UPDATE OF m SKIP LOCKED) x) q"
 		" WHERE m.company_id = q.company_id AND m.id = q.id AND q.until > now()",
 		.nargs = 4,
 		.argtypes = {INT4ARRAYOID, TEXTARRAYOID, INT2ARRAYOID, INT4ARRAYOID},
 		.expected = SPI_OK_UPDATE
 	};
 	static Statement claim = {
-		.sql = "UPDATE o2c.message m SET state = 'sending', attempts = m.attempts + 1,"
-		"  first_attempt_at = coalesce(m.first_attempt_at, now()), lease_owner = $1,"
-		"  lease_until = now() + make_interval(secs => $2)"
-		" FROM (SELECT l.lane, x.company_id, x.id"
-		"  FROM unnest($3, $4, $5, $6, $7, $8, $9, $10)"
+		.sql = "WITH due AS MATERIALIZED (SELECT l.lane, x.queue, x.message, x.due"
+		"  FROM unnest($2, $3, $4, $5, $6, $7, $8, $9)"
 		"   l(lane, company_id, channel, priority, quota, cursor_at, cursor_id, quiet)"
-		"  CROSS JOIN LATERAL (SELECT m.company_id, m.id FROM o2c.message m"
-		"   WHERE m.company_id = l.company_id AND m.channel = l.channel AND m.priority = l.priority"
-		"    AND m.state IN ('queued', 'retry') AND m.next_attempt_at <= now()"
-		"    AND (m.next_attempt_at, m.id) > (l.cursor_at, l.cursor_id)"
+		"  CROSS JOIN LATERAL (SELECT q.ctid AS queue, m.ctid AS message, q.due FROM o2c.message_queue q"
+		"   JOIN o2c.message m ON m.company_id = q.company_id AND m.id = q.message_id"
+		"   WHERE q.company_id = l.company_id AND q.channel = l.channel AND q.priority = l.priority"
+		"    AND q.due <= now() AND (q.due, q.message_id) > (l.cursor_at, l.cursor_id)"
+		"    AND m.state IN ('queued', 'retry')"
 		"    AND (NOT l.quiet OR o2c._quiet_until(m.company_id, m.channel, m.time_zone, now()) IS NULL)"
-		"   ORDER BY m.next_attempt_at, m.id LIMIT l.quota FOR NO KEY UPDATE SKIP LOCKED) x) p"
-		" WHERE m.company_id = p.company_id AND m.id = p.id"
-		" RETURNING p.lane, m.id, m.attempts, m.first_attempt_at, m.idempotency_key, m.recipient, m.kind,"
+		"   ORDER BY q.due, q.message_id LIMIT l.quota FOR NO KEY UPDATE OF m SKIP LOCKED) x),"
+		/* both rows are ours while the message's is locked: where they are is enough */
+		" taken AS (DELETE FROM o2c.message_queue q USING due d WHERE q.ctid = d.queue)"
+		" UPDATE o2c.message m SET state = 'sending', attempts = m.attempts + 1,"
+		"  first_attempt_at = coalesce(m.first_attempt_at, now()), lease_owner = $1"
+		" FROM due d WHERE m.ctid = d.message"
+		" RETURNING d.lane, m.id, m.attempts, m.first_attempt_at, m.idempotency_key, m.recipient, m.kind,"
 		"  m.language, coalesce(octet_length(m.body_text), 0) + coalesce(octet_length(m.body_html), 0),"
 		"  coalesce(octet_length(m.body_text), 0) + coalesce(octet_length(m.body_html), 0) > " LAZY_SIZE
 		"   OR EXISTS (SELECT FROM o2c.message_attachment a"
@@ -406,20 +406,21 @@ ClaimLanes(const int *limits, bool *found)
 		"   THEN m.body_text END,"
 		"  CASE WHEN coalesce(octet_length(m.body_text), 0) + coalesce(octet_length(m.body_html), 0) <= " LAZY_SIZE
 		"   THEN m.body_html END,"
-		"  m.context, m.next_attempt_at, m.recheck",
-		.nargs = 10,
-		.argtypes = {UUIDOID, FLOAT8OID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT2ARRAYOID,
+		"  m.context, d.due, m.recheck",
+		.nargs = 9,
+		.argtypes = {UUIDOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT2ARRAYOID,
 		INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, BOOLARRAYOID},
 		.expected = SPI_OK_UPDATE_RETURNING
 	};
 	Datum	   *columns[8];
-	Datum		args[10];
+	Datum		args[9];
 	int		   *got = palloc0(sizeof(int) * Max(nlanes, 1));
 	int			n = 0;
 	bool		quiet = false;
 	uint64		nrows;
 	Datum	   *companies;
 	Datum	   *ids;
+	int		   *recheck;
 	int			nrecheck = 0;
 
 	for (int c = 0; c < 8; c++)
@@ -443,26 +444,26 @@ ClaimLanes(const int *limits, bool *found)
 		n++;
 	}
 	args[0] = UUIDPGetDatum(&dispatcher.owner);
-	args[1] = Float8GetDatum(o2c_dispatch_lease);
-	args[2] = ArrayOf(columns[0], NULL, n, INT4OID);
-	args[3] = ArrayOf(columns[1], NULL, n, INT4OID);
-	args[4] = ArrayOf(columns[2], NULL, n, TEXTOID);
-	args[5] = ArrayOf(columns[3], NULL, n, INT2OID);
-	args[6] = ArrayOf(columns[4], NULL, n, INT4OID);
-	args[7] = ArrayOf(columns[5], NULL, n, TIMESTAMPTZOID);
-	args[8] = ArrayOf(columns[6], NULL, n, INT8OID);
-	args[9] = ArrayOf(columns[7], NULL, n, BOOLOID);
+	args[1] = ArrayOf(columns[0], NULL, n, INT4OID);
+	args[2] = ArrayOf(columns[1], NULL, n, INT4OID);
+	args[3] = ArrayOf(columns[2], NULL, n, TEXTOID);
+	args[4] = ArrayOf(columns[3], NULL, n, INT2OID);
+	args[5] = ArrayOf(columns[4], NULL, n, INT4OID);
+	args[6] = ArrayOf(columns[5], NULL, n, TIMESTAMPTZOID);
+	args[7] = ArrayOf(columns[6], NULL, n, INT8OID);
+	args[8] = ArrayOf(columns[7], NULL, n, BOOLOID);
 	if (quiet)
-		(void) Execute(&defer, &args[3], NULL);
-	nrows = Execute(&claim, args, NULL);
+		(void) Execute(&defer, &args[2], NULL);
+	nrows = ExecuteKeepingQueue(&claim, args, NULL);
 
 	companies = palloc(sizeof(Datum) * (nrows + 1));
 	ids = palloc(sizeof(Datum) * (nrows + 1));
+	recheck = palloc(sizeof(int) * (nrows + 1));
 	for (uint64 r = 0; r < nrows; r++)
 	{
 		int			lane = IntValue(r, 1);
-		TimestampTz at = IntValue(r, 15);
 		int64		id = IntValue(r, 2);
+		TimestampTz at = IntValue(r, 15);
 		bool		isnull;
 
 		TakeRow(r);
@@ -473,58 +474,27 @@ ClaimLanes(const int *limits, bool *found)
 			lanes[lane].cursor_at = at;
 			lanes[lane].cursor_id = id;
 		}
+		companies[r] = Int32GetDatum(lanes[lane].company_id);
+		ids[r] = Int64GetDatum(id);
 		if (DatumGetBool(Value(r, 16, &isnull)))
-		{
-			companies[nrecheck] = Int32GetDatum(lanes[lane].company_id);
-			ids[nrecheck++] = Int64GetDatum(id);
-		}
+			recheck[nrecheck++] = r;
 	}
 	for (int i = 0; i < nlanes; i++)
 		if (limits[i] > 0 && got[i] < limits[i])
 			lanes[i].exhausted = true;
+	if (nrows == 0)
+		return;
+	InsertClaims(args[0], companies, ids, (int) nrows);
 	if (nrecheck > 0)
+	{
+		for (int i = 0; i < nrecheck; i++)
+		{
+			companies[i] = companies[recheck[i]];
+			ids[i] = ids[recheck[i]];
+		}
 		CancelStale(args[0], ArrayOf(companies, NULL, nrecheck, INT4OID),
 					ArrayOf(ids, NULL, nrecheck, INT8OID));
-	*found = nrows > 0;
-}
-
-/*
- * Claim what there is room for; lanes are listed again when they may have
- * changed.  Returns how many messages were claimed.
- */
-int
-ClaimMessages(bool list)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	int			limits[MAX_LANES];
-	bool		found = false;
-	int			n = 0;
-
-	DropPending();
-	list |= lanes_at == 0 || TimestampDifferenceExceeds(lanes_at, now, LANE_REFRESH_MS);
-	if (!list && !WantedLanes(limits, now))
-		return 0;
-	BeginWork("claiming messages");
-	if (list)
-	{
-		ListLanes();
-		now = GetCurrentTimestamp();
 	}
-	if (WantedLanes(limits, now))
-		ClaimLanes(limits, &found);
-	EndWork();
-
-	while (!dlist_is_empty(&pending))
-	{
-		Transfer   *t = dlist_container(Transfer, node, dlist_pop_head_node(&pending));
-
-		t->slot = RecorderTake(t->company_id, t->id);
-		dlist_push_tail(&t->channel->waiting, &t->node);
-		t->channel->nwaiting++;
-		dispatcher.nclaimed++;
-		n++;
-	}
-	return n;
 }
 
 /* May a claim find anything now?  Cheap: asked in every round. */
@@ -534,4 +504,68 @@ ClaimWanted(void)
 	int			limits[MAX_LANES];
 
 	return nlanes > 0 && WantedLanes(limits, GetCurrentTimestamp());
+}
+
+/*
+ * Claim what there is room for, in the transaction that is open; lanes are
+ * listed again when they may have changed.
+ */
+void
+ClaimMessages(bool list)
+{
+	int			limits[MAX_LANES];
+
+	DropPending();
+	if (list || lanes_at == 0 ||
+		TimestampDifferenceExceeds(lanes_at, GetCurrentTimestamp(), LANE_REFRESH_MS))
+		ListLanes();
+	if (WantedLanes(limits, GetCurrentTimestamp()))
+	{
+		claim_open = true;
+		ClaimLanes(limits);
+	}
+}
+
+/*
+ * A channel that gets through a claim in no time is given more at once, so
+ * that a claim is worth its transaction; a slow one less, so that what waits
+ * can still be cancelled.
+ */
+static void
+FitCeiling(Channel *channel, TimestampTz now)
+{
+	if (channel->claimed_at == now)
+		return;
+	if (!TimestampDifferenceExceeds(channel->claimed_at, now, 500))
+		channel->ceiling = Min(channel->ceiling * 2, Max(o2c_dispatch_batch * 2, 2));
+	else if (TimestampDifferenceExceeds(channel->claimed_at, now, 5000))
+		channel->ceiling = Max(channel->ceiling / 2, Min(channel->ceiling, 2 * o2c_dispatch_concurrency));
+	channel->claimed_at = now;
+}
+
+/* The transaction has committed: what was claimed is the dispatcher's. */
+void
+ClaimCommitted(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	claim_open = false;
+	while (!dlist_is_empty(&pending_claims))
+		dlist_push_tail(&dispatcher.claims, dlist_pop_head_node(&pending_claims));
+	while (!dlist_is_empty(&pending))
+	{
+		Transfer   *t = dlist_container(Transfer, node, dlist_pop_head_node(&pending));
+
+		t->slot = RecorderTake(t->company_id, t->id);
+		t->claim->remaining++;
+		FitCeiling(t->channel, now);
+		dlist_push_tail(&t->channel->waiting, &t->node);
+		t->channel->nwaiting++;
+		dispatcher.nclaimed++;
+		if (t->error[0] != '\0')	/* what cannot be checked is not sent */
+		{
+			t->ours = true;
+			FinishTransfer(t, RESULT_RETRY);
+		}
+	}
 }

@@ -9,7 +9,8 @@
  * launcher.c	shared memory, the launcher
  * worker.c		one dispatcher per database: its loop
  * work.c		the frame of its transactions
- * claim.c		lanes, channels, claiming
+ * channel.c	what is known of a channel
+ * claim.c		lanes, claiming
  * record.c		loading, recording, renewing, rescuing
  * transfer.c	libcurl: messages on their way
  * mail.c		the SMTP dialogue
@@ -83,6 +84,7 @@ extern void DispatchInit(void);
 extern DispatchSlot *DispatchSlotOf(Oid dboid, bool create);
 
 /* outbox.c */
+extern bool DispatchKeepsQueue;
 extern void DispatchWakeAtCommit(bool launcher);
 
 /* address.c */

@@ -2,6 +2,9 @@
  * outbox.c
  *		Triggers of the outbox, and waking the dispatcher at commit.
  *
+ * o2c.message_queue follows o2c.message: it holds what waits, by lane and due
+ * time, and what is uncertain, due at infinity.
+ *
  * What can never be sent is refused when it is written: a recipient that the
  * channel cannot reach, a message or attachment over the cap.  A transaction
  * that queued something sets the dispatcher's latch once it has committed.
@@ -17,9 +20,13 @@
 #include "dispatch/dispatch.h"
 
 PG_FUNCTION_INFO_V1(o2c_dispatch_message_queued);
+PG_FUNCTION_INFO_V1(o2c_dispatch_message_moved);
 PG_FUNCTION_INFO_V1(o2c_dispatch_message_attached);
 PG_FUNCTION_INFO_V1(o2c_dispatch_event_subscriptions);
 PG_FUNCTION_INFO_V1(o2c_dispatch_wake);
+
+/* The dispatcher's own statement keeps the queue itself. */
+bool		DispatchKeepsQueue = false;
 
 static bool wake_worker = false;
 static bool wake_launcher = false;
@@ -104,6 +111,11 @@ o2c_dispatch_message_queued(PG_FUNCTION_ARGS)
 		.nargs = 1,
 		.argtypes = {INT4OID}
 	};
+	static KeptPlan queue = {
+		.sql = "INSERT INTO o2c.message_queue (company_id, channel, priority, due, message_id)"
+		" SELECT n.company_id, n.channel, n.priority, n.next_attempt_at, n.id"
+		" FROM new_rows n WHERE n.state IN ('queued', 'retry')"
+	};
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_dispatch_message_queued");
 	TriggerFrame frame;
 	Datum		args[1];
@@ -131,8 +143,56 @@ o2c_dispatch_message_queued(PG_FUNCTION_ARGS)
 				 errmsg("channel \"%s\" cannot reach the recipient", code),
 				 errdetail("\"%.100s\" is not an address of kind \"%s\".", recipient, kind)));
 	}
+	(void) KeptPlanExecute(&queue, NULL, NULL, SPI_OK_INSERT);
 	TriggerFrameEnd(&frame);
 	DispatchWakeAtCommit(false);
+	return PointerGetDatum(NULL);
+}
+
+/* What of a transition table the queue has: its whole key. */
+#define QUEUE_KEYS(rows) \
+	"SELECT company_id, channel, priority," \
+	" CASE WHEN state = 'uncertain' THEN 'infinity' ELSE next_attempt_at END AS due, id" \
+	" FROM " rows " WHERE state IN ('queued', 'retry', 'uncertain')"
+
+#define QUEUE_REMOVE(gone) \
+	"DELETE FROM o2c.message_queue q USING (" gone ") o" \
+	" WHERE q.company_id = o.company_id AND q.channel = o.channel AND q.priority = o.priority" \
+	"  AND q.due = o.due AND q.message_id = o.id"
+
+/*
+ * o2c_dispatch_message_moved(): AFTER UPDATE ON message, REFERENCING OLD TABLE
+ * old_rows NEW TABLE new_rows, and AFTER DELETE with old_rows.  The row locks
+ * of the statement on the messages serialise what is done to their queue rows.
+ */
+Datum
+o2c_dispatch_message_moved(PG_FUNCTION_ARGS)
+{
+	static KeptPlan gone = {
+		.sql = QUEUE_REMOVE(QUEUE_KEYS("old_rows") " EXCEPT " QUEUE_KEYS("new_rows"))
+	};
+	static KeptPlan come = {
+		.sql = "INSERT INTO o2c.message_queue (company_id, channel, priority, due, message_id) "
+		QUEUE_KEYS("new_rows") " EXCEPT " QUEUE_KEYS("old_rows")
+	};
+	static KeptPlan removed = {
+		.sql = QUEUE_REMOVE(QUEUE_KEYS("old_rows"))
+	};
+	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_dispatch_message_moved");
+	TriggerFrame frame;
+
+	if (DispatchKeepsQueue)
+		return PointerGetDatum(NULL);
+	TriggerFrameBegin(&frame, trigdata);
+	if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
+		(void) KeptPlanExecute(&removed, NULL, NULL, SPI_OK_DELETE);
+	else
+	{
+		(void) KeptPlanExecute(&gone, NULL, NULL, SPI_OK_DELETE);
+		if (KeptPlanExecute(&come, NULL, NULL, SPI_OK_INSERT) > 0)
+			DispatchWakeAtCommit(false);
+	}
+	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);
 }
 

@@ -88,22 +88,13 @@ static const char *const result_state[] = {"queued", "sent", "retry", "uncertain
 
 /* Tell the event log and the failover channel what will not arrive. */
 static void
-ReportFailures(Datum companies, Datum ids, Datum states, Datum errors, bool dead)
+ReportFailures(Datum companies, Datum ids, Datum states, Datum errors)
 {
 	static Statement report = {
-		.sql = "INSERT INTO o2c.event (company_id, entity, entity_id, event, from_state, to_state, reason)"
-		" SELECT r.company_id, 'message', r.id, CASE r.state WHEN 'dead' THEN 'fail' ELSE 'lose' END,"
-		"  'sending', r.state, r.error"
+		.sql = "SELECT o2c._report_failures(array_agg(r.company_id), array_agg(r.id), array_agg(r.state), array_agg(r.error))"
 		" FROM unnest($1, $2, $3, $4) r(company_id, id, state, error) WHERE r.state IN ('dead', 'uncertain')",
 		.nargs = 4,
 		.argtypes = {INT4ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
-		.expected = SPI_OK_INSERT
-	};
-	static Statement failover = {
-		.sql = "SELECT o2c._failover(array_agg(r.company_id), array_agg(r.id))"
-		" FROM unnest($1, $2, $3) r(company_id, id, state) WHERE r.state = 'dead'",
-		.nargs = 3,
-		.argtypes = {INT4ARRAYOID, INT8ARRAYOID, TEXTARRAYOID},
 		.expected = SPI_OK_SELECT
 	};
 	Datum		args[4];
@@ -113,56 +104,91 @@ ReportFailures(Datum companies, Datum ids, Datum states, Datum errors, bool dead
 	args[2] = states;
 	args[3] = errors;
 	(void) Execute(&report, args, NULL);
-	if (dead)
-		(void) Execute(&failover, args, NULL);
 }
 
-/* Record the results there are, at most a batch; one transaction. */
+/* Results in the transaction under way. */
+static int	nrecording = 0;
+
+/* Claims that end with the results under way. */
+static void
+EndClaims(void)
+{
+	static Statement end = {
+		.sql = "DELETE FROM o2c.message_claim k USING unnest($1, $2) r(company_id, id)"
+		" WHERE k.company_id = r.company_id AND k.id = r.id",
+		.nargs = 2,
+		.argtypes = {INT4ARRAYOID, INT8ARRAYOID},
+		.expected = SPI_OK_DELETE
+	};
+	Datum	   *columns[2];
+	Datum		args[2];
+	dlist_iter	iter;
+	int			n = 0;
+
+	columns[0] = palloc(sizeof(Datum) * nrecording);
+	columns[1] = palloc(sizeof(Datum) * nrecording);
+	dlist_foreach(iter, &dispatcher.claims)
+	{
+		Claim	   *claim = dlist_container(Claim, node, iter.cur);
+
+		if (claim->ending == 0 || claim->ending < claim->remaining)
+			continue;
+		columns[0][n] = Int32GetDatum(claim->company_id);
+		columns[1][n++] = Int64GetDatum(claim->id);
+	}
+	args[0] = ArrayOf(columns[0], NULL, n, INT4OID);
+	args[1] = ArrayOf(columns[1], NULL, n, INT8OID);
+	if (n > 0)
+		(void) Execute(&end, args, NULL);
+}
+
+/* Record the first results, at most so many, in the transaction that is open. */
 void
-RecordResults(void)
+RecordResults(int most)
 {
 	static Statement record = {
 		.sql = "UPDATE o2c.message m SET state = r.state::o2c.message_state,"
 		"  next_attempt_at = coalesce(r.next_attempt_at, m.next_attempt_at),"
 		"  attempts = m.attempts - (r.state = 'queued')::int,"
-		"  lease_owner = NULL, lease_until = NULL,"
+		"  lease_owner = NULL,"
 		"  sent_at = CASE WHEN r.state = 'sent' THEN now() END,"
 		"  provider_id = coalesce(r.provider_id, m.provider_id), last_error = r.error,"
 		"  body_text = CASE WHEN m.erase AND r.state = 'sent' THEN NULL ELSE m.body_text END,"
 		"  body_html = CASE WHEN m.erase AND r.state = 'sent' THEN NULL ELSE m.body_html END,"
 		"  context = CASE WHEN m.erase AND r.state = 'sent' THEN NULL ELSE m.context END"
 		" FROM unnest($2, $3, $4, $5, $6, $7) r(company_id, id, state, next_attempt_at, provider_id, error)"
-		/* an owner means sending; to say so would offer the planner the index of
-		 * leases, and with it a loop over all results for each message */
 		" WHERE m.company_id = r.company_id AND m.id = r.id AND m.lease_owner = $1",
 		.nargs = 7,
 		.argtypes = {UUIDOID, INT4ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID},
 		.expected = SPI_OK_UPDATE
 	};
-	int			n = Min(dispatcher.nresults, o2c_dispatch_batch);
+	int			n = Min(dispatcher.nresults, most);
 	Datum	   *columns[6];
 	bool	   *nulls[6];
 	Datum		args[7];
 	dlist_iter	iter;
 	int			i = 0;
 	bool		report = false;
-	bool		dead = false;
+	bool		requeue = false;
 
+	nrecording = n;
 	if (n == 0)
 		return;
-	BeginWork("recording results");
 	for (int c = 0; c < 6; c++)
 	{
 		columns[c] = palloc0(sizeof(Datum) * n);
 		nulls[c] = palloc0(sizeof(bool) * n);
 	}
+	dlist_foreach(iter, &dispatcher.claims)
+		dlist_container(Claim, node, iter.cur)->ending = 0;
 	dlist_foreach(iter, &dispatcher.results)
 	{
 		Transfer   *t = dlist_container(Transfer, node, iter.cur);
 
 		if (i == n)
 			break;
+		t->claim->ending++;
 		columns[0][i] = Int32GetDatum(t->company_id);
 		columns[1][i] = Int64GetDatum(t->id);
 		columns[2][i] = CStringGetTextDatum(result_state[t->result]);
@@ -174,8 +200,8 @@ RecordResults(void)
 		nulls[5][i] = t->error[0] == '\0';
 		if (!nulls[5][i])
 			columns[5][i] = CStringGetTextDatum(t->error);
-		dead |= t->result == RESULT_DEAD;
 		report |= t->result == RESULT_DEAD || t->result == RESULT_UNCERTAIN;
+		requeue |= t->result != RESULT_SENT && t->result != RESULT_DEAD;
 		i++;
 	}
 	args[0] = UUIDPGetDatum(&dispatcher.owner);
@@ -185,14 +211,24 @@ RecordResults(void)
 	args[4] = ArrayOf(columns[3], nulls[3], n, TIMESTAMPTZOID);
 	args[5] = ArrayOf(columns[4], nulls[4], n, TEXTOID);
 	args[6] = ArrayOf(columns[5], nulls[5], n, TEXTOID);
-	(void) Execute(&record, args, NULL);
+	/* what is sent or dead has left the queue when it was claimed */
+	if (requeue)
+		(void) Execute(&record, args, NULL);
+	else
+		(void) ExecuteKeepingQueue(&record, args, NULL);
 	if (report)
-		ReportFailures(args[1], args[2], args[3], args[6], dead);
-	EndWork();
+		ReportFailures(args[1], args[2], args[3], args[6]);
+	EndClaims();
+}
 
-	for (i = 0; i < n; i++)
+/* The transaction has committed: what was recorded is over. */
+void
+RecordCommitted(void)
+{
+	for (; nrecording > 0; nrecording--)
 	{
 		Transfer   *t = dlist_container(Transfer, node, dlist_pop_head_node(&dispatcher.results));
+		Claim	   *claim = t->claim;
 
 		if (t->result == RESULT_SENT)
 			dispatcher.sent++;
@@ -205,6 +241,11 @@ RecordResults(void)
 		if (t->slot >= 0)
 			RecorderFree(t->slot);
 		TransferFree(t);
+		if (--claim->remaining == 0)
+		{
+			dlist_delete(&claim->node);
+			pfree(claim);
+		}
 	}
 	dispatcher.first_result_at = dispatcher.nresults > 0 ? GetCurrentTimestamp() : 0;
 }
@@ -214,8 +255,8 @@ void
 RenewLeases(void)
 {
 	static Statement renew = {
-		.sql = "UPDATE o2c.message m SET lease_until = now() + make_interval(secs => $2)"
-		" WHERE m.state = 'sending' AND m.lease_owner = $1",
+		.sql = "UPDATE o2c.message_claim k SET lease_until = now() + make_interval(secs => $2)"
+		" WHERE k.lease_owner = $1",
 		.nargs = 2,
 		.argtypes = {UUIDOID, FLOAT8OID},
 		.expected = SPI_OK_UPDATE
@@ -246,12 +287,17 @@ RescueMessages(bool start)
 		"   WHEN jsonb_typeof(c.settings->'idempotency_window') = 'number'"
 		"    AND m.first_attempt_at + make_interval(secs => least((c.settings->>'idempotency_window')::float8, 1e8)) > now()"
 		"    THEN 'retry' ELSE 'uncertain' END AS becomes"
-		" FROM o2c.message m JOIN o2c.channel c ON c.company_id = m.company_id AND c.code = m.channel"
+		" FROM o2c.message_claim k CROSS JOIN unnest(k.message_ids) i(id)"
+		" JOIN o2c.message m ON m.company_id = k.company_id AND m.id = i.id AND m.state = 'sending'"
+		"  AND m.lease_owner = k.lease_owner"
+		" JOIN o2c.channel c ON c.company_id = m.company_id AND c.code = m.channel"
 		" LEFT JOIN unnest($2, $3, $4) e(company_id, id, phase)"
 		"  ON m.lease_owner = $1 AND e.company_id = m.company_id AND e.id = m.id"
-		" WHERE m.state = 'sending' AND m.lease_owner <> $5 AND (m.lease_owner = $1 OR m.lease_until < now())),"
+		" WHERE k.lease_owner <> $5 AND (k.lease_owner = $1 OR k.lease_until < now())),"
+		" over AS (DELETE FROM o2c.message_claim k"
+		"  WHERE k.lease_owner <> $5 AND (k.lease_owner = $1 OR k.lease_until < now())),"
 		" moved AS ("
-		" UPDATE o2c.message m SET state = b.becomes::o2c.message_state, lease_owner = NULL, lease_until = NULL,"
+		" UPDATE o2c.message m SET state = b.becomes::o2c.message_state, lease_owner = NULL,"
 		"  attempts = m.attempts - (b.becomes = 'queued')::int,"
 		"  sent_at = CASE WHEN b.becomes = 'sent' THEN now() END,"
 		"  last_error = CASE WHEN b.becomes = 'uncertain' THEN 'the dispatcher stopped before the peer answered' END"

@@ -435,15 +435,15 @@ AppendForm(StringInfo out, Transfer *t, JsonbContainer *form)
 	}
 }
 
-/* Add a header line; libcurl copies it. */
+/* Add a header line; the list lives as long as the message. */
 static void
-AddHeader(Transfer *t, const char *line)
+AddHeader(Transfer *t, char *line)
 {
-	struct curl_slist *list = curl_slist_append(t->headers, line);
+	struct curl_slist *header = palloc(sizeof(struct curl_slist));
 
-	if (list == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	t->headers = list;
+	header->data = line;
+	header->next = t->headers;
+	t->headers = header;
 }
 
 /* The headers that the settings ask for. */

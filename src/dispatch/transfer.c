@@ -13,6 +13,9 @@
  */
 #include "o2c.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -31,7 +34,6 @@
 #endif
 
 #define MAX_EVENTS 256
-#define POOL_MAX 1024
 
 /* One multi handle for HTTP, one for the connections of mail.c. */
 typedef struct Multi
@@ -46,22 +48,58 @@ typedef struct Multi
 static Multi multis[2];
 static int	epoll_fd = -1;
 
-static CURL *pool[POOL_MAX];
-static int	npool = 0;
 static sigset_t all_signals;
 static ResourceOwner request_owner = NULL;
 
-/* libcurl runs with signals blocked; see above. */
+static int	in_curl = 0;
+
+/* libcurl runs with signals blocked; see above.  May be nested. */
 void
 EnterCurl(sigset_t *save)
 {
-	pthread_sigmask(SIG_BLOCK, &all_signals, save);
+	if (in_curl++ == 0)
+		pthread_sigmask(SIG_BLOCK, &all_signals, save);
 }
 
 void
 LeaveCurl(sigset_t *save)
 {
-	pthread_sigmask(SIG_SETMASK, save, NULL);
+	if (--in_curl == 0)
+		pthread_sigmask(SIG_SETMASK, save, NULL);
+}
+
+/*
+ * What the epoll set has of a descriptor.  A connection that is kept is let go
+ * and taken up again with every message; the set is told only when that stays
+ * so.  Only of sockets that we open and close do we know that a descriptor is
+ * still the same one; the others are told of each time.
+ */
+typedef struct Watched
+{
+	bool		ours;
+	bool		wanted;			/* by libcurl, now */
+	uint32		events;			/* in the set */
+} Watched;
+
+static Watched *watched = NULL;
+static int	nwatched = 0;
+
+/* The entry of a descriptor; NULL when memory is short. */
+static Watched *
+WatchedOf(curl_socket_t fd)
+{
+	if (fd >= nwatched)
+	{
+		int			n = Max(1024, fd * 2);
+		Watched    *more = realloc(watched, sizeof(Watched) * n);
+
+		if (more == NULL)
+			return NULL;
+		memset(more + nwatched, 0, sizeof(Watched) * (n - nwatched));
+		watched = more;
+		nwatched = n;
+	}
+	return &watched[fd];
 }
 
 /* CURLMOPT_SOCKETFUNCTION: keep the epoll set as libcurl wants it. */
@@ -69,17 +107,40 @@ static int
 OnSocket(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp)
 {
 	struct epoll_event event = {0};
+	Watched    *w = WatchedOf(fd);
 
+	if (w == NULL)
+		return -1;
 	if (what == CURL_POLL_REMOVE)
 	{
-		(void) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+		w->wanted = false;
+		if (!w->ours)
+		{
+			(void) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+			w->events = 0;
+		}
 		return 0;
 	}
 	event.data.u64 = (uint64) fd | (uint64) ((Multi *) userp - multis) << 32;
 	event.events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
+	w->wanted = true;
+	if (w->ours && w->events == event.events)
+		return 0;
 	if (epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event) != 0)
 		(void) epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
+	w->events = event.events;
 	return 0;
+}
+
+/* An event on a connection that nobody uses: the peer closed it, likely. */
+static bool
+Unwanted(curl_socket_t fd)
+{
+	if (fd >= nwatched || !watched[fd].ours || watched[fd].wanted)
+		return false;
+	(void) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+	watched[fd].events = 0;
+	return true;
 }
 
 /* CURLMOPT_TIMERFUNCTION */
@@ -96,13 +157,30 @@ static curl_socket_t
 OnOpenSocket(void *clientp, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	Transfer   *t = clientp;
+	curl_socket_t fd;
+	Watched    *w;
 
 	if (!SockaddrAllowed(&address->addr, t->channel->host, t->channel->port))
 	{
 		strlcpy(t->last_line, "address of the host is not allowed", sizeof(t->last_line));
 		return CURL_SOCKET_BAD;
 	}
-	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	if (fd != CURL_SOCKET_BAD && (w = WatchedOf(fd)) != NULL)
+	{
+		memset(w, 0, sizeof(Watched));
+		w->ours = true;
+	}
+	return fd;
+}
+
+/* CURLOPT_CLOSESOCKETFUNCTION: the epoll set loses it by itself. */
+static int
+OnCloseSocket(void *clientp, curl_socket_t fd)
+{
+	if (fd < nwatched)
+		memset(&watched[fd], 0, sizeof(Watched));
+	return close(fd);
 }
 
 /* CURLOPT_PREREQFUNCTION: the connection stands, the request comes now. */
@@ -127,8 +205,19 @@ OnWrite(char *data, size_t size, size_t nmemb, void *userdata)
 	size_t		n = size * nmemb;
 	size_t		room = REPLY_MAX - t->reply_len;
 
-	if (t->reply == NULL && (t->reply = malloc(REPLY_MAX)) == NULL)
-		room = 0;
+	if (t->reply_len + Min(n, room) > t->reply_size)
+	{
+		size_t		size = Min(REPLY_MAX, Max(1024, 2 * (t->reply_len + n)));
+		char	   *more = realloc(t->reply, size);
+
+		if (more == NULL)
+			room = 0;
+		else
+		{
+			t->reply = more;
+			t->reply_size = size;
+		}
+	}
 	memcpy(t->reply + t->reply_len, data, Min(n, room));
 	t->reply_len += Min(n, room);
 	if (n > room)
@@ -191,6 +280,11 @@ TransferInit(void)
 {
 	sigset_t	save;
 
+#ifdef __GLIBC__
+	/* what a thousand messages need is needed again a moment later */
+	(void) mallopt(M_TRIM_THRESHOLD, 64 * 1024 * 1024);
+	(void) mallopt(M_TOP_PAD, 1024 * 1024);
+#endif
 	sigfillset(&all_signals);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (epoll_fd < 0)
@@ -231,9 +325,8 @@ SetConnectOptions(CURL *e, Channel *channel)
 	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, channel->smtp ? "smtp,smtps" : "http,https");
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(e, CURLOPT_PROXY, "");
-	/* TransferExpire watches the time; these are far behind it */
+	/* TransferExpire watches the time; this is far behind it */
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long) (channel->timeout * 1000) + 60000);
-	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long) (channel->timeout * 1000) + 60000);
 	if (o2c_dispatch_ca_file != NULL && o2c_dispatch_ca_file[0] != '\0')
 		curl_easy_setopt(e, CURLOPT_CAINFO, o2c_dispatch_ca_file);
 
@@ -251,6 +344,47 @@ SetConnectOptions(CURL *e, Channel *channel)
 	}
 }
 
+/* A handle for a request of the channel: a used one has all that is the same. */
+static CURL *
+HttpHandle(Channel *channel)
+{
+	CURL	   *e;
+
+	if (channel->nhandles > 0)
+		return channel->handles[--channel->nhandles];
+	e = curl_easy_init();
+	if (e == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	PG_TRY();
+	{
+		SetConnectOptions(e, channel);
+	}
+	PG_CATCH();
+	{
+		curl_easy_cleanup(e);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, 30L);
+	curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, OnOpenSocket);
+	curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, OnCloseSocket);
+	curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, OnConnected);
+	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, OnWrite);
+	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, OnHeader);
+	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(e, CURLOPT_USERAGENT, "order2cash/" O2C_VERSION);
+	return e;
+}
+
+/* Forget the handles that are kept: their options may have changed. */
+void
+ForgetHandles(Channel *channel)
+{
+	while (channel->nhandles > 0)
+		curl_easy_cleanup(channel->handles[--channel->nhandles]);
+	channel->handles_since++;
+}
+
 /* An HTTP request. */
 static void
 SetHttpOptions(Transfer *t)
@@ -259,22 +393,14 @@ SetHttpOptions(Transfer *t)
 	char	   *url;
 	char	   *method;
 
-	SetConnectOptions(e, t->channel);
 	curl_easy_setopt(e, CURLOPT_PRIVATE, t);
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->curl_error);
-	curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, 30L);
-	curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, OnOpenSocket);
 	curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
-	curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, OnConnected);
 	curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
-	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, OnWrite);
 	curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
-	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, OnHeader);
 	curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
 	BuildHttpRequest(t, &url, &method);
 	curl_easy_setopt(e, CURLOPT_URL, url);
-	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(e, CURLOPT_USERAGENT, "order2cash/" O2C_VERSION);
 	if (strcmp(method, "GET") == 0)
 		curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
 	else
@@ -322,9 +448,8 @@ TransferStart(Transfer *t)
 			sigset_t	save;
 			CURLMcode	rc;
 
-			t->easy = npool > 0 ? pool[--npool] : curl_easy_init();
-			if (t->easy == NULL)
-				ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+			t->easy = HttpHandle(t->channel);
+			t->handles_since = t->channel->handles_since;
 			SetHttpOptions(t);
 			EnterCurl(&save);
 			rc = curl_multi_add_handle(multis[HTTP].handle, t->easy);
@@ -360,18 +485,18 @@ TransferRelease(Transfer *t)
 {
 	if (t->easy != NULL)
 	{
-		curl_easy_reset(t->easy);
-		if (npool < POOL_MAX)
-			pool[npool++] = t->easy;
+		Channel    *channel = t->channel;
+
+		if (channel->nhandles < HANDLES_MAX && t->handles_since == channel->handles_since)
+			channel->handles[channel->nhandles++] = t->easy;
 		else
 			curl_easy_cleanup(t->easy);
 		t->easy = NULL;
 	}
-	curl_slist_free_all(t->headers);
 	t->headers = NULL;
 	free(t->reply);
 	t->reply = NULL;
-	t->reply_len = 0;
+	t->reply_len = t->reply_size = 0;
 }
 
 /* Free a transfer whose result was recorded, or that never started. */
@@ -498,16 +623,13 @@ TransferExpire(TimestampTz now)
 	}
 }
 
-/* Act on an event or timer, with signals blocked. */
+/* Act on an event or timer; signals are blocked. */
 static void
 Act(Multi *m, curl_socket_t fd, int mask)
 {
 	int			running;
-	sigset_t	save;
 
-	EnterCurl(&save);
 	(void) curl_multi_socket_action(m->handle, fd, mask, &running);
-	LeaveCurl(&save);
 }
 
 /* Take what libcurl is through with. */
@@ -543,7 +665,9 @@ Work(void)
 	struct epoll_event events[MAX_EVENTS];
 	int			n = epoll_wait(epoll_fd, events, MAX_EVENTS, 0);
 	bool		worked = n > 0;
+	sigset_t	save;
 
+	EnterCurl(&save);
 	for (int i = 0; i < n; i++)
 	{
 		Multi	   *m;
@@ -554,6 +678,8 @@ Work(void)
 			continue;
 		}
 		m = &multis[events[i].data.u64 >> 32];
+		if (Unwanted((curl_socket_t) (events[i].data.u64 & 0xffffffff)))
+			continue;
 		Act(m, (curl_socket_t) (events[i].data.u64 & 0xffffffff),
 			(events[i].events & EPOLLIN ? CURL_CSELECT_IN : 0) |
 			(events[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
@@ -571,6 +697,7 @@ Work(void)
 		}
 		worked |= TakeCompleted(m);
 	}
+	LeaveCurl(&save);
 	return worked;
 }
 

@@ -90,6 +90,25 @@ Execute(Statement *st, Datum *args, const char *nulls)
 	return SPI_processed;
 }
 
+/* The same for a statement that does itself what o2c.message_queue needs. */
+uint64
+ExecuteKeepingQueue(Statement *st, Datum *args, const char *nulls)
+{
+	uint64		n;
+
+	DispatchKeepsQueue = true;
+	PG_TRY();
+	{
+		n = Execute(st, args, nulls);
+	}
+	PG_FINALLY();
+	{
+		DispatchKeepsQueue = false;
+	}
+	PG_END_TRY();
+	return n;
+}
+
 /* A one-dimensional array; nulls may be NULL. */
 Datum
 ArrayOf(Datum *values, bool *nulls, int n, Oid type)

@@ -44,11 +44,21 @@ PGDLLEXPORT void o2c_dispatch_worker_main(Datum arg);
 /* A peer that fails so often in a row is asked one message at a time. */
 #define FAILURES_MAX 3
 
+/* So many results are recorded together with a claim, whatever their age. */
+#define RECORD_ALONG 16
+
+/* A wake-up asks whether this database may still send, not so often. */
+#define CHECK_MS 20
+
+/* What could not be recorded is tried again after so long. */
+#define STUCK_MS 30000
+
 Dispatcher	dispatcher;
 
 static DispatchIdle idle = DISPATCH_STARTING;
 static int	hard_limit;
 static double record_ms = 5;	/* what recording took the last time */
+static TimestampTz stuck_until = 0; /* when stuck results are tried again */
 
 /* The slot is free for another dispatcher. */
 static void
@@ -158,16 +168,30 @@ RescueWork(void *arg)
 	return 0;
 }
 
-static int
-ClaimWork(void *arg)
+/* What one transaction does: results in, messages out, one flush for both. */
+typedef struct Turn
 {
-	return ClaimMessages(arg != NULL);
-}
+	int			record;			/* at most so many results */
+	bool		claim;
+	bool		list;			/* the lanes, before claiming */
+} Turn;
 
 static int
-RecordWork(void *arg)
+TurnWork(void *arg)
 {
-	RecordResults();
+	Turn	   *turn = arg;
+
+	BeginWork(turn->record == 0 ? "claiming messages" :
+			  turn->claim ? "recording results, claiming messages" : "recording results");
+	if (turn->record > 0)
+		RecordResults(turn->record);
+	if (turn->claim)
+		ClaimMessages(turn->list);
+	EndWork();
+	if (turn->record > 0)
+		RecordCommitted();
+	if (turn->claim)
+		ClaimCommitted();
 	return 0;
 }
 
@@ -243,7 +267,9 @@ FinishTransfer(Transfer *t, ResultKind result)
 
 	if (result == RESULT_SENT)
 		channel->failures = 0;
-	if (result == RESULT_UNCERTAIN || (result == RESULT_RETRY && !t->connected))
+	if (t->ours)
+		;						/* tells nothing about the peer */
+	else if (result == RESULT_UNCERTAIN || (result == RESULT_RETRY && !t->connected))
 		NoteFailure(channel, now);
 	else if (result == RESULT_RETRY || result == RESULT_DEAD)
 		channel->failures = 0;
@@ -346,7 +372,9 @@ static void
 StartWaiting(void)
 {
 	bool		progress = true;
+	sigset_t	save;
 
+	EnterCurl(&save);
 	while (progress)
 	{
 		TimestampTz now = GetCurrentTimestamp();
@@ -372,8 +400,16 @@ StartWaiting(void)
 				}
 			}
 			t = dlist_head_element(Transfer, node, &channel->waiting);
-			if (t->lazy && !LoadNext(channel))
-				continue;
+			if (t->lazy)
+			{
+				bool		loaded;
+
+				LeaveCurl(&save);	/* a transaction wants its signals */
+				loaded = LoadNext(channel);
+				EnterCurl(&save);
+				if (!loaded)
+					continue;
+			}
 			if (t->lazy || !MayStart(channel, now))
 				continue;
 			if (TransferStart(t))
@@ -385,39 +421,95 @@ StartWaiting(void)
 				dispatcher.nflying++;
 				if (t->deferred_start)
 					MailBegin(t);
-				if (channel->nwaiting == 0)
-					channel->ceiling = Min(channel->ceiling * 2, Max(o2c_dispatch_batch * 2, 2));
 			}
 			else
 			{
 				RedactSecrets(t->error);
+				t->ours = true;
 				FinishTransfer(t, RESULT_DEAD);
 			}
 			progress = true;
 		}
 	}
+	LeaveCurl(&save);
 }
 
-/* Record all results; false when that failed. */
-static bool
-RecordAll(void)
+/*
+ * A batch could not be recorded: each result by itself.  What still fails, or
+ * whose row somebody holds, is set aside and holds up no other.
+ */
+static void
+RecordOneByOne(void)
 {
-	while (dispatcher.nresults > 0)
+	SetConfigOption("lock_timeout", "100", PGC_SUSET, PGC_S_OVERRIDE);
+	for (int n = dispatcher.nresults; n > 0; n--)
+	{
+		Turn		turn = {.record = 1};
+
+		if (!Guarded(TurnWork, &turn, NULL))
+		{
+			dlist_push_tail(&dispatcher.stuck, dlist_pop_head_node(&dispatcher.results));
+			dispatcher.nresults--;
+			stuck_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), STUCK_MS);
+		}
+	}
+	SetConfigOption("lock_timeout", "1000", PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* A wake-up asks whether this database may still send, not so often. */
+#define CHECK_MS 20
+
+/* What could not be recorded is tried again. */
+static void
+TakeStuck(void)
+{
+	while (!dlist_is_empty(&dispatcher.stuck))
+	{
+		dlist_push_tail(&dispatcher.results, dlist_pop_head_node(&dispatcher.stuck));
+		if (dispatcher.nresults++ == 0)
+			dispatcher.first_result_at = GetCurrentTimestamp();
+	}
+	stuck_until = 0;
+}
+
+/*
+ * One turn: record the results there are, claim what there is room for.  False
+ * when something failed.
+ */
+static bool
+TakeTurn(bool record, bool claim, bool list)
+{
+	bool		ok = true;
+
+	while (record && dispatcher.nresults > 0)
 	{
 		TimestampTz start = GetCurrentTimestamp();
+		bool		last = dispatcher.nresults <= o2c_dispatch_batch;
+		Turn		turn = {.record = o2c_dispatch_batch, .claim = claim && last, .list = list};
 
-		if (!Guarded(RecordWork, NULL, NULL))
-			return false;
-		record_ms = (GetCurrentTimestamp() - start) / 1000.0;
+		if (Guarded(TurnWork, &turn, NULL))
+		{
+			record_ms = (GetCurrentTimestamp() - start) / 1000.0;
+			if (turn.claim)
+				return true;
+		}
+		else
+			RecordOneByOne();
 	}
-	return true;
+	if (claim)
+	{
+		Turn		turn = {.claim = true, .list = list};
+
+		ok &= Guarded(TurnWork, &turn, NULL);
+	}
+	return ok;
 }
 
 /* Should results be recorded now, or gathered a little longer? */
 static bool
 RecordNow(TimestampTz now, long *wait)
 {
-	long		patience = Min(200, Max(5, (long) (record_ms * 3)));
+	long		patience = Min(200, Max(5, (long) (record_ms * 5)));
 	long		age;
 
 	if (dispatcher.nresults == 0)
@@ -463,7 +555,8 @@ Stop(void)
 		TransferAbort(dlist_head_element(Transfer, node, &dispatcher.flying));
 	dlist_foreach(iter, &dispatcher.channels)
 		ReleaseWaiting(dlist_container(Channel, node, iter.cur));
-	(void) RecordAll();
+	TakeStuck();
+	(void) TakeTurn(true, false, false);
 }
 
 /* The loop. */
@@ -475,12 +568,14 @@ Serve(void)
 	TimestampTz listed_at = 0;
 	TimestampTz trouble_until = 0;
 	bool		woken = true;
+	bool		check = false;	/* paused, disarmed or dropped, perhaps */
 
 	while (!ShutdownRequestPending)
 	{
 		TimestampTz now;
 		long		wait;
 		bool		ok = true;
+		dlist_iter	iter;
 
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
@@ -488,39 +583,51 @@ Serve(void)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 			SecretsForget();
+			dlist_foreach(iter, &dispatcher.channels)
+				ForgetHandles(dlist_container(Channel, node, iter.cur));
 		}
 		if (TakeWake())
-		{
-			woken = true;
-			checked_at = 0;
-		}
+			woken = check = true;
 		now = GetCurrentTimestamp();
-		if (checked_at == 0 || TimestampDifferenceExceeds(checked_at, now, 5000))
+		if (TimestampDifferenceExceeds(checked_at, now, check ? CHECK_MS : 5000))
 		{
 			int			serve = 1;
 
 			checked_at = now;
+			check = false;
 			if (Guarded(SetupWork, NULL, &serve) && !serve)
 				break;
 		}
+		StartWaiting();
 		wait = NextEvent(now);
 		if (trouble_until <= now)
 		{
-			if (RecordNow(now, &wait))
-				ok = RecordAll();
+			bool		list = (woken && TimestampDifferenceExceeds(listed_at, now, 4)) ||
+				(dispatcher.next_due != 0 && dispatcher.next_due <= now &&
+				 TimestampDifferenceExceeds(listed_at, now, 250)) ||
+				TimestampDifferenceExceeds(listed_at, now, 5000);
+			bool		claim;
+			bool		record;
+
 			/* listing lanes is what a wake-up asks for, but not for each of a thousand */
-			if (ok && ((woken && TimestampDifferenceExceeds(listed_at, now, 4)) ||
-					   (dispatcher.next_due != 0 && dispatcher.next_due <= now &&
-						TimestampDifferenceExceeds(listed_at, now, 250)) ||
-					   TimestampDifferenceExceeds(listed_at, now, 5000)))
+			if (list)
 			{
-				ok = Guarded(ClaimWork, &woken, NULL);
 				listed_at = now;
 				woken = false;
 			}
-			else if (ok && ClaimWanted())
-				ok = Guarded(ClaimWork, NULL, NULL);
-			if (woken)
+			if (stuck_until != 0 && stuck_until <= now)
+				TakeStuck();
+			claim = list || ClaimWanted();
+			/* whoever claims may as well record */
+			record = RecordNow(now, &wait) || (claim && dispatcher.nresults >= Min(RECORD_ALONG, o2c_dispatch_batch));
+			if (record || claim)
+			{
+				/* the peers work on these while the database does on those */
+				TransferPump(0);
+				ok = TakeTurn(record, claim, list);
+				StartWaiting();
+			}
+			if (woken || check)
 				wait = Min(wait, 5);
 			if (ok && TimestampDifferenceExceeds(renewed_at, now, o2c_dispatch_lease * 1000 / 3))
 			{
@@ -532,11 +639,10 @@ Serve(void)
 			if (!ok)
 			{
 				trouble_until = TimestampTzPlusMilliseconds(now, 1000);
-				checked_at = 0;
+				check = true;
 			}
 		}
-		StartWaiting();
-		TransferPump(ClaimWanted() && trouble_until <= now ? 0 : wait);
+		TransferPump(trouble_until <= now && ClaimWanted() ? 0 : wait);
 	}
 	Stop();
 }
@@ -563,6 +669,8 @@ o2c_dispatch_worker_main(Datum arg)
 	dlist_init(&dispatcher.channels);
 	dlist_init(&dispatcher.flying);
 	dlist_init(&dispatcher.results);
+	dlist_init(&dispatcher.stuck);
+	dlist_init(&dispatcher.claims);
 
 	/* the plans that a queue needs, whatever its size was when they were made */
 	SetConfigOption("search_path", "pg_catalog, o2c, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);

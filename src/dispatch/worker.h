@@ -25,6 +25,9 @@
 #define REPLY_MAX 65536
 #define ERROR_MAX 500
 
+/* Idle HTTP handles that a channel keeps. */
+#define HANDLES_MAX 64
+
 typedef enum ChannelKind
 {
 	CHANNEL_EMAIL,
@@ -62,10 +65,14 @@ typedef struct Channel
 	int			nwaiting;
 	int			nflying;
 	int			ceiling;		/* most messages to have claimed at once */
+	TimestampTz claimed_at;		/* the last time */
 	double		tokens;			/* of the rate limit */
 	TimestampTz tokens_at;
 	TimestampTz blocked_until;	/* Retry-After, or the peer is down */
 	int			failures;		/* of the connection, in a row */
+	CURL	   *handles[HANDLES_MAX];	/* of requests that are over */
+	int			nhandles;
+	int			handles_since;	/* counts what made older handles useless */
 } Channel;
 
 typedef struct Attachment
@@ -75,6 +82,16 @@ typedef struct Attachment
 	char	   *content;
 	size_t		size;
 } Attachment;
+
+/* What was claimed together: one lease, until all of it is recorded. */
+typedef struct Claim
+{
+	dlist_node	node;			/* in the list of all claims */
+	int32		company_id;
+	int64		id;
+	int			remaining;		/* messages not recorded yet */
+	int			ending;			/* of them, in the transaction under way */
+} Claim;
 
 typedef enum TransferState
 {
@@ -99,6 +116,7 @@ typedef struct Transfer
 	MemoryContext context;		/* of everything the message holds */
 	TransferState state;
 	Channel    *channel;
+	Claim	   *claim;
 
 	/* the message */
 	int32		company_id;
@@ -121,6 +139,7 @@ typedef struct Transfer
 
 	/* the request, while it flies */
 	CURL	   *easy;
+	int			handles_since;	/* of the channel, when it was taken */
 	struct MailConnection *mail;	/* of a mail: what carries it */
 	char	   *mail_from;		/* its envelope */
 	char	   *mail_to;
@@ -136,6 +155,7 @@ typedef struct Transfer
 	bool		overflow;		/* the reply was longer than we read */
 	char	   *reply;
 	size_t		reply_len;
+	size_t		reply_size;
 	char		last_line[64];	/* why no socket was opened */
 	int			retry_after;	/* seconds, -1 when not given */
 	char		curl_error[CURL_ERROR_SIZE];
@@ -144,6 +164,7 @@ typedef struct Transfer
 
 	/* the result */
 	ResultKind	result;
+	bool		ours;			/* it failed here: the peer has no part in it */
 	TimestampTz next_attempt_at;
 	char		provider_id[256];
 	char		error[ERROR_MAX];
@@ -158,7 +179,9 @@ typedef struct Dispatcher
 	int			nchannels;
 	dlist_head	flying;
 	dlist_head	results;
-	int			nclaimed;		/* waiting + flying + results */
+	dlist_head	stuck;			/* results that could not be recorded */
+	dlist_head	claims;
+	int			nclaimed;		/* waiting + flying + results + stuck */
 	int			nflying;
 	int			nresults;
 	size_t		bytes;			/* that loaded messages hold */
@@ -188,6 +211,7 @@ typedef struct Statement
 extern void BeginWork(const char *activity);
 extern void EndWork(void);
 extern uint64 Execute(Statement *st, Datum *args, const char *nulls);
+extern uint64 ExecuteKeepingQueue(Statement *st, Datum *args, const char *nulls);
 extern Datum ArrayOf(Datum *values, bool *nulls, int n, Oid type);
 extern Datum Value(uint64 row, int column, bool *isnull);
 extern int64 IntValue(uint64 row, int column);
@@ -195,14 +219,20 @@ extern char *TextValue(uint64 row, int column, MemoryContext context);
 extern Jsonb *JsonbValueOf(uint64 row, int column, MemoryContext context);
 extern bool DispatchSetup(DispatchIdle *idle);
 
+/* channel.c */
+extern Channel *ChannelOf(int32 company_id, const char *code, TransactionId xmin,
+						  uint64 row, int first);
+
 /* claim.c */
-extern int	ClaimMessages(bool list);
 extern bool ClaimWanted(void);
+extern void ClaimMessages(bool list);
+extern void ClaimCommitted(void);
 
 /* record.c */
 extern void RescueMessages(bool start);
 extern void LoadMessages(Transfer **transfers, int n);
-extern void RecordResults(void);
+extern void RecordResults(int most);
+extern void RecordCommitted(void);
 extern void RenewLeases(void);
 
 /* transfer.c */
@@ -213,6 +243,7 @@ extern void TransferExpire(TimestampTz now);
 extern void TransferPump(long timeout_ms);
 extern void TransferFree(Transfer *t);
 extern void TransferRelease(Transfer *t);
+extern void ForgetHandles(Channel *channel);
 extern void SetTransferError(Transfer *t, const char *fmt,...) pg_attribute_printf(2, 3);
 extern void SetConnectOptions(CURL *easy, Channel *channel);
 extern void EnterCurl(sigset_t *save);

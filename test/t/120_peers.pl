@@ -9,6 +9,7 @@ use lib "$FindBin::Bin/../perl";
 use Peers;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 
 my $http = start_peer('http');
 my $good = start_peer('smtp');
@@ -139,14 +140,13 @@ $node->safe_psql('o2c', q{UPDATE o2c.channel SET settings = settings || '{"timeo
 $node->safe_psql('o2c', q{INSERT INTO o2c.message (company_id, channel, recipient, subject, body_text)
 	SELECT 1, c, r, 's', 'x' FROM (VALUES ('good', 'a@example.com'), ('http.stall_reply', '0170')) v(c, r), generate_series(1, 5)});
 $node->poll_query_until('o2c', "SELECT in_flight >= 6 FROM o2c.dispatch_status()");
-my $start = time;
 $node->safe_psql('postgres', 'CREATE DATABASE other');
+my $start = time;
 $node->safe_psql('postgres', 'DROP DATABASE other');
-cmp_ok(time - $start, '<=', 5, 'CREATE and DROP DATABASE do not wait for a stalling peer');
-my $pid_file = $node->data_dir . '/postmaster.pid';
+cmp_ok(time - $start, '<', 2, sprintf 'DROP DATABASE does not wait for a stalling peer: %.2f s', time - $start);
 $start = time;
 $node->stop('fast');
-cmp_ok(time - $start, '<=', 5, 'nor does a fast shutdown');
+cmp_ok(time - $start, '<', 2, sprintf 'nor does a fast shutdown: %.2f s', time - $start);
 $node->start;
 $node->poll_query_until('o2c', "SELECT count(*) = 0 FROM o2c.message WHERE state = 'sending'");
 cmp_ok($node->safe_psql('o2c', "SELECT count(*) FROM o2c.message WHERE state = 'uncertain' AND last_error ~ 'stopped before'"), '>=', 6,

@@ -1,17 +1,23 @@
 # Kill -9 of the dispatcher and of the whole server, at random, while it sends:
 # nothing is lost, nothing is accepted twice, and only what was handed over
-# without a reply is uncertain.  A standby sends nothing; promotion starts it.
+# without a reply is uncertain.  Two dispatchers never serve one database.  A
+# standby sends nothing; promotion starts it.
+#
+# O2C_CRASH_ROUNDS (6) kills, one while each O2C_CRASH_MESSAGES (120) messages
+# are on their way.
 use strict;
 use warnings;
-use FindBin;
-use lib "$FindBin::Bin/../perl";
+use File::Spec;
+use FindBin qw($Bin);
+use lib "$Bin/../perl";
 use Peers;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep);
+use Time::HiRes qw(sleep time);
 
 my $rounds = $ENV{O2C_CRASH_ROUNDS} || 6;
+my $n = int(($ENV{O2C_CRASH_MESSAGES} || 120) / 2);
 my $smtp = start_peer('smtp');
 my $http = start_peer('http');
 my $node = new_server('crash', 'restart_after_crash = on', 'fsync = on', 'wal_level = replica',
@@ -25,14 +31,13 @@ srand(42);
 my $total = 0;
 for my $round (1 .. $rounds)
 {
-	my $n = 60;
 	$node->safe_psql('o2c', qq{INSERT INTO o2c.message (company_id, channel, recipient, subject, body_text)
 		SELECT 1, 'mail', 'm' || g || '\@example.com', 's', 'x' FROM generate_series(1, $n) g
 		UNION ALL SELECT 1, 'sms', '0170' || g, NULL, 'x' FROM generate_series(1, $n) g});
 	$total += 2 * $n;
 	my $seen = mails($smtp) + requests($http);
 	# somewhere in the middle of this round's messages
-	wait_for(sub { mails($smtp) + requests($http) > $seen + rand(60) }, 'some were sent', 60);
+	wait_for(sub { mails($smtp) + requests($http) > $seen + rand($n) }, 'some were sent', 60);
 	if ($round % 2)
 	{
 		my $pid = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'order2cash dispatcher'");
@@ -63,10 +68,30 @@ is(scalar(@lost), 0, 'what is called sent was accepted');
 my @denied = grep { $state{$_} !~ /^(sent|uncertain)$/ } keys %state;
 is("@denied", '', 'nothing is dead');
 my @unsure = grep { $state{$_} eq 'uncertain' } keys %state;
+note "$total messages, $rounds kills: " . (grep { $_ eq 'sent' } values %state) . ' sent, ' . @unsure . ' uncertain';
 cmp_ok(scalar(@unsure), '<=', 8 * $rounds, 'only what was in the air is uncertain: ' . @unsure);
 is($node->safe_psql('o2c', 'SELECT count(*) FROM o2c.check()'), '0', 'check() is empty');
 
-# two dispatchers never run for one database
+# two dispatchers never run for one database: not one that the launcher knows
+# nothing of, nor one beside a foreign holder of the lock
+my $module = File::Spec->rel2abs(PostgreSQL::Test::Utils::tempdir()) . '/second_dispatcher';
+my $include = `$ENV{PG_CONFIG} --includedir-server`;
+chomp $include;
+SKIP:
+{
+	skip 'no compiler for a module that starts a second dispatcher', 4
+	  if system("cc -shared -fPIC -I$include -o $module.so $Bin/../peers/second_dispatcher.c 2>/dev/null") != 0;
+	$node->safe_psql('o2c', "CREATE FUNCTION start_dispatcher() RETURNS boolean LANGUAGE c AS '$module'");
+	my $started = () = slurp_file($node->logfile) =~ /dispatcher started/g;
+	my $before = requests($http);
+	$node->safe_psql('o2c', q{INSERT INTO o2c.message (company_id, channel, recipient, body_text) SELECT 1, 'sms', '0180', 'x' FROM generate_series(1, 500)});
+	is($node->safe_psql('o2c', 'SELECT bool_or(start_dispatcher()) FROM generate_series(1, 4)'), 'f', 'a second dispatcher leaves at once');
+	ok($node->poll_query_until('o2c', "SELECT NOT EXISTS (SELECT FROM o2c.message WHERE state IN ('queued', 'retry', 'sending'))"), 'all is sent');
+	is(requests($http) - $before, 500, 'each message once');
+	my $now = () = slurp_file($node->logfile) =~ /dispatcher started/g;
+	is($now, $started, 'only the first one ever began');
+	$node->safe_psql('o2c', 'DROP FUNCTION start_dispatcher');
+}
 is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'order2cash dispatcher'"), '1', 'one dispatcher');
 
 # a standby sends nothing, promotion starts it
@@ -83,12 +108,14 @@ $node->safe_psql('o2c', q{INSERT INTO o2c.message (company_id, channel, recipien
 $node->wait_for_catchup($standby);
 $node->stop('immediate');
 set_mode($smtp, 'ok');
+my $promoted = time;
 $standby->promote;
 $standby->safe_psql('o2c', q{UPDATE o2c.channel SET enabled = true});
 ok($standby->poll_query_until('o2c', "SELECT state = 'sent' FROM o2c.message WHERE recipient = '0999'"), 'promotion starts the dispatcher');
+cmp_ok(time - $promoted, '<', 10, sprintf 'within ten seconds: %.1f s', time - $promoted);
 is($standby->safe_psql('o2c', "SELECT state FROM o2c.message WHERE recipient = 'air\@example.com'"), 'sending',
 	'what another server may still be sending is left until its lease ends');
-$standby->safe_psql('o2c', "UPDATE o2c.message SET lease_until = now() - interval '1 minute' WHERE recipient = 'air\@example.com'");
+$standby->safe_psql('o2c', "UPDATE o2c.message_claim SET lease_until = now() - interval '1 minute'");
 ok($standby->poll_query_until('o2c', "SELECT state = 'uncertain' FROM o2c.message WHERE recipient = 'air\@example.com'"), 'then it is uncertain');
 $standby->stop('fast');
 done_testing();
