@@ -44,9 +44,11 @@ stage_tree
 start_server "fsync = off" "full_page_writes = off" "synchronous_commit = off" \
 	"autovacuum_naptime = 10min"
 
+# sizes of tests, O2C_NAME=number, reach them
+sizes=$(env | grep -E '^O2C_[A-Z_]+=[0-9]+$' || true)
 status=0
 as_user $(user_env "$ROOM") "PGHOST=$PGHOST" "PGPORT=$PGPORT" PGUSER=postgres PGDATABASE=postgres \
 	"PGXS_DIR=$PGXS_DIR" "O2C_ROOT=$TREE" ${SHARED:+"O2C_SHARED=$SHARED"} "OUT=$ROOM/out" \
-	"PGXS_MAJOR=$PGMAJOR" "BUILD_WARNINGS=$warnings" "LAYER=${LAYER:-}" "FILE=${FILE:-}" "JOBS=${JOBS:-2}" \
+	"PGXS_MAJOR=$PGMAJOR" "BUILD_WARNINGS=$warnings" "LAYER=${LAYER:-}" "FILE=${FILE:-}" "JOBS=${JOBS:-2}" $sizes \
 	perl "$TREE/test/layers.pl" 9>&- || status=$?
 exit $status

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base64.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
@@ -158,21 +159,54 @@ SecretValue(int32 company_id, const char *name, const char *host)
 	return best ? best->value : NULL;
 }
 
-/* Blot out every secret that a peer may have echoed. */
+/* Blot out every occurrence of a form of a secret. */
+static void
+Blot(char *text, const char *form, size_t len)
+{
+	char	   *p = text;
+
+	while ((p = strstr(p, form)) != NULL)
+	{
+		memset(p, '*', len);
+		p += len;
+	}
+}
+
+/*
+ * Blot out every secret that a peer may have echoed: as it is, and as it
+ * travels in base64 after a user's name, where it may begin at any of three
+ * places of a group and only whole groups are its own.
+ */
 void
 RedactSecrets(char *text)
 {
+	char		padded[512];
+	char		encoded[1024];
+
 	for (Secret *s = secrets; s != NULL; s = s->next)
 	{
 		size_t		len = strlen(s->value);
-		char	   *p = text;
 
 		if (len < 4)
 			continue;
-		while ((p = strstr(p, s->value)) != NULL)
+		Blot(text, s->value, len);
+		if (len > sizeof(padded) - 3)
+			continue;
+		for (size_t pad = 0; pad < 3; pad++)
 		{
-			memset(p, '*', len);
-			p += len;
+			size_t		first = pad > 0 ? 4 : 0;
+			size_t		whole = (pad + len) / 3 * 4;
+			int			n;
+
+			memset(padded, 0, sizeof(padded));
+			memcpy(padded + pad, s->value, len);
+			n = pg_b64_encode((void *) padded, (int) (pad + len), encoded, sizeof(encoded) - 1);
+			if (n < 0 || whole < first + 4)
+				continue;
+			encoded[whole] = '\0';
+			Blot(text, encoded + first, whole - first);
 		}
 	}
+	explicit_bzero(padded, sizeof(padded));
+	explicit_bzero(encoded, sizeof(encoded));
 }

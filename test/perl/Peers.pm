@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(new_server install_o2c start_peer stop_peer set_mode mails requests port_of
+our @EXPORT = qw(new_server install_o2c start_peer start_tls_peer stop_peer set_mode mails requests port_of
   wait_for states unused_port);
 
 my $root = $ENV{O2C_ROOT} || "$FindBin::Bin/../..";
@@ -47,13 +47,34 @@ sub start_peer
 {
 	my ($kind, $port) = @_;
 	my $dir = PostgreSQL::Test::Utils::tempdir();
+	return run_peer($kind, $dir, $^X, "$root/test/peers/${kind}_peer.pl", $dir, $port // 0);
+}
+
+# Start test/peers/tls_peer.py with certificate, key and mechanisms of AUTH.
+sub start_tls_peer
+{
+	my ($mode, $certificate, $mechanisms, @auth) = @_;
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+	if (@auth)
+	{
+		open my $f, '>', "$dir/auth" or die $!;
+		print $f map { "$_\n" } @auth;
+		close $f;
+	}
+	return run_peer($mode, $dir, '/usr/bin/python3', "$root/test/peers/tls_peer.py", $dir, $mode,
+		"$certificate.crt", "$certificate.key", $mechanisms // 'PLAIN LOGIN');
+}
+
+sub run_peer
+{
+	my ($kind, $dir, @command) = @_;
 	my $pid = fork();
 	die "cannot fork: $!" unless defined $pid;
 	if ($pid == 0)
 	{
 		open STDOUT, '>>', "$dir/log";
 		open STDERR, '>>', "$dir/log";
-		exec $^X, "$root/test/peers/${kind}_peer.pl", $dir, $port // 0 or die "cannot exec: $!";
+		exec @command or die "cannot exec: $!";
 	}
 	$pid{$dir} = $pid;
 	wait_for(sub { -s "$dir/port" }, "the $kind peer listens") or BAIL_OUT('no peer');
