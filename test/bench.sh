@@ -26,6 +26,9 @@ trap 'exit 130' INT TERM
 stage_tree
 start_server "shared_buffers = 512MB" "max_wal_size = 4GB" "max_connections = 120"
 
+# sizes of single benchmarks, BENCH_NAME=number, reach them
+sizes=$(env | grep -E '^BENCH_[A-Z_]+=[0-9]+$' || true)
+
 # Run a command against the private server.
 client()
 {

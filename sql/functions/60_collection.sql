@@ -338,6 +338,7 @@ AS $$
 DECLARE
   day date := coalesce($2, o2c.today($1));
 BEGIN
+  PERFORM o2c._require_day(day);
   -- a returned payment, or one that was found late, opens what was settled
   UPDATE o2c.promise p SET state = 'open', settled_on = NULL
   FROM o2c._promise_outcomes($1, 'infinity') o

@@ -238,6 +238,18 @@ END $$;
 COMMENT ON FUNCTION o2c.preview_dunning(integer, date, boolean) IS
   'What run_dunning would do on a day, without writing: one row for each item, notices numbered from 1; with_excluded also lists overdue items that are left out, each with its reason. Errors: O2002, O2033, O2044.';
 
+CREATE FUNCTION o2c._require_day(day date)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  IF NOT pg_catalog.isfinite(day) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'collections need a finite date';
+  END IF;
+END $$;
+COMMENT ON FUNCTION o2c._require_day(date) IS 'Raises O2044 for infinity.';
+
 CREATE FUNCTION o2c._require_dunning(company_id integer, as_of date)
 RETURNS void
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -246,9 +258,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
   PERFORM o2c._require_company($1);
-  IF NOT pg_catalog.isfinite($2) THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'reminders need a finite date';
-  END IF;
+  PERFORM o2c._require_day($2);
   IF NOT EXISTS (SELECT FROM o2c.dunning_policy p JOIN o2c.dunning_level l ON l.company_id = p.company_id AND l.policy_id = p.id
                  WHERE p.company_id = $1 AND p.active) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('company %s has no dunning policy', $1),

@@ -26,11 +26,19 @@ COMMENT ON FUNCTION o2c._interest_factor(text, numeric, date, date) IS
 CREATE FUNCTION o2c.late_interest(principal numeric, due_date date, paid_on date, margin numeric DEFAULT 8,
   rate_code text DEFAULT 'ECB')
 RETURNS numeric
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
-AS $$ SELECT $1 * o2c._interest_factor($5, $4, $2 + 1, $3) $$;
+AS $$
+BEGIN
+  -- NaN and infinities have no scale
+  IF $1 IS NOT NULL AND pg_catalog.scale($1) IS NULL OR $4 IS NOT NULL AND pg_catalog.scale($4) IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2043', MESSAGE = 'interest needs a finite principal and margin';
+  END IF;
+  PERFORM o2c._require_day($2), o2c._require_day($3);
+  RETURN $1 * o2c._interest_factor($5, $4, $2 + 1, $3);
+END $$;
 COMMENT ON FUNCTION o2c.late_interest(numeric, date, date, numeric, text) IS
-  'Simple interest on principal from the day after due_date to paid_on, in the principal''s currency and not rounded: Σ days × (reference rate of the half-year + margin points) / 365 (Directive 2011/7/EU). Rates are in o2c.reference_rate under rate_code, percent a year; half-years before the first known rate bear none. 0 when paid in time. No errors.';
+  'Simple interest on principal from the day after due_date to paid_on, in the principal''s currency and not rounded: Σ days × (reference rate of the half-year + margin points) / 365 (Directive 2011/7/EU). Rates are in o2c.reference_rate under rate_code, percent a year; half-years before the first known rate bear none. 0 when paid in time. Errors: O2043, O2044 (not finite).';
 
 CREATE FUNCTION o2c._notice_interest(company_id integer, run_id bigint)
 RETURNS TABLE (notice_id bigint, item_id bigint, from_date date, to_date date, currency o2c.currency, amount numeric)

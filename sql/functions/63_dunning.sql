@@ -10,6 +10,7 @@ AS $$
 DECLARE
   day date := coalesce($2, o2c.today($1));
 BEGIN
+  PERFORM o2c._require_day(day);
   WITH moved AS (
     UPDATE o2c.dunning_notice n SET state = s.state, accepted_on = s.accepted_on
     FROM o2c._notice_states($1) s
@@ -72,7 +73,18 @@ BEGIN
     RETURN;
   END IF;
   IF EXISTS (SELECT FROM o2c.dunning_level l WHERE l.company_id = $1 AND (l.fee_amount > 0 OR l.charge_interest)) THEN
-    PERFORM o2c._post_charges($1, run);
+    BEGIN
+      PERFORM o2c._post_charges($1, run);
+    EXCEPTION WHEN SQLSTATE 'O2031' THEN
+      -- the day is closed: the reminders go out, without charges
+      INSERT INTO o2c.event (company_id, entity, entity_id, event, reason, data)
+      VALUES ($1, 'dunning_run', run, 'charges_skipped', SQLERRM, pg_catalog.jsonb_build_object('as_of', day));
+      INSERT INTO o2c.activity (company_id, customer_id, kind, subject, notice_id, due_on)
+      SELECT $1, n.customer_id, 'call', pg_catalog.format('fees and interest of notice %s were not charged: %s', n.id, SQLERRM), n.id, n.as_of
+      FROM o2c.dunning_notice n
+      JOIN o2c.dunning_level l ON l.company_id = $1 AND l.policy_id = n.policy_id AND l.level = n.level
+      WHERE n.company_id = $1 AND n.run_id = run AND (l.fee_amount > 0 OR l.charge_interest);
+    END;
   END IF;
   messages := o2c._queue_notices($1, run);
 

@@ -203,15 +203,10 @@ $$;
 COMMENT ON FUNCTION o2c._job_due(text, time, integer, boolean, date, timestamptz, timestamptz, text, timestamptz) IS
   'Whether a job has something to do at a time.';
 
-CREATE FUNCTION o2c.run_due_jobs(now timestamptz DEFAULT pg_catalog.now())
-RETURNS TABLE (company_id integer, job text, ok boolean)
+CREATE FUNCTION o2c._begin_tick(at_time timestamptz) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
-#variable_conflict use_column
-DECLARE
-  ran bigint := 0;
-  failed bigint := 0;
 BEGIN
   IF $1 IS NULL OR NOT pg_catalog.isfinite($1) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'jobs need a finite time';
@@ -233,19 +228,25 @@ BEGIN
           AND j.last_for < o2c._job_day(j.every, j.run_at, j.day_of_month, $1 AT TIME ZONE c.time_zone)
         FOR UPDATE OF j SKIP LOCKED) off
   WHERE j.company_id = off.company_id AND j.name = off.name;
+END $$;
+COMMENT ON FUNCTION o2c._begin_tick(timestamptz) IS
+  'Before the jobs of a tick: new companies get theirs, what is switched off is not owed. Errors: O2044.';
 
-  FOR company_id, job IN
-    SELECT j.company_id, j.name FROM o2c.job j JOIN o2c.company c ON c.company_id = j.company_id
-    WHERE o2c._job_due(j.every, j.run_at, j.day_of_month, j.enabled, j.last_for, j.last_started_at, j.retry_at, c.time_zone, $1)
-    ORDER BY j.company_id, j.run_at, j.name
-  LOOP
-    ok := o2c._run_job(company_id, job, $1);
-    IF ok IS NOT NULL THEN
-      ran := ran + 1;
-      failed := failed + (NOT ok)::integer;
-      RETURN NEXT;
-    END IF;
-  END LOOP;
+CREATE FUNCTION o2c._due_jobs(at_time timestamptz) RETURNS TABLE (company_id integer, name text)
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT j.company_id, j.name FROM o2c.job j JOIN o2c.company c ON c.company_id = j.company_id
+  WHERE o2c._job_due(j.every, j.run_at, j.day_of_month, j.enabled, j.last_for, j.last_started_at, j.retry_at, c.time_zone, $1)
+  ORDER BY j.company_id, j.run_at, j.name
+$$;
+COMMENT ON FUNCTION o2c._due_jobs(timestamptz) IS 'The jobs that have something to do at a time, in their order.';
+
+CREATE FUNCTION o2c._end_tick(ran bigint, failed bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
   -- a tick that another one is at work with does not wait for it here
   PERFORM FROM o2c.job_heartbeat FOR UPDATE SKIP LOCKED;
   IF FOUND THEN
@@ -256,8 +257,36 @@ BEGIN
     VALUES (pg_catalog.clock_timestamp(), ran, failed) ON CONFLICT DO NOTHING;
   END IF;
 END $$;
+COMMENT ON FUNCTION o2c._end_tick(bigint, bigint) IS 'After the jobs of a tick: its heartbeat.';
+
+CREATE FUNCTION o2c.run_due_jobs(now timestamptz DEFAULT pg_catalog.now())
+RETURNS TABLE (company_id integer, job text, ok boolean)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  ran bigint := 0;
+  failed bigint := 0;
+BEGIN
+  PERFORM o2c._begin_tick($1);
+  FOR company_id, job IN SELECT d.company_id, d.name FROM o2c._due_jobs($1) d LOOP
+    ok := o2c._run_job(company_id, job, $1);
+    IF ok IS NOT NULL THEN
+      ran := ran + 1;
+      failed := failed + (NOT ok)::integer;
+      RETURN NEXT;
+    END IF;
+  END LOOP;
+  PERFORM o2c._end_tick(ran, failed);
+END $$;
 COMMENT ON FUNCTION o2c.run_due_jobs(timestamptz) IS
-  'The tick: run every job that is due in some company at the time, each on its own; one row for each that ran. A failure is recorded (o2c.job, o2c.job_run), tried again later and stops no other. Errors: O2044.';
+  'The tick in one transaction: run every job that is due in some company at the time, each on its own; one row for each that ran. A failure is recorded (o2c.job, o2c.job_run, o2c_bi.jobs), tried again later and stops no other. Errors: O2044. See run_jobs for a transaction a job.';
+
+CREATE PROCEDURE o2c.run_jobs(now timestamptz DEFAULT pg_catalog.now())
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_jobs_run';
+COMMENT ON PROCEDURE o2c.run_jobs(timestamptz) IS
+  'The tick as run_due_jobs does it, but each job of each company commits by itself: no company waits for another''s locks, and what was done stays done whatever ends the call. Called inside of a transaction block it is one transaction. Errors: O2044.';
 
 -- pg_cron
 
@@ -286,17 +315,17 @@ BEGIN
       DETAIL = CASE WHEN home IS NULL THEN 'The server does not preload pg_cron.'
                     ELSE pg_catalog.format('pg_cron lives in database "%s".', home) END,
       HINT = CASE WHEN home IS NULL
-        THEN 'Add pg_cron to shared_preload_libraries, or let any scheduler call SELECT o2c.run_due_jobs() every minute.'
+        THEN 'Add pg_cron to shared_preload_libraries, or let any scheduler CALL o2c.run_jobs() every minute.'
         ELSE pg_catalog.format('In database "%s" run: SELECT cron.schedule_in_database(%L, %L, %L, %L);',
-               home, o2c._cron_name(target), schedule, 'SELECT o2c.run_due_jobs()', target) END;
+               home, o2c._cron_name(target), schedule, 'CALL o2c.run_jobs()', target) END;
   END IF;
   -- the same name again replaces the entry
   IF pg_catalog.to_regprocedure('cron.schedule_in_database(text, text, text, text, text, boolean)') IS NOT NULL THEN
     EXECUTE 'SELECT cron.schedule_in_database($1, $2, $3, $4, $5, true)' INTO result
-      USING o2c._cron_name(target), schedule, 'SELECT o2c.run_due_jobs()', target, username;
+      USING o2c._cron_name(target), schedule, 'CALL o2c.run_jobs()', target, username;
   ELSIF target = pg_catalog.current_database() AND username IS NULL THEN
     EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO result
-      USING o2c._cron_name(target), schedule, 'SELECT o2c.run_due_jobs()';
+      USING o2c._cron_name(target), schedule, 'CALL o2c.run_jobs()';
   ELSE
     RAISE EXCEPTION USING ERRCODE = 'O2001', MESSAGE = 'this pg_cron cannot run jobs in another database or for another user',
       HINT = 'Update pg_cron to 1.4 or later.';
@@ -309,7 +338,7 @@ BEGIN
   RETURN result;
 END $$;
 COMMENT ON FUNCTION o2c.schedule_jobs(text, text, text) IS
-  'Let pg_cron call run_due_jobs() in this database or, from pg_cron''s own, in another; again: replaces the entry. Returns pg_cron''s job id. Errors: O2001 where pg_cron is not (the hint says what to run where), O2003.';
+  'Let pg_cron call run_jobs() in this database or, from pg_cron''s own, in another; again: replaces the entry. Returns pg_cron''s job id. Errors: O2001 where pg_cron is not (the hint says what to run where), O2003.';
 
 CREATE FUNCTION o2c.unschedule_jobs(database text DEFAULT NULL)
 RETURNS boolean

@@ -9,7 +9,7 @@ CREATE SEQUENCE o2c.dunning_policy_id_seq;
 CREATE TABLE o2c.dunning_policy (
   company_id integer NOT NULL REFERENCES o2c.company,
   id bigint NOT NULL DEFAULT pg_catalog.nextval('o2c.dunning_policy_id_seq'),
-  code text NOT NULL CHECK (code <> ''),
+  code text NOT NULL CHECK (code <> '' AND pg_catalog.length(code) <= 200),
   name text NOT NULL DEFAULT '',
   is_default boolean NOT NULL DEFAULT false,
   customer_group text CHECK (customer_group <> ''),
@@ -213,7 +213,7 @@ COMMENT ON TABLE o2c.dunning_notice_item IS
 COMMENT ON COLUMN o2c.dunning_notice_item.amount IS 'Asked for: open on the day, without the disputed share.';
 
 CREATE TABLE o2c.reference_rate (
-  code text NOT NULL CHECK (code <> ''),
+  code text NOT NULL CHECK (code <> '' AND pg_catalog.length(code) <= 200),
   valid_from date NOT NULL CHECK (pg_catalog.isfinite(valid_from)),
   rate numeric NOT NULL CHECK (rate > -100 AND rate < 1000),
   PRIMARY KEY (code, valid_from)

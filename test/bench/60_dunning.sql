@@ -1,10 +1,11 @@
 -- run_dunning against inserting the very rows that it writes.
 --
--- 1 M overdue items of 100,000 customers (times scale).  The baseline copies
+-- 200,000 overdue items of 20,000 customers (times scale; SCALE=5 is a million
+-- of 100,000, and takes some ten minutes to prepare).  The baseline copies
 -- the notices, their items and their messages, already computed, into the same
 -- tables of another company: the same indexes, constraints and triggers.
-\set items 1000000 * :scale
-\set customers 100000 * :scale
+\set items 200000 * :scale
+\set customers 20000 * :scale
 SELECT o2c.create_company('Bench', 'DE', 'EUR') AS c \gset
 SELECT o2c.create_company('Copy', 'DE', 'EUR') AS b \gset
 INSERT INTO o2c.channel (company_id, code, kind, url) SELECT c, 'mail', 'email', 'smtp://127.0.0.1:2525' FROM unnest(ARRAY[:c, :b]) c;

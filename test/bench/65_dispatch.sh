@@ -1,9 +1,13 @@
 #!/bin/sh
 # Messages per second end to end (claim, send, record) over HTTP and SMTP on
-# loopback, against the same requests by bare libcurl in a C loop; and claiming
-# from a queue of a million.
+# loopback, against the same requests by bare libcurl in a C loop; and what a
+# claim reads of a queue, whatever its depth.
+#
+# SCALE 1 is 20,000 messages; BENCH_DEPTH (100000) messages wait in the deepest
+# queue: BENCH_DEPTH=1000000 takes two minutes more.
 set -eu
-n=$((20000 * SCALE))
+n=$(awk "BEGIN { print int(20000 * $SCALE) }")
+depth=${BENCH_DEPTH:-100000}
 bin=$(mktemp -d)
 trap 'kill $pids 2>/dev/null || true; rm -rf "$bin"' EXIT
 pids=
@@ -21,13 +25,26 @@ sql "SELECT o2c.create_company('Bench', 'DE', 'EUR'); SELECT o2c.arm_dispatch()"
 run()
 {
 	sql "SELECT o2c.pause_dispatch()" >/dev/null
+	last=$(sql "SELECT coalesce(max(id), 0) FROM o2c.message")
 	sql "INSERT INTO o2c.message (company_id, channel, recipient, subject, body_text)
 	     SELECT 1, '$1', CASE '$1' WHEN 'http' THEN '0170' ELSE 'customer@example.com' END, 'Reminder',
 	       'Please pay invoice 4711 of 119.00 EUR.' FROM generate_series(1, $n)"
-	sql "VACUUM ANALYZE o2c.message"
+	sql "VACUUM ANALYZE o2c.message, o2c.message_queue"
 	sql "SELECT o2c.resume_dispatch()" >/dev/null
-	while [ "$(sql "SELECT count(*) FROM (SELECT FROM o2c.message WHERE state IN ('queued', 'sending', 'retry') AND channel = '$1' LIMIT 1) x")" != 0 ]; do sleep 0.2; done
-	sql "SELECT round(1000 * extract(epoch FROM max(sent_at) - min(first_attempt_at)), 1) FROM o2c.message WHERE channel = '$1' AND state = 'sent'"
+	while [ "$(sql "SELECT count(*) FROM o2c.dispatch_status() WHERE state <> 'running'")" != 0 ]; do sleep 0.1; done
+	while [ "$(sql "SELECT count(*) FROM (SELECT FROM o2c.message_queue WHERE channel = '$1' AND due <= now() LIMIT 1) x")" != 0 ] ||
+		[ "$(sql "SELECT sending FROM o2c.dispatch_status()")" != 0 ]; do sleep 0.2; done
+	sql "SELECT round(1000 * extract(epoch FROM max(sent_at) - min(first_attempt_at)), 1) FROM o2c.message WHERE channel = '$1' AND state = 'sent' AND created_at > now() - interval '1 hour' AND id > $last"
+}
+
+# buffers CHANNEL: what finding the next 500 messages of a channel reads
+buffers()
+{
+	sql "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off;
+		EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF) SELECT q.ctid, m.ctid FROM o2c.message_queue q
+		JOIN o2c.message m ON m.company_id = q.company_id AND m.id = q.message_id
+		WHERE q.company_id = 1 AND q.channel = '$1' AND q.priority = 5 AND q.due <= now() AND m.state IN ('queued', 'retry')
+		ORDER BY q.due, q.message_id LIMIT 500" | sed -n 's/.*Buffers: shared hit=\([0-9]*\)\( read=\([0-9]*\)\)\{0,1\}.*/\1 \3/p' | awk 'NR == 1 { print $1 + $2 }'
 }
 
 if command -v nginx >/dev/null 2>&1
@@ -55,14 +72,27 @@ sql "INSERT INTO o2c.channel (company_id, code, kind, url, max_concurrency, sett
 floor=$("$bin/floor" smtp "$url" "$n" 16)
 ours=$(run smtp)
 echo "RATIO|smtp, $n messages, 16 connections|$ours|$floor|bare libcurl multi, C loop"
-[ -z "${BENCH_DEPTH:-}" ] || {
-	# the same messages behind a million of others
-	sql "INSERT INTO o2c.channel (company_id, code, kind, url, enabled) VALUES (1, 'deep', 'email', '$url', true)"
-	sql "INSERT INTO o2c.message (company_id, channel, recipient, subject, body_text, next_attempt_at)
-	     SELECT 1, 'smtp', 'customer@example.com', 'Reminder', 'Please pay invoice 4711 of 119.00 EUR.', now() + interval '1 day' FROM generate_series(1, 1000000)"
-	deep=$(n=$n run smtp || true)
-	echo "RATIO|smtp, behind 1 M waiting|$deep|$ours|the same with an empty queue"
-}
+
+# the same messages before others that are not due yet
+sql "SELECT o2c.pause_dispatch()" >/dev/null
+sql "INSERT INTO o2c.channel (company_id, code, kind, url, enabled) SELECT 1, 'deep' || g, 'email', '$url', false FROM generate_series(1, 3) g"
+sql "INSERT INTO o2c.message (company_id, channel, recipient, subject, body_text, next_attempt_at)
+	 SELECT 1, 'smtp', 'customer@example.com', 'Reminder', 'Please pay.', now() + interval '1 day' FROM generate_series(1, $depth)"
+behind=$(run smtp)
+echo "RATIO|smtp, $n messages before $depth that wait|$behind|$ours|the same with an empty queue"
+
+# what a claim reads, of queues of three depths
+i=0
+for d in $((depth / 100)) $((depth / 10)) $depth
+do
+	i=$((i + 1))
+	sql "INSERT INTO o2c.message (company_id, channel, recipient, body_text)
+		 SELECT 1, 'deep$i', 'customer@example.com', 'Please pay.' FROM generate_series(1, $d)"
+	sql "VACUUM ANALYZE o2c.message, o2c.message_queue"
+	read=$(buffers "deep$i")
+	[ "$i" -gt 1 ] || { shallow=$read; shallow_depth=$d; }
+	echo "RATIO|buffers that a claim of 500 reads, $d waiting|$read|$shallow|of $shallow_depth waiting"
+done
 sql "ALTER SYSTEM SET order2cash.databases = '$old'"; sql "SELECT pg_reload_conf()" >/dev/null
 sql "SELECT o2c.pause_dispatch()" >/dev/null
 sleep 1

@@ -1,6 +1,6 @@
 -- Jobs: what is due when, made-up nights, failures, time zones.
 BEGIN;
-SELECT plan(32);
+SELECT plan(41);
 CREATE TEMPORARY TABLE ctx AS SELECT o2c.create_company('Jobs', 'DE', 'EUR', 'Europe/Berlin') AS c;
 CREATE FUNCTION pg_temp.c() RETURNS integer LANGUAGE sql AS 'SELECT c FROM ctx';
 CREATE FUNCTION pg_temp.tick(at timestamptz) RETURNS text LANGUAGE sql AS
@@ -61,6 +61,21 @@ SELECT ok((SELECT array_to_string(warnings, ' ') ~ 'broken on purpose' FROM o2c.
 SELECT is(pg_temp.tick('2026-06-11 12:00:30+00'), NULL, 'it waits');
 SELECT is(pg_temp.tick('2026-06-11 12:01+00'), 'broken failed', 'and is tried again');
 SELECT ok((SELECT last_tick_at IS NOT NULL AND jobs_failed >= 2 FROM o2c.job_heartbeat), 'the tick leaves its heartbeat');
+SELECT is((SELECT state || ': ' || last_error FROM o2c_bi.jobs WHERE company_id = pg_temp.c() AND job = 'broken'), 'failing: broken on purpose', 'o2c_bi.jobs shows what fails');
+SELECT ok((SELECT result ~ 'broken on purpose' FROM o2c_bi.job_runs WHERE company_id = pg_temp.c() AND NOT ok LIMIT 1), 'o2c_bi.job_runs each failure');
+SELECT lives_ok($$CALL o2c.run_jobs('2026-06-12 12:00+00')$$, 'in a transaction block run_jobs() is one transaction');
+SELECT is(pg_temp.last('dunning'), '2026-06-12'::date, 'and does the same');
+SELECT throws_ok($$CALL o2c.run_jobs('infinity')$$, 'O2044', NULL, 'a time without end');
+SELECT throws_ok($$CALL o2c.run_jobs(NULL)$$, 'O2044', NULL, 'no time');
+
+-- a closed day keeps the fees away, not the reminders
+SELECT is((SELECT notices FROM o2c.run_dunning(pg_temp.c(), '2026-06-13')), 0::bigint, 'nothing new within the interval');
+UPDATE o2c.dunning_level SET fee_amount = 5, currency = 'EUR' WHERE company_id = pg_temp.c();
+INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
+SELECT c, k.id, 'invoice', 'I2', '2026-05-01', '2026-05-02', 'EUR', 70, 70 FROM ctx JOIN o2c.customer k ON k.company_id = c;
+SELECT o2c.close_period(pg_temp.c(), '2026-06-01', '2026-06-30') IS NOT NULL;
+SELECT is((SELECT notices FROM o2c.run_dunning(pg_temp.c(), '2026-06-20')), 1::bigint, 'a reminder goes out on a closed day');
+SELECT is((SELECT count(*) FROM o2c.event WHERE company_id = pg_temp.c() AND event = 'charges_skipped'), 1::bigint, 'that it charged nothing is on record');
 SELECT is_empty('SELECT * FROM o2c.check()', 'nothing is violated');
 SELECT * FROM finish();
 ROLLBACK;

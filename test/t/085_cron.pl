@@ -38,6 +38,20 @@ $node->safe_psql('shop', q{
 	INSERT INTO o2c.job (company_id, name, every, run_at, last_for) VALUES (1, 'dunning', 'day', '00:00', o2c.today(1) - 3);
 });
 
+# Each job commits by itself: what was done before one that is cancelled stays.
+$node->safe_psql('postgres', q{
+	SELECT o2c.create_company('Commits', 'DE', 'EUR', 'UTC');
+	CREATE FUNCTION o2c._job_cancelled(company_id integer, day date) RETURNS text LANGUAGE plpgsql AS $$
+	BEGIN RAISE EXCEPTION USING ERRCODE = 'query_canceled', MESSAGE = 'cancelled'; END $$;
+	INSERT INTO o2c.job (company_id, name, every, run_at) VALUES (1, 'cancelled', 'day', '23:00')});
+isnt($node->psql('postgres', q{CALL o2c.run_jobs('2026-03-01 23:30+00')}), 0, 'a tick that is cancelled in its last job');
+is($node->safe_psql('postgres', q{SELECT string_agg(name, ' ' ORDER BY name) FROM o2c.job WHERE last_for = '2026-03-01' AND last_started_at IS NOT NULL}),
+	'billing dunning expiry kpi matching promises retention', 'has done the others');
+is($node->safe_psql('postgres', q{SELECT last_started_at IS NULL FROM o2c.job WHERE name = 'cancelled'}), 't', 'and not that one');
+isnt($node->psql('postgres', q{SELECT * FROM o2c.run_due_jobs('2026-03-02 23:30+00')}), 0, 'as a function it is one transaction');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM o2c.job WHERE last_for = '2026-03-02' AND last_started_at IS NOT NULL}), '0', 'that did nothing');
+$node->safe_psql('postgres', q{DELETE FROM o2c.job WHERE name = 'cancelled'; DROP FUNCTION o2c._job_cancelled});
+
 # Where pg_cron is not, the error says what to run where.
 my ($code, $out, $err) = $node->psql('shop', 'SELECT o2c.schedule_jobs()');
 isnt($code, 0, 'pg_cron lives elsewhere');
@@ -66,6 +80,7 @@ is($node->safe_psql('shop', 'SELECT count(*) FROM o2c.dunning_notice'), '1', 'an
 is($node->safe_psql('shop', q{SELECT last_for = o2c.today(1) FROM o2c.job WHERE name = 'dunning'}), 't', 'for the company\'s today');
 is($node->safe_psql('shop', 'SELECT coalesce(array_length(warnings, 1), 0) FROM o2c.version()') =~ /^\d+$/ ? 1 : 0, 1, 'version() can be asked');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM cron.job_run_details WHERE status = 'failed'}), '0', 'no run failed');
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT command, ' ') FROM cron.job}), 'CALL o2c.run_jobs()', 'with a transaction a job');
 
 # A tick that stops coming is noticed; unscheduling takes the entry away.
 $node->safe_psql('postgres', q{UPDATE o2c.job_heartbeat SET last_tick_at = now() - interval '1 hour'});
