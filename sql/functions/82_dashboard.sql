@@ -22,6 +22,18 @@ AS $$
 $$;
 COMMENT ON FUNCTION o2c._money(numeric, text) IS 'Whole units with thin spaces between thousands, for reading.';
 
+CREATE FUNCTION o2c._money_short(amount numeric) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT CASE WHEN pg_catalog.abs(amount) >= 1e13 THEN o2c._money(amount / 1e12) || ' tn'
+    WHEN pg_catalog.abs(amount) >= 1e10 THEN o2c._money(amount / 1e9) || ' bn'
+    WHEN pg_catalog.abs(amount) >= 1e7 THEN pg_catalog.round(amount / 1e6, 1) || ' m'
+    WHEN pg_catalog.abs(amount) < 10 AND amount <> pg_catalog.round(amount) THEN pg_catalog.round(amount, 2)::text
+    ELSE o2c._money(amount) END
+$$;
+COMMENT ON FUNCTION o2c._money_short(numeric) IS 'An amount in few characters: millions (m), billions (bn), trillions (tn) when it is large.';
+
 CREATE FUNCTION o2c._svg_bars(labels text[], amounts numeric[], second numeric[] DEFAULT NULL, classes text[] DEFAULT NULL, title text DEFAULT '')
 RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -29,9 +41,12 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 DECLARE
   n integer := coalesce(pg_catalog.array_length(labels, 1), 0);
-  top numeric := GREATEST(1, (SELECT pg_catalog.max(a) FROM pg_catalog.unnest(amounts || coalesce(second, '{}')) a));
+  top numeric := (SELECT pg_catalog.max(a) FROM pg_catalog.unnest(amounts || coalesce(second, '{}')) a WHERE a > 0);
   wide numeric := 640.0 / GREATEST(n, 1);
 BEGIN
+  IF top IS NULL THEN
+    RETURN '<p class="soft">Nothing is open.</p>';
+  END IF;
   RETURN pg_catalog.format('<svg viewBox="-24 0 688 230" role="img" aria-label="%s"><title>%s</title><line class="axis" x1="0" y1="190" x2="640" y2="190"/>',
       o2c._html(title), o2c._html(title))
     || coalesce((SELECT pg_catalog.string_agg(
@@ -39,19 +54,19 @@ BEGIN
            coalesce(classes[i], ''), pg_catalog.round(wide * (i - 1) + wide * 0.12, 1),
            pg_catalog.round(190 - 160 * GREATEST(amounts[i], 0) / top, 1), pg_catalog.round(wide * 0.76, 1),
            pg_catalog.round(160 * GREATEST(amounts[i], 0) / top, 1), o2c._html(labels[i]), o2c._money(amounts[i]))
-         || CASE WHEN second IS NULL THEN '' ELSE
+         || CASE WHEN coalesce(second[i], 0) <= 0 THEN '' ELSE
               pg_catalog.format('<line class="mark" x1="%s" y1="%s" x2="%s" y2="%s"/>',
                 pg_catalog.round(wide * (i - 1) + wide * 0.06, 1), pg_catalog.round(190 - 160 * GREATEST(second[i], 0) / top, 1),
                 pg_catalog.round(wide * (i - 1) + wide * 0.94, 1), pg_catalog.round(190 - 160 * GREATEST(second[i], 0) / top, 1)) END
-         || CASE WHEN n <= 7 THEN pg_catalog.format('<text class="value" x="%s" y="%s">%s</text>', pg_catalog.round(wide * (i - 0.5), 1),
-              pg_catalog.round(183 - 160 * GREATEST(amounts[i], 0) / top, 1), o2c._money(amounts[i])) ELSE '' END
+         || CASE WHEN n <= 7 OR amounts[i] = top THEN pg_catalog.format('<text class="value" x="%s" y="%s">%s</text>', pg_catalog.round(wide * (i - 0.5), 1),
+              pg_catalog.round(183 - 160 * GREATEST(amounts[i], 0) / top, 1), o2c._money_short(amounts[i])) ELSE '' END
          || CASE WHEN n <= 7 OR i % 3 = 1 THEN
               pg_catalog.format('<text x="%s" y="212">%s</text>', pg_catalog.round(wide * (i - 0.5), 1), o2c._html(labels[i])) ELSE '' END, '' ORDER BY i)
        FROM pg_catalog.generate_series(1, n) i), '')
     || '</svg>';
 END $$;
 COMMENT ON FUNCTION o2c._svg_bars(text[], numeric[], numeric[], text[], text) IS
-  'A bar chart as SVG; second amounts are marks across the bars.';
+  'A bar chart as SVG, or a sentence when no amount is above zero; second amounts are marks across the bars.';
 
 CREATE FUNCTION o2c._svg_line(labels text[], amounts numeric[], title text DEFAULT '') RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -62,21 +77,33 @@ DECLARE
   top numeric := GREATEST(1, (SELECT pg_catalog.max(a) FROM pg_catalog.unnest(amounts) a)) * 1.15;
   wide numeric := 640.0 / GREATEST(n, 1);
 BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.unnest(amounts) a WHERE a IS NOT NULL) THEN
+    RETURN '<p class="soft">No sales in the months before.</p>';
+  END IF;
   RETURN pg_catalog.format('<svg viewBox="-24 0 688 230" role="img" aria-label="%s"><title>%s</title><line class="axis" x1="0" y1="190" x2="640" y2="190"/>',
       o2c._html(title), o2c._html(title))
     || coalesce((SELECT '<polyline class="trend" points="' || pg_catalog.string_agg(
-           pg_catalog.format('%s,%s', pg_catalog.round(wide * (i - 0.5), 1), pg_catalog.round(190 - 160 * amounts[i] / top, 1)), ' ' ORDER BY i) || '"/>'
+           pg_catalog.format('%s,%s', pg_catalog.round(wide * (i - 0.5), 1), pg_catalog.round(190 - 160 * GREATEST(amounts[i], 0) / top, 1)), ' ' ORDER BY i) || '"/>'
          || pg_catalog.string_agg(pg_catalog.format('<circle class="dot" cx="%s" cy="%s" r="4"><title>%s: %s</title></circle>',
-              pg_catalog.round(wide * (i - 0.5), 1), pg_catalog.round(190 - 160 * amounts[i] / top, 1), o2c._html(labels[i]), pg_catalog.round(amounts[i], 1)), '')
+              pg_catalog.round(wide * (i - 0.5), 1), pg_catalog.round(190 - 160 * GREATEST(amounts[i], 0) / top, 1), o2c._html(labels[i]), pg_catalog.round(amounts[i], 1)), '')
        FROM pg_catalog.generate_series(1, n) i WHERE amounts[i] IS NOT NULL), '')
     || coalesce((SELECT pg_catalog.string_agg(
            CASE WHEN amounts[i] IS NULL THEN '' ELSE pg_catalog.format('<text class="value" x="%s" y="%s">%s</text>', pg_catalog.round(wide * (i - 0.5), 1),
-             pg_catalog.round(178 - 160 * amounts[i] / top, 1), pg_catalog.round(amounts[i])) END
+             pg_catalog.round(178 - 160 * GREATEST(amounts[i], 0) / top, 1), pg_catalog.round(amounts[i])) END
            || CASE WHEN i % 3 = n % 3 THEN pg_catalog.format('<text x="%s" y="212">%s</text>', pg_catalog.round(wide * (i - 0.5), 1), o2c._html(labels[i])) ELSE '' END, '' ORDER BY i)
        FROM pg_catalog.generate_series(1, n) i), '')
     || '</svg>';
 END $$;
-COMMENT ON FUNCTION o2c._svg_line(text[], numeric[], text) IS 'A line chart as SVG; missing amounts leave a gap in its points.';
+COMMENT ON FUNCTION o2c._svg_line(text[], numeric[], text) IS 'A line chart as SVG, or a sentence when there is no amount; missing amounts leave a gap in its points.';
+
+CREATE FUNCTION o2c._customer_cell(name text, code text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT '<td class="w"><span class="name" title="' || o2c._html(name) || '">' || o2c._html(coalesce(name, 'not identified')) || '</span><small>'
+         || CASE WHEN code IS DISTINCT FROM name THEN o2c._html(code) ELSE '' END || '</small></td>'
+$$;
+COMMENT ON FUNCTION o2c._customer_cell(text, text) IS 'A table cell with a customer''s name, two lines of it at most, and code.';
 
 CREATE FUNCTION o2c.receivables_dashboard(company_id integer, as_of date DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE
@@ -107,19 +134,23 @@ BEGIN
     || '*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.45 system-ui,sans-serif}main{max-width:1180px;margin:0 auto;padding:20px 16px}'
     || 'h1{font-size:1.35rem;margin:0}h2{font-size:1rem;margin:0 0 8px}header p,.soft{color:var(--soft);margin:2px 0 16px}.tiles,.grid{display:grid;gap:14px}'
     || '.tiles{grid-template-columns:repeat(auto-fit,minmax(150px,1fr));margin-bottom:14px}.grid{grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr))}'
-    || '.card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px;overflow-x:auto}.card p{margin:6px 0 0}.tile b{display:block;font-size:1.35rem}.tile span{color:var(--soft);font-size:.85rem}'
+    || '.card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px;overflow-x:auto}.card p{margin:6px 0 0}.tile b{display:block;font-size:1.35rem;white-space:nowrap}.tile span{color:var(--soft);font-size:.85rem}'
     || 'svg{width:100%;height:auto;display:block}svg text{fill:var(--soft);font-size:13px;text-anchor:middle}svg .value{fill:var(--ink)}.axis{stroke:var(--line)}.bar{fill:var(--a)}'
     || '.b1{fill:var(--a)}.b2{fill:var(--b)}.b3{fill:var(--c)}.b4{fill:var(--d)}.b5{fill:var(--e)}.trend{fill:none;stroke:var(--a);stroke-width:3}.dot{fill:var(--a)}.mark{stroke:var(--ink);stroke-width:2}'
     || 'table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:6px 8px;border-top:1px solid var(--line);white-space:nowrap}th{color:var(--soft);font-weight:500;border-top:0}'
-    || 'td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.w{white-space:normal;min-width:6em}.wide{grid-column:1/-1}@media(max-width:560px){th,td{padding:5px 4px;font-size:.85rem}svg text{font-size:19px}}</style></head><body><main>'
+    || 'td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.w,td.t{white-space:normal;overflow-wrap:anywhere}td.w{min-width:7em}td.t{min-width:6em}header{overflow-wrap:anywhere}'
+    || '.name{display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden}small{color:var(--soft);display:block}.wide{grid-column:1/-1}@media(max-width:560px){.x{display:none}th,td{padding:5px 4px;font-size:.85rem}svg text{font-size:19px}}</style></head><body><main>'
     || pg_catalog.format('<header><h1>Receivables of %s</h1><p>as of %s, in %s</p></header>', o2c._html(company.name), on_date, company.currency);
 
   page := page || '<section class="tiles">' || (
-    SELECT pg_catalog.string_agg(pg_catalog.format('<div class="card tile"><span>%s</span><b>%s</b></div>', t.label, coalesce(t.value, '–')), '' ORDER BY t.place)
-    FROM (VALUES (1, 'Balance', o2c._money(aged.total)), (2, 'Overdue', o2c._money(overdue)),
-      (3, 'Overdue share', pg_catalog.round(100 * overdue / nullif(overdue + aged.b[1], 0)) || ' %'),
-      (4, 'Not applied yet', o2c._money(aged.unapplied)), (5, 'In dispute now', o2c._money(aged.disputed)),
-      (6, 'DSO, 90 days', o2c.dso($1, on_date - 89, on_date)::text), (7, 'CEI, 90 days', o2c.cei($1, on_date - 89, on_date) || ' %')) t (place, label, value)) || '</section><section class="grid">';
+    SELECT pg_catalog.string_agg(pg_catalog.format('<div class="card tile"><span>%s</span><b%s>%s</b></div>', t.label,
+      CASE WHEN t.amount IS NULL THEN '' ELSE pg_catalog.format(' title="%s"', o2c._money(t.amount)) END,
+      coalesce(o2c._money_short(t.amount), t.value, '–')), '' ORDER BY t.place)
+    FROM (VALUES (1, 'Balance', aged.total, NULL), (2, 'Overdue', overdue, NULL),
+      (3, 'Overdue share', NULL, pg_catalog.round(100 * overdue / nullif(overdue + aged.b[1], 0)) || ' %'),
+      (4, 'Not applied yet', aged.unapplied, NULL), (5, 'In dispute', aged.disputed, NULL),
+      (6, 'DSO, 90 days', NULL, o2c.dso($1, on_date - 89, on_date)::text),
+      (7, 'CEI, 90 days', NULL, o2c.cei($1, on_date - 89, on_date) || ' %')) t (place, label, amount, value)) || '</section><section class="grid">';
 
   page := page || '<div class="card"><h2>By age</h2>'
     || o2c._svg_bars('{Not due,1–30 days,31–60,61–90,over 90}', aged.b, NULL, '{b1,b2,b3,b4,b5}', 'Receivables by age') || '</div>';
@@ -142,8 +173,8 @@ BEGIN
   page := page || '<div class="card"><h2>Receipts expected, 13 weeks</h2>' || coalesce(part, '<p class="soft">Nothing is open.</p>')
     || '<p class="soft">Bars: due dates and how late each customer pays. Marks: due dates alone.</p></div>';
 
-  SELECT pg_catalog.string_agg(pg_catalog.format('<tr><td>%s</td><td class="w">%s</td><td class="n">%s</td><td class="n">%s</td><td class="n">%s</td></tr>',
-           o2c._html(t.customer_code), o2c._html(t.name), o2c._money(t.overdue), o2c._money(t.oldest), o2c._money(t.total)), '' ORDER BY t.overdue DESC, t.customer_code)
+  SELECT pg_catalog.string_agg(pg_catalog.format('<tr>%s<td class="n">%s</td><td class="n x">%s</td><td class="n">%s</td></tr>',
+           o2c._customer_cell(t.name, t.customer_code), o2c._money_short(t.overdue), o2c._money_short(t.oldest), o2c._money_short(t.total)), '' ORDER BY t.overdue DESC, t.customer_code)
   INTO part
   FROM (SELECT a.customer_code, c.name, a.buckets[2] + a.buckets[3] + a.buckets[4] + a.buckets[5] AS overdue, a.buckets[5] AS oldest, a.total
         FROM o2c.aging($1, on_date, in_currency => company.currency) a
@@ -151,16 +182,16 @@ BEGIN
         WHERE a.buckets[2] + a.buckets[3] + a.buckets[4] + a.buckets[5] > 0
         ORDER BY 3 DESC, 1 LIMIT 10) t;
   page := page || '<div class="card"><h2>Most overdue</h2>' || coalesce(
-    '<table><tr><th>Customer</th><th></th><th class="n">Overdue</th><th class="n">over 90 days</th><th class="n">Balance</th></tr>' || part || '</table>',
+    '<table><tr><th>Customer</th><th class="n">Overdue</th><th class="n x">over 90 days</th><th class="n">Balance</th></tr>' || part || '</table>',
     '<p class="soft">Nothing is overdue.</p>') || '</div>';
 
-  SELECT pg_catalog.string_agg(pg_catalog.format('<tr><td>%s</td><td class="w">%s</td><td class="n">%s</td><td class="n">%s</td><td class="w">%s</td></tr>',
-           o2c._html(w.customer_code), o2c._html(w.customer_name), o2c._money(w.overdue_amount, w.currency), w.oldest_days, o2c._html(w.next_action)),
+  SELECT pg_catalog.string_agg(pg_catalog.format('<tr>%s<td class="n">%s</td><td class="n">%s</td><td class="t">%s</td></tr>',
+           o2c._customer_cell(w.customer_name, w.customer_code), o2c._money_short(w.overdue_amount) || ' ' || w.currency, w.oldest_days, o2c._html(w.next_action)),
            '' ORDER BY w.score DESC, w.customer_code)
   INTO part
   FROM (SELECT * FROM o2c_bi.worklist l WHERE l.company_id = $1 ORDER BY l.score DESC, l.customer_code LIMIT 10) w;
   page := page || '<div class="card wide"><h2>Whom to call today</h2>' || coalesce(
-    '<table><tr><th>Customer</th><th></th><th class="n">Overdue</th><th class="n">Days</th><th>Next</th></tr>' || part || '</table>',
+    '<table><tr><th>Customer</th><th class="n">Overdue</th><th class="n">Days</th><th>Next</th></tr>' || part || '</table>',
     '<p class="soft">Nobody.</p>') || '</div>';
   RETURN page || '</section></main></body></html>' || E'\n';
 END $$;

@@ -1,6 +1,6 @@
 -- Ratios against numbers worked out by hand, what is asked of a view reads
 -- what was asked for, and arguments that make no sense.
-SELECT plan(72);
+SELECT plan(77);
 CREATE TEMPORARY TABLE ctx AS SELECT o2c.create_company('By hand', 'DE', 'EUR') AS c;
 INSERT INTO o2c.customer (company_id, code, name) SELECT c, code, code FROM ctx, unnest('{A,B}'::text[]) code;
 CREATE FUNCTION pg_temp.add(number text, kind text, doc date, due date, amount numeric, customer text DEFAULT 'A', cur text DEFAULT 'EUR') RETURNS bigint LANGUAGE sql AS $$
@@ -96,5 +96,19 @@ FROM ctx, (VALUES
   ('SELECT o2c.revalue(%s, NULL)', 'O2044'), ('SELECT o2c.take_aging_snapshot(%s, ''infinity'')', 'O2044'), ('SELECT o2c.take_aging_snapshot(%s, ''2024-01-01'', ''{2,1}'')', 'O2004'),
   ('SELECT o2c.take_aging_snapshot(NULL, ''2024-01-01'')', 'O2002'), ('SELECT * FROM o2c.aging_snapshot_differences(%s, NULL)', 'O2003'), ('SELECT * FROM o2c.aging_snapshot_differences(0, ''2024-01-01'')', 'O2002'),
   ('SELECT o2c.receivables_dashboard(NULL)', 'O2002'), ('SELECT o2c.receivables_dashboard(%s, ''infinity'')', 'O2044')) v (call, code);
+-- the dashboard of odd companies: nothing at all, credits alone, amounts and names without end
+CREATE TEMPORARY TABLE odd AS SELECT o2c.create_company('Odd & <b>Co</b>', 'KW', 'KWD') AS c;
+CREATE FUNCTION pg_temp.page() RETURNS text LANGUAGE sql AS $$SELECT o2c.receivables_dashboard(c) FROM odd$$;
+SELECT ok(pg_temp.page() LIKE '%Nothing is open.%No sales%Nothing is open.%Nothing is overdue.%Nobody.%' AND pg_temp.page() NOT LIKE '%<svg%', 'sentences where there is nothing to draw');
+INSERT INTO o2c.customer (company_id, code, name) SELECT c, 'X', repeat('long', 50) || '<script>' FROM odd;
+INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
+SELECT c, k.id, 'credit_note', 'C', '2024-01-01', '2024-01-01', 'KWD', -5.125, -5.125 FROM odd JOIN o2c.customer k ON k.company_id = c;
+SELECT ok(pg_temp.page() ~ 'Balance</span><b[^>]*>-5.13<' AND pg_temp.page() NOT LIKE '%<svg%', 'credits alone draw nothing');
+INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
+SELECT c, k.id, 'invoice', 'I', '2024-01-01', '2024-01-01', 'KWD', 4543950576449.125, 4543950576449.125 FROM odd JOIN o2c.customer k ON k.company_id = c;
+SELECT ok(pg_temp.page() ~ E'<b title="4\u2009543\u2009950\u2009576\u2009444">4\u2009544 bn<', 'a large amount is short, and in full for who points at it');
+SELECT ok(pg_temp.page() NOT LIKE '%<script%' AND pg_temp.page() NOT LIKE '%<b>Co%', 'names are text');
+SELECT ok(xml_is_well_formed_document(replace(replace(pg_temp.page(), '<!DOCTYPE html>', ''),
+  '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">', '')), 'and the page is well formed');
 SELECT is_empty('SELECT * FROM o2c.check()');
 SELECT * FROM finish();
