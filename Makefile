@@ -31,6 +31,7 @@ FUNCTION_FILES = \
 	\
 	sql/functions/40_fulfilment.sql \
 	\
+	sql/functions/44_letter.sql \
 	sql/functions/45_number.sql \
 	sql/functions/45_invoice.sql \
 	sql/functions/45_invoice_rules.sql \

@@ -59,53 +59,18 @@ COMMENT ON FUNCTION o2c._statement_words(text) IS
 CREATE FUNCTION o2c._statement_page() RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
-AS $page$ SELECT $html$<!DOCTYPE html>
-<html lang="{{lang}}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{title}} {{code}}</title>
-<style>
-@page { size: A4; margin: 18mm 16mm 16mm 20mm }
-* { box-sizing: border-box }
-body { margin: 0 auto; padding: 12mm; max-width: 210mm; color: #1a1a1a; background: #fff;
-  font: 10pt/1.45 "Helvetica Neue", Arial, "Liberation Sans", sans-serif; font-variant-numeric: tabular-nums }
-header { display: flex; justify-content: space-between; gap: 12mm; border-bottom: 2px solid #1a1a1a; padding-bottom: 4mm }
-header .name { font-size: 14pt; font-weight: 700; overflow-wrap: anywhere }
-header .from { text-align: right; font-size: 8.5pt; color: #444; overflow-wrap: anywhere }
-.head { display: flex; justify-content: space-between; gap: 12mm; margin: 10mm 0 8mm }
-address { font-style: normal; white-space: pre-line; overflow-wrap: anywhere; max-width: 85mm }
-.facts { border-collapse: collapse; align-self: flex-start }
-.facts th { font-weight: 400; color: #555; text-align: left; padding: 0 5mm 0.5mm 0; vertical-align: top; white-space: nowrap }
-.facts td { text-align: right; padding: 0 0 0.5mm; overflow-wrap: anywhere; max-width: 60mm }
+AS $page$ SELECT o2c._letter_head('{{title}} {{code}}', '{{address}}', $style$
 h1 { font-size: 16pt; margin: 0 0 4mm }
 section { margin-bottom: 8mm; overflow-x: auto }
 .lines { width: 100%; border-collapse: collapse }
-.lines thead { display: table-header-group }
 .lines th { border-bottom: 1px solid #1a1a1a; font-size: 8.5pt; color: #444; text-align: left; padding: 1.5mm 2mm 1.5mm 0; vertical-align: bottom }
 .lines td { border-bottom: 1px solid #ddd; padding: 1.5mm 2mm 1.5mm 0; vertical-align: top; overflow-wrap: anywhere }
-.lines tr { break-inside: avoid }
 .lines th.n, .lines td.n { text-align: right }
 .lines td.n, .lines td.d { white-space: nowrap }
-.lines th:last-child, .lines td:last-child { padding-right: 0 }
-.small { font-size: 8.5pt; color: #555 }
 .sums { display: flex; justify-content: flex-end; break-inside: avoid; margin-top: 3mm }
-.sums table { border-collapse: collapse; min-width: 85mm }
-.sums th { text-align: left; font-weight: 400; padding: 0.8mm 6mm 0.8mm 0 }
-.sums td { text-align: right; white-space: nowrap; padding: 0.8mm 0 }
-.sums .due th, .sums .due td { border-top: 2px solid #1a1a1a; font-weight: 700; font-size: 12pt; padding-top: 1.5mm }
-footer { margin-top: 10mm; border-top: 1px solid #ddd; padding-top: 2mm; font-size: 8pt; color: #555; overflow-wrap: anywhere }
 @media print { body { padding: 0; max-width: none } section { overflow: visible } }
 @media screen and (max-width: 640px) { body { padding: 5mm } header, .head { flex-direction: column; gap: 4mm } header .from { text-align: left } }
-</style>
-</head>
-<body>
-<header><div class="name">{{seller.name}}</div>
-<div class="from">{{#seller_lines}}{{.}}<br>{{/seller_lines}}</div></header>
-<div class="head"><address>{{address}}</address>
-<table class="facts">{{#facts}}<tr><th>{{label}}</th><td>{{value}}</td></tr>
-{{/facts}}</table></div>
-<h1>{{title}}</h1>
+$style$) || $html$<h1>{{title}}</h1>
 {{#accounts}}<section><table class="lines">
 <thead><tr>{{#columns}}<th class="{{class}}">{{label}}</th>{{/columns}}</tr></thead>
 <tbody>
