@@ -21,6 +21,11 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_guard_item';
 COMMENT ON FUNCTION o2c.guard_item() IS
   'Row trigger of open_item: the columns named change only through posted entries (O2030), which never apply more than is open (O2060).';
 
+CREATE FUNCTION o2c._item_rate() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_item_rate';
+COMMENT ON FUNCTION o2c._item_rate() IS
+  'Row trigger of open_item: an item in another currency than the company''s keeps the exchange rate of its date.';
+
 CREATE FUNCTION o2c.guard_period() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_guard_period';
 COMMENT ON FUNCTION o2c.guard_period() IS

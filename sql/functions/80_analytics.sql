@@ -358,8 +358,8 @@ BEGIN
     SELECT i.currency::text AS currency,
            CASE i.kind WHEN 'on_account' THEN 'unapplied' WHEN 'unidentified' THEN 'unidentified' ELSE 'receivable' END AS purpose,
            pg_catalog.sum(i.open * o2c.exchange_rate_on($1, i.currency, base, $2)) AS now_worth,
-           pg_catalog.sum(o2c.round_amount(i.open * o2c.exchange_rate_on($1, i.currency, base, i.document_date), base)) AS booked
-    FROM (SELECT k.currency, k.kind, k.document_date, pg_catalog.sum(e.amount) AS open
+           pg_catalog.sum(o2c.round_amount(i.open * coalesce(i.base_rate, o2c.exchange_rate_on($1, i.currency, base, i.document_date)), base)) AS booked
+    FROM (SELECT k.currency, k.kind, k.document_date, k.base_rate, pg_catalog.sum(e.amount) AS open
           FROM o2c.open_item k JOIN o2c.ledger_entry e ON e.company_id = k.company_id AND e.item_id = k.id AND e.effective_on <= $2
           WHERE k.company_id = $1 AND k.currency::text <> base::text
           GROUP BY k.company_id, k.id HAVING pg_catalog.sum(e.amount) <> 0) i

@@ -30,6 +30,7 @@ CREATE TABLE o2c.open_item (
   discount_amount numeric CHECK (discount_amount >= 0 AND o2c.is_amount(discount_amount, currency)),
   disputed_amount numeric NOT NULL DEFAULT 0 CHECK (disputed_amount >= 0 AND o2c.is_amount(disputed_amount, currency)),
   created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+  base_rate numeric,
   PRIMARY KEY (company_id, id),
   FOREIGN KEY (company_id, customer_id) REFERENCES o2c.customer (company_id, id),
   FOREIGN KEY (company_id, invoice_id) REFERENCES o2c.invoice (company_id, id),
@@ -52,7 +53,9 @@ CREATE INDEX open_item_invoice_idx ON o2c.open_item (company_id, invoice_id) WHE
 CREATE INDEX open_item_source_idx ON o2c.open_item (company_id, source_item_id) WHERE source_item_id IS NOT NULL;
 CREATE TRIGGER open_item_guard BEFORE UPDATE ON o2c.open_item
   FOR EACH ROW EXECUTE FUNCTION o2c.guard_item('open_amount', 'amount', 'currency', 'customer_id', 'disputed_amount',
-    'due_date', 'document_date', 'invoice_id', 'company_id', 'id', 'kind', 'number', 'instalment');
+    'due_date', 'document_date', 'invoice_id', 'company_id', 'id', 'kind', 'number', 'instalment', 'base_rate');
+CREATE TRIGGER open_item_rate BEFORE INSERT ON o2c.open_item
+  FOR EACH ROW EXECUTE FUNCTION o2c._item_rate();
 CREATE TRIGGER open_item_keep BEFORE DELETE OR TRUNCATE ON o2c.open_item
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
 CREATE TRIGGER open_item_post AFTER INSERT ON o2c.open_item
@@ -60,6 +63,8 @@ CREATE TRIGGER open_item_post AFTER INSERT ON o2c.open_item
 COMMENT ON TABLE o2c.open_item IS 'One instalment, credit note, payment on account or fee: what allocations pair.';
 COMMENT ON COLUMN o2c.open_item.amount IS 'Signed: debits positive, credits negative.';
 COMMENT ON COLUMN o2c.open_item.open_amount IS 'Sum of the item''s ledger entries, kept by their trigger.';
+COMMENT ON COLUMN o2c.open_item.base_rate IS
+  'Units of the company''s currency for one of the item''s, as it stood when the item was posted; null in the company''s own currency, or when there was no rate.';
 
 CREATE SEQUENCE o2c.ledger_entry_id_seq;
 CREATE TABLE o2c.ledger_entry (
@@ -94,7 +99,8 @@ CREATE TRIGGER ledger_entry_post AFTER INSERT ON o2c.ledger_entry
 COMMENT ON TABLE o2c.ledger_entry IS 'Append-only: every change of an open item, signed, with its effective date and when it was recorded.';
 COMMENT ON COLUMN o2c.ledger_entry.customer_id IS 'That of the item, as are currency and due_date: aging of a past date reads entries alone.';
 COMMENT ON COLUMN o2c.ledger_entry.effective_on IS 'The date from which the entry counts.';
-COMMENT ON COLUMN o2c.ledger_entry.recorded_at IS 'When the company knew it.';
+COMMENT ON COLUMN o2c.ledger_entry.recorded_at IS
+  'When the company knew it, by the clock as it was written. A transaction that is still open may commit entries with an earlier time than others that are visible: a question about knowledge at a time gives the same answer again once every transaction that began before it has ended.';
 COMMENT ON COLUMN o2c.ledger_entry.raises IS 'True: moves the item away from zero; false: settles it; null: as the kind says (opening, invoice, credit, receipt, charge, fee and interest raise, the rest settles).';
 COMMENT ON COLUMN o2c.ledger_entry.reverses_id IS 'The entry that this one undoes; each can be undone once. Entries of allocations are undone by an allocation.';
 COMMENT ON COLUMN o2c.ledger_entry.credit IS 'Whether the item is a credit; follows from amount, kind and raises, and the posting trigger compares it with the item.';

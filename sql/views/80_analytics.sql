@@ -103,13 +103,13 @@ WITH entry AS NOT MATERIALIZED (
            SELECT o2c.round_amount(s.upto * q.rate, k.currency) - o2c.round_amount((s.upto - e.amount) * q.rate, k.currency)
            FROM (SELECT pg_catalog.sum(x.amount) AS upto FROM o2c.ledger_entry x
                  WHERE x.company_id = e.company_id AND x.item_id = e.item_id AND x.id <= e.id) s
-           CROSS JOIN (
-             SELECT CASE WHEN q.from_currency::text = i.currency::text THEN q.rate ELSE 1 / q.rate END AS rate
+           CROSS JOIN (SELECT coalesce(i.base_rate, (
+             SELECT CASE WHEN q.from_currency::text = i.currency::text THEN q.rate ELSE 1 / q.rate END
              FROM o2c.exchange_rate q
              WHERE q.company_id = i.company_id AND q.valid_from <= i.document_date
                AND ((q.from_currency::text = i.currency::text AND q.to_currency::text = k.currency::text)
                  OR (q.from_currency::text = k.currency::text AND q.to_currency::text = i.currency::text))
-             ORDER BY q.valid_from DESC, (q.from_currency::text = i.currency::text) DESC LIMIT 1) q) END AS base_amount
+             ORDER BY q.valid_from DESC, (q.from_currency::text = i.currency::text) DESC LIMIT 1)) AS rate) q) END AS base_amount
   FROM o2c.ledger_entry e
   JOIN o2c.open_item i ON i.company_id = e.company_id AND i.id = e.item_id
   JOIN o2c.company k ON k.company_id = e.company_id
@@ -118,13 +118,15 @@ WITH entry AS NOT MATERIALIZED (
 sale AS NOT MATERIALIZED (
   SELECT v.company_id, v.id, v.kind, v.number, v.issue_date, v.issued_at, v.currency::text AS currency, c.code AS customer_code,
          k.currency::text AS base, p.purpose, p.amount,
-         CASE WHEN v.currency::text = k.currency::text THEN p.amount ELSE o2c.round_amount(p.amount * (
-           SELECT CASE WHEN q.from_currency::text = v.currency::text THEN q.rate ELSE 1 / q.rate END
+         CASE WHEN v.currency::text = k.currency::text THEN p.amount ELSE o2c.round_amount(p.amount * coalesce(
+           (SELECT i.base_rate FROM o2c.open_item i WHERE i.company_id = v.company_id AND i.invoice_id = v.id
+            AND i.base_rate IS NOT NULL ORDER BY i.id LIMIT 1),
+           (SELECT CASE WHEN q.from_currency::text = v.currency::text THEN q.rate ELSE 1 / q.rate END
            FROM o2c.exchange_rate q
            WHERE q.company_id = v.company_id AND q.valid_from <= v.issue_date
              AND ((q.from_currency::text = v.currency::text AND q.to_currency::text = k.currency::text)
                OR (q.from_currency::text = k.currency::text AND q.to_currency::text = v.currency::text))
-           ORDER BY q.valid_from DESC, (q.from_currency::text = v.currency::text) DESC LIMIT 1), k.currency) END AS base_amount
+           ORDER BY q.valid_from DESC, (q.from_currency::text = v.currency::text) DESC LIMIT 1)), k.currency) END AS base_amount
   FROM o2c.invoice v
   JOIN o2c.company k ON k.company_id = v.company_id
   LEFT JOIN o2c.customer c ON c.company_id = v.company_id AND c.id = v.customer_id
@@ -151,14 +153,23 @@ line AS (
   UNION ALL
   -- documents that are one entry: control account and counterpart
   SELECT e.company_id, e.effective_on, 'entry', e.id, e.number, e.kind::text,
-         e.customer_code, p.purpose, e.currency, p.sign * e.amount, e.base, p.sign * e.base_amount, e.recorded_at
+         e.customer_code, p.purpose, e.currency, p.amount, e.base, p.base_amount, e.recorded_at
   FROM entry e
-  CROSS JOIN LATERAL (VALUES (e.control, 1),
+  -- a cash discount takes its share of the tax back, unless the term gives it on the net amount
+  LEFT JOIN LATERAL (
+    SELECT o2c.round_amount(e.amount * v.tax_amount / v.total_amount, e.currency::o2c.currency) AS amount,
+           o2c.round_amount(e.base_amount * v.tax_amount / v.total_amount, e.base::o2c.currency) AS base_amount
+    FROM o2c.invoice v LEFT JOIN o2c.payment_term t ON t.company_id = v.company_id AND t.code = v.payment_term
+    WHERE v.company_id = e.company_id AND v.id = e.invoice_id AND v.total_amount <> 0
+      AND coalesce(t.discount_basis, 'gross') = 'gross') x ON e.kind = 'discount'
+  CROSS JOIN LATERAL (VALUES (e.control, e.amount, e.base_amount),
     (CASE e.kind WHEN 'opening' THEN 'opening' WHEN 'invoice' THEN 'revenue' WHEN 'credit' THEN 'revenue'
        WHEN 'receipt' THEN 'cash' WHEN 'refund' THEN 'cash' WHEN 'return' THEN 'cash' WHEN 'discount' THEN 'discount'
        WHEN 'write_off' THEN 'bad_debt' WHEN 'charge' THEN 'charge' WHEN 'fee' THEN 'fee' WHEN 'interest' THEN 'interest'
-       WHEN 'exchange' THEN 'exchange' ELSE 'transfer' END, -1)) p (purpose, sign)
-  WHERE e.allocation_id IS NULL AND (e.invoice_id IS NULL OR e.kind NOT IN ('invoice', 'credit'))
+       WHEN 'exchange' THEN 'exchange' ELSE 'transfer' END,
+     coalesce(x.amount, 0) - e.amount, coalesce(x.base_amount, 0) - e.base_amount),
+    ('tax', - nullif(x.amount, 0), - x.base_amount)) p (purpose, amount, base_amount)
+  WHERE e.allocation_id IS NULL AND (e.invoice_id IS NULL OR e.kind NOT IN ('invoice', 'credit')) AND p.amount <> 0
   UNION ALL
   -- exchange differences, in the company's currency alone: what an allocation realises ...
   SELECT d.company_id, d.effective_on, 'allocation', a.id, d.number, 'exchange',

@@ -1,13 +1,20 @@
 /*
  * journal.c
- *		Journal documents balance at commit.
+ *		Journal documents balance at commit; items keep the rate they came with.
  */
 #include "o2c.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "direct_scan.h"
 
 PG_FUNCTION_INFO_V1(o2c_check_journal_balance);
+PG_FUNCTION_INFO_V1(o2c_item_rate);
 
 /*
  * o2c_check_journal_balance(): deferred constraint trigger AFTER INSERT ON
@@ -43,4 +50,100 @@ o2c_check_journal_balance(PG_FUNCTION_ARGS)
 				 errhint("Insert all lines of a document in one transaction.")));
 	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);
+}
+
+/*
+ * Whether a code is the currency of the company.  Items come in crowds of one
+ * company: the last answer is kept while the transaction lasts.
+ */
+static bool
+IsBaseCurrency(int32 company_id, Datum currency)
+{
+	static DirectTable companies = {
+		.name = "company", .nkeys = 1,
+		.columns = {"company_id", "currency"}
+	};
+	static TransactionId last_xid = InvalidTransactionId;
+	static int32 last_company;
+	static char last_code[8];
+	TransactionId xid = GetTopTransactionIdIfAny();
+
+	if (!TransactionIdIsValid(xid) || xid != last_xid || company_id != last_company)
+	{
+		DirectScan	scan;
+		HeapTuple	tuple;
+
+		if (!DirectTableResolve(&companies))
+			elog(ERROR, "table \"company\" is not as it was installed");
+		last_xid = InvalidTransactionId;
+		last_code[0] = '\0';
+		DirectScanBegin(&scan, &companies, AccessShareLock, GetActiveSnapshot(), company_id, 0);
+		if ((tuple = DirectScanNext(&scan)) != NULL)
+		{
+			bool		isnull;
+			Datum		code = DirectValue(&scan, tuple, 1, &isnull);
+
+			if (!isnull)
+				text_to_cstring_buffer(DatumGetTextPP(code), last_code, sizeof(last_code));
+		}
+		DirectScanEnd(&scan, AccessShareLock);
+		last_company = company_id;
+		last_xid = xid;
+	}
+	return strcmp(text_to_cstring(DatumGetTextPP(currency)), last_code) == 0;
+}
+
+/*
+ * o2c_item_rate(): BEFORE INSERT ON open_item, for each row.  An item in
+ * another currency keeps the rate of its date, so that a rate that is corrected
+ * later changes nothing that was posted.
+ */
+Datum
+o2c_item_rate(PG_FUNCTION_ARGS)
+{
+	static KeptPlan rate = {
+		.sql = "SELECT CASE WHEN q.from_currency::text = $2 THEN q.rate ELSE 1 / q.rate END"
+		" FROM o2c.company k JOIN o2c.exchange_rate q ON q.company_id = k.company_id AND q.valid_from <= $3"
+		"  AND ((q.from_currency::text = $2 AND q.to_currency::text = k.currency::text)"
+		"   OR (q.from_currency::text = k.currency::text AND q.to_currency::text = $2))"
+		" WHERE k.company_id = $1 ORDER BY q.valid_from DESC, (q.from_currency::text = $2) DESC LIMIT 1",
+		.nargs = 3,
+		.argtypes = {INT4OID, TEXTOID, DATEOID}
+	};
+	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_item_rate");
+	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
+	HeapTuple	tuple = trigdata->tg_trigtuple;
+	int			column = SPI_fnumber(desc, "base_rate");
+	TriggerFrame frame;
+	Datum		args[3];
+	char		nulls[] = "   ";
+	Datum		value = (Datum) 0;
+	bool		isnull;
+	MemoryContext before = CurrentMemoryContext;
+
+	args[0] = SPI_getbinval(tuple, desc, SPI_fnumber(desc, "company_id"), &isnull);
+	if (!isnull)
+		args[1] = SPI_getbinval(tuple, desc, SPI_fnumber(desc, "currency"), &isnull);
+	if (!isnull)
+		args[2] = SPI_getbinval(tuple, desc, SPI_fnumber(desc, "document_date"), &isnull);
+	if (isnull)					/* NOT NULL refuses the row */
+		return PointerGetDatum(tuple);
+
+	if (IsBaseCurrency(DatumGetInt32(args[0]), args[1]))
+		isnull = true;
+	else
+	{
+		TriggerFrameBegin(&frame, trigdata);
+		isnull = KeptPlanExecuteRow(&rate, args, nulls, SPI_OK_SELECT) == 0;
+		if (!isnull)
+		{
+			value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+			MemoryContextSwitchTo(before);
+			value = datumCopy(value, false, -1);
+		}
+		TriggerFrameEnd(&frame);
+	}
+	if (isnull && heap_attisnull(tuple, column, desc))
+		return PointerGetDatum(tuple);
+	return PointerGetDatum(heap_modify_tuple_by_cols(tuple, desc, 1, &column, &value, &isnull));
 }

@@ -1,6 +1,6 @@
 -- Ratios with their vectors, statements, journal, revaluation, snapshots, views.
 BEGIN;
-SELECT plan(59);
+SELECT plan(66);
 CREATE TEMPORARY TABLE ctx AS SELECT o2c.create_company('Ratios', 'DE', 'EUR') AS c;
 INSERT INTO o2c.customer (company_id, code, name) SELECT c, code, code FROM ctx, unnest('{A,B}'::text[]) code;
 CREATE FUNCTION pg_temp.add(number text, kind text, customer text, doc date, due date, amount numeric, cur text DEFAULT 'EUR') RETURNS bigint LANGUAGE sql AS $$
@@ -77,6 +77,38 @@ SELECT throws_ok($$INSERT INTO o2c.journal_line (company_id, document_id, posted
   SET CONSTRAINTS ALL IMMEDIATE$$, 'O2034', NULL, 'a document that does not balance is refused at commit');
 ROLLBACK TO s;
 SELECT throws_ok('UPDATE o2c.journal_line SET base_debit = 1', 'O2030', NULL, 'journal lines are append-only');
+
+-- a rate that is corrected later changes nothing that was posted
+CREATE TEMPORARY TABLE booked AS SELECT * FROM o2c_bi.journal WHERE company_id = (SELECT c FROM ctx);
+SELECT is((SELECT array_agg(DISTINCT base_rate) FROM o2c.open_item, ctx WHERE company_id = c AND number IN ('U1', 'U2')), '{0.90}', 'an item keeps the rate of its date');
+UPDATE o2c.exchange_rate SET rate = 0.80 WHERE company_id = (SELECT c FROM ctx) AND valid_from = '2023-01-01';
+INSERT INTO o2c.exchange_rate (company_id, from_currency, to_currency, valid_from, rate) SELECT c, 'USD', 'EUR', '2023-06-01', 0.70 FROM ctx;
+SELECT bag_eq('SELECT * FROM o2c_bi.journal WHERE company_id = (SELECT c FROM ctx)', 'SELECT * FROM booked', 'the journal stays as it was');
+SAVEPOINT s;
+SELECT throws_ok('UPDATE o2c.open_item SET base_rate = 1 WHERE company_id = (SELECT c FROM ctx)', 'O2030', NULL, 'nobody changes an item''s rate');
+ROLLBACK TO s;
+UPDATE o2c.exchange_rate SET rate = 0.90 WHERE company_id = (SELECT c FROM ctx) AND valid_from = '2023-01-01';
+DELETE FROM o2c.exchange_rate WHERE company_id = (SELECT c FROM ctx) AND valid_from = '2023-06-01';
+
+-- a cash discount takes its tax back: 23.80 of 1000 + 19 % are 20.00 and 3.80
+INSERT INTO o2c.payment_term (company_id, code, discount_percent, discount_days, discount_basis)
+SELECT c, v.code, 2, 10, v.basis FROM ctx, (VALUES ('2G', 'gross'), ('2N', 'net')) v(code, basis);
+INSERT INTO o2c.invoice (company_id, customer_id, currency, payment_term, customer_reference)
+SELECT c, k.id, 'EUR', t, t FROM ctx JOIN o2c.customer k ON k.company_id = c AND k.code = 'A', unnest('{2G,2N}'::text[]) t;
+INSERT INTO o2c.invoice_line (company_id, invoice_id, line_no, description, quantity, unit_price, currency, tax_category, tax_rate)
+SELECT c, i.id, 1, 'Work', 1, 1000, 'EUR', 'S', 19 FROM ctx JOIN o2c.invoice i ON i.company_id = c AND i.customer_reference IN ('2G', '2N');
+SELECT o2c.issue_invoice(c, i.id, '2023-07-01') FROM ctx JOIN o2c.invoice i ON i.company_id = c AND i.customer_reference IN ('2G', '2N') ORDER BY i.id;
+INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, effective_on)
+SELECT i.company_id, i.id, i.customer_id, i.currency, i.due_date, 'discount', - i.discount_amount, '2023-07-05'
+FROM ctx JOIN o2c.invoice v ON v.company_id = c AND v.customer_reference IN ('2G', '2N') JOIN o2c.open_item i ON i.company_id = c AND i.invoice_id = v.id;
+SELECT results_eq($$SELECT v.customer_reference, j.purpose, sum(j.debit - j.credit) FROM ctx JOIN o2c.invoice v ON v.company_id = c AND v.customer_reference IN ('2G', '2N')
+  JOIN o2c_bi.journal j ON j.company_id = c AND j.number = v.number AND j.kind = 'discount' GROUP BY 1, 2 ORDER BY 1, 2$$,
+  $$VALUES ('2G', 'discount', 20.00), ('2G', 'receivable', -23.80), ('2G', 'tax', 3.80), ('2N', 'discount', 20.00), ('2N', 'receivable', -20.00)$$,
+  'a discount on the total reduces the tax, one on the net amount does not');
+SELECT o2c.reverse_entry(c, e.id, 'not in time', '2023-07-20') FROM ctx JOIN o2c.ledger_entry e ON e.company_id = c AND e.kind = 'discount';
+SELECT is((SELECT sum(debit - credit) FROM o2c_bi.journal, ctx WHERE company_id = c AND kind = 'discount' AND purpose IN ('tax', 'discount')), 0.00, 'its reversal gives both back');
+SELECT is((SELECT array_agg(DISTINCT d) FROM (SELECT sum(base_debit) - sum(base_credit) AS d FROM o2c_bi.journal, ctx WHERE company_id = c GROUP BY document_kind, document_id) x), '{0.00}', 'all documents balance');
+SELECT is_empty('SELECT * FROM o2c.check((SELECT c FROM ctx))', 'check() finds nothing');
 
 -- snapshots
 SELECT ok(o2c.take_aging_snapshot(c, '2023-03-31') > 0, 'an aging is kept') FROM ctx;
