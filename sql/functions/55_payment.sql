@@ -99,6 +99,19 @@ END $$;
 COMMENT ON FUNCTION o2c._learn_payers(integer, bigint[], integer) IS
   'Count the accounts and names of these payments'' bank lines as confirmed (sign 1) or contradicted (-1) for their customers.';
 
+CREATE FUNCTION o2c._require_day(day date, what text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  -- NULL stands for today, or for not known
+  IF day IS NOT NULL AND NOT day BETWEEN '0001-01-01' AND '9999-12-31' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = pg_catalog.format('%s is not a day %s', day, what),
+      HINT = 'Give a day of the years 1 to 9999.';
+  END IF;
+END $$;
+COMMENT ON FUNCTION o2c._require_day(date, text) IS 'Refuses a date that is none of this era, infinity among them. Errors: O2044.';
+
 CREATE FUNCTION o2c._payment(company integer, payment_id bigint, item_ids bigint[] DEFAULT '{}') RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -157,10 +170,10 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('"%s" is not a method of payment', $7),
       HINT = 'Methods: transfer, cash, cheque, card, direct_debit, other.';
   END IF;
-  IF NOT pg_catalog.isfinite(on_day) THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'a payment is received on a day';
-  END IF;
+  PERFORM o2c._require_day(on_day, 'to receive a payment on');
+  PERFORM o2c._require_day($8, 'of value');
   -- the same reference of the same payer, day, amount and method again is the same payment
+  reference := nullif(reference, '');
   IF $6 IS NOT NULL THEN
     PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('order2cash.payment ' || $1 || ' ' || $6, 0));
     SELECT p.id INTO new_id FROM o2c.payment p
@@ -238,7 +251,7 @@ BEGIN
   RETURN new_id;
 END $$;
 COMMENT ON FUNCTION o2c.apply_payment(integer, bigint, text, numeric, date) IS
-  'Apply a payment to the item with that number (NULL amount: as much as is open on both); an unidentified payment becomes the item''s customer''s. Returns the allocation. Errors: O2003, O2031, O2033, O2043, O2060.';
+  'Apply a payment to the item with that number (NULL amount: as much as is open on both); an unidentified payment becomes the item''s customer''s. Returns the allocation. Errors: O2003, O2031, O2033, O2043, O2044, O2060.';
 
 CREATE FUNCTION o2c._unapply(company integer, allocation_ids bigint[], on_day date, why text) RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -311,7 +324,7 @@ BEGIN
   RETURN (o2c._unapply($1, ARRAY[$2], coalesce($3, o2c.today($1)), $4))[1];
 END $$;
 COMMENT ON FUNCTION o2c.unapply(integer, bigint, date, text) IS
-  'Undo an allocation by a further one that counts from effective_on, with the discount or write-off settled with it; history stays. Returns the new allocation. Errors: O2003, O2031, O2033, O2061.';
+  'Undo an allocation by a further one that counts from effective_on, with the discount or write-off settled with it; history stays. Returns the new allocation. Errors: O2003, O2031, O2033, O2044, O2061.';
 
 CREATE FUNCTION o2c.return_payment(company_id integer, payment_id bigint, reason text, effective_on date DEFAULT NULL)
 RETURNS bigint
@@ -374,7 +387,7 @@ BEGIN
   RETURN coalesce(pg_catalog.cardinality(undo), 0);
 END $$;
 COMMENT ON FUNCTION o2c.return_payment(integer, bigint, text, date) IS
-  'The bank took the payment back: its applications are undone, the items are open again with their due dates, all from effective_on. Returns how many applications were undone. Errors: O2003, O2004, O2031, O2033, O2061.';
+  'The bank took the payment back: its applications are undone, the items are open again with their due dates, all from effective_on. Returns how many applications were undone. Errors: O2003, O2004, O2031, O2033, O2044, O2061.';
 
 CREATE FUNCTION o2c.refund(company_id integer, payment_id bigint, amount numeric DEFAULT NULL, reason text DEFAULT NULL)
 RETURNS bigint
@@ -443,7 +456,7 @@ BEGIN
   RETURN entry;
 END $$;
 COMMENT ON FUNCTION o2c.approve_refund(integer, bigint, date) IS
-  'Grant a refund that somebody else asked for: the money leaves the customer''s account from effective_on. Returns the ledger entry. Errors: O2003, O2031, O2033, O2060, O2080.';
+  'Grant a refund that somebody else asked for: the money leaves the customer''s account from effective_on. Returns the ledger entry. Errors: O2003, O2031, O2033, O2044, O2060, O2080.';
 
 CREATE FUNCTION o2c._check_payment(company integer)
 RETURNS TABLE (invariant text, company_id integer, entity text, entity_id bigint, detail text)

@@ -35,8 +35,15 @@ BEGIN
   IF $3 IS NULL OR $4 IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a mandate needs an IBAN and the day it was signed on';
   END IF;
+  PERFORM o2c._require_day($4, 'to sign a mandate on');
   IF $4 > o2c.today($1) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = pg_catalog.format('a mandate cannot be signed on %s, which is to come', $4);
+  END IF;
+  IF $7 IS NULL OR $8 !~ '^[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$' OR $9 = '' OR pg_catalog.length($9) > 140 THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004',
+      MESSAGE = CASE WHEN $7 IS NULL THEN 'a mandate is recurrent or not'
+        WHEN $9 = '' OR pg_catalog.length($9) > 140 THEN 'the holder of an account has a name of 1 to 140 characters'
+        ELSE pg_catalog.format('"%s" is not a BIC', pg_catalog.left($8, 40)) END;
   END IF;
   IF coalesce($6, '') NOT IN ('CORE', 'COR1', 'B2B') THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('"%s" is not a direct debit scheme', $6), HINT = 'Use CORE, COR1 or B2B.';
@@ -75,6 +82,8 @@ BEGIN
   IF coalesce($3, '') = '' THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'revoking a mandate needs a reason';
   END IF;
+  PERFORM o2c._require_company($1);
+  PERFORM o2c._require_day($4, 'to revoke a mandate on');
   UPDATE o2c.mandate m SET revoked_on = coalesce(m.revoked_on, $4, o2c.today($1)), revoke_reason = coalesce(m.revoke_reason, $3)
   WHERE m.company_id = $1 AND m.id = $2;
   IF NOT FOUND THEN
@@ -84,7 +93,7 @@ BEGIN
   INSERT INTO o2c.event (company_id, entity, entity_id, event, reason) VALUES ($1, 'mandate', $2, 'revoke', $3);
 END $$;
 COMMENT ON FUNCTION o2c.revoke_mandate(integer, bigint, text, date) IS
-  'End a mandate: nothing is collected by it on or after revoked_on. Again: no change. Errors: O2002, O2003, O2004.';
+  'End a mandate: nothing is collected by it on or after revoked_on. Again: no change. Errors: O2002, O2003, O2004, O2044.';
 
 CREATE TYPE o2c._bank_account_ref AS (id bigint, currency o2c.currency, iban o2c.iban, creditor_id text);
 COMMENT ON TYPE o2c._bank_account_ref IS 'What a payment order needs of a bank account.';
@@ -122,6 +131,8 @@ DECLARE
   account o2c._bank_account_ref := o2c._order_account($1, $2);
   new_id bigint;
 BEGIN
+  PERFORM o2c._require_day($3, 'to collect on');
+  PERFORM o2c._require_day($4, 'up to which to collect');
   IF $3 IS NULL OR $3 < o2c.today($1) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = pg_catalog.format('cannot collect on %s, which is past', coalesce($3::text, 'NULL'));
   END IF;
@@ -362,7 +373,7 @@ BEGIN
     HINT = 'Direct debits are pain.008.001.08 or pain.008.001.02, transfers pain.001.001.09 or pain.001.001.03.';
 END $$;
 COMMENT ON FUNCTION o2c.payment_order_xml(integer, bigint, text) IS
-  'The file of an order for the bank: pain.008.001.08 or pain.001.001.09, or the older version named. The same order gives the same file. Errors: O2002, O2003, O2004.';
+  'The file of an order for the bank: pain.008.001.08 or pain.001.001.09, or the version named (pain.008.001.09, pain.008.001.02, pain.001.001.03). The same order gives the same file. Errors: O2002, O2003, O2004.';
 
 CREATE FUNCTION o2c.void_payment_order(company_id integer, payment_order_id bigint, reason text) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -439,6 +450,7 @@ DECLARE
   n bigint;
   moved_by bigint;
 BEGIN
+  PERFORM o2c._require_day($3, 'to settle an order on');
   SELECT o.* INTO ord FROM o2c.payment_order o WHERE o.company_id = $1 AND o.id = $2;
   IF state = 'settled' THEN
     RETURN 0;
@@ -478,7 +490,7 @@ BEGIN
   RETURN n;
 END $$;
 COMMENT ON FUNCTION o2c.settle_payment_order(integer, bigint, date, bigint) IS
-  'The bank has carried out an order: each collection becomes a payment applied to its item. bank_line_id names the bank''s one movement for all, which then needs no matching; without it the movement is found when only one can be it. Again: 0. Returns the lines settled. Errors: O2002, O2003, O2033.';
+  'The bank has carried out an order: each collection becomes a payment applied to its item. bank_line_id names the bank''s one movement for all, which then needs no matching; without it the movement is found when only one can be it. Again: 0. Returns the lines settled. Errors: O2002, O2003, O2033, O2044.';
 
 CREATE FUNCTION o2c._check_payment_order(company_id integer)
 RETURNS TABLE (invariant text, company_id integer, entity text, entity_id bigint, detail text)
