@@ -223,7 +223,9 @@ BEGIN
   WITH cited AS (
     SELECT c.line_id, i.customer_id, i.currency, i.open_amount
     FROM pg_temp.o2c_m_pair c JOIN o2c.open_item i ON i.company_id = company AND i.id = c.item_id
-    WHERE i.open_amount > 0),
+    WHERE i.open_amount > 0
+      AND i.customer_id IN (SELECT n.customer_id FROM o2c.open_item n
+                            WHERE n.company_id = company AND n.open_amount < 0 AND n.kind NOT IN ('on_account', 'unidentified'))),
   gap AS (
     SELECT c.line_id, c.customer_id, c.currency, l.amount - c.open_amount AS amount
     FROM cited c JOIN pg_temp.o2c_m_line l ON l.id = c.line_id WHERE l.amount < c.open_amount

@@ -258,6 +258,7 @@ SET search_path = pg_catalog, o2c, pg_temp
 SET client_min_messages = warning
 SET jit = off
 SET enable_nestloop = on
+SET enable_mergejoin = on
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -286,7 +287,8 @@ BEGIN
   lines := o2c._match_lines($1, $2);
   IF lines > 0 THEN
     -- many lines are joined with whole tables, whatever is known of these
-    PERFORM pg_catalog.set_config('enable_nestloop', (lines < 1000)::text, true);
+    PERFORM pg_catalog.set_config('enable_nestloop', (lines < 1000)::text, true),
+      pg_catalog.set_config('enable_mergejoin', (lines < 1000)::text, true);
     PERFORM o2c._match_payers($1);
     PERFORM o2c._match_candidates($1);
     CREATE TEMPORARY TABLE o2c_m_todo ON COMMIT DROP AS SELECT w.line_id, 0::bigint AS page FROM pg_temp.o2c_m_who w;
@@ -305,7 +307,7 @@ BEGIN
       PERFORM o2c._match_weigh($1, round);
       EXIT WHEN o2c._match_decide() = 0 AND round > 2;
     END LOOP;
-    PERFORM pg_catalog.set_config('enable_nestloop', 'on', true);
+    PERFORM pg_catalog.set_config('enable_nestloop', 'on', true), pg_catalog.set_config('enable_mergejoin', 'on', true);
     auto_lines := o2c._match_post($1);
     SELECT pg_catalog.count(DISTINCT a.line_id) INTO suggested_lines
     FROM pg_temp.o2c_m_answer a JOIN pg_temp.o2c_m_pay p ON p.line_id = a.line_id

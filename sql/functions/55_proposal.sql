@@ -1,5 +1,22 @@
 -- What people do with the engine's proposals: accept or reject them, one or many.
 
+CREATE FUNCTION o2c._lock_proposals(company integer, proposal_ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  -- items before payments, as the posting triggers do
+  PERFORM FROM o2c.open_item i WHERE i.company_id = company AND i.id IN
+    (SELECT pg_catalog.unnest(m.item_ids || p.item_id) FROM o2c.match_proposal m
+     JOIN o2c.payment p ON p.company_id = company AND p.id = m.payment_id
+     WHERE m.company_id = company AND m.id = ANY (proposal_ids))
+  ORDER BY i.id FOR NO KEY UPDATE;
+  PERFORM FROM o2c.payment p WHERE p.company_id = company AND p.id IN
+    (SELECT m.payment_id FROM o2c.match_proposal m WHERE m.company_id = company AND m.id = ANY (proposal_ids))
+  ORDER BY p.id FOR NO KEY UPDATE;
+END $$;
+COMMENT ON FUNCTION o2c._lock_proposals(integer, bigint[]) IS 'Locks the items and payments of proposals, in the order of every posting.';
+
 CREATE FUNCTION o2c._post_proposals(company integer, proposal_ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -96,15 +113,7 @@ DECLARE
   one bigint;
 BEGIN
   PERFORM o2c._require_company($1);
-  -- items before payments, as the posting triggers do
-  PERFORM FROM o2c.open_item i WHERE i.company_id = $1 AND i.id IN
-    (SELECT pg_catalog.unnest(m.item_ids || p.item_id) FROM o2c.match_proposal m
-     JOIN o2c.payment p ON p.company_id = $1 AND p.id = m.payment_id
-     WHERE m.company_id = $1 AND m.id = ANY ($2))
-  ORDER BY i.id FOR NO KEY UPDATE;
-  PERFORM FROM o2c.payment p WHERE p.company_id = $1 AND p.id IN
-    (SELECT m.payment_id FROM o2c.match_proposal m WHERE m.company_id = $1 AND m.id = ANY ($2))
-  ORDER BY p.id FOR NO KEY UPDATE;
+  PERFORM o2c._lock_proposals($1, $2);
   DROP TABLE IF EXISTS pg_temp.o2c_accept;
   CREATE TEMPORARY TABLE o2c_accept ON COMMIT DROP AS
   SELECT u.id, m.payment_id, f.fault AS reason
@@ -148,9 +157,7 @@ DECLARE
   bad record;
 BEGIN
   PERFORM o2c._require_company($1);
-  PERFORM FROM o2c.payment p WHERE p.company_id = $1 AND p.id =
-    (SELECT m.payment_id FROM o2c.match_proposal m WHERE m.company_id = $1 AND m.id = $2)
-  FOR NO KEY UPDATE;
+  PERFORM o2c._lock_proposals($1, ARRAY[$2]);
   SELECT f.* INTO bad FROM o2c._proposal_faults($1, ARRAY[$2]) f;
   IF FOUND THEN
     RAISE EXCEPTION USING ERRCODE = bad.code, MESSAGE = bad.fault,
