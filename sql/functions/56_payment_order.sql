@@ -366,11 +366,14 @@ BEGIN
   END IF;
   IF kind = 'direct_debit' AND coalesce($3, 'pain.008.001.08') IN ('pain.008.001.08', 'pain.008.001.02') THEN
     RETURN o2c._debit_xml($1, $2, coalesce($3, '') <> 'pain.008.001.02');
+  ELSIF kind = 'direct_debit' AND $3 = 'pain.008.001.09' THEN
+    -- what we write is the same in both
+    RETURN pg_catalog.replace(o2c._debit_xml($1, $2, true)::text, 'pain.008.001.08', 'pain.008.001.09')::xml;
   ELSIF kind = 'transfer' AND coalesce($3, 'pain.001.001.09') IN ('pain.001.001.09', 'pain.001.001.03') THEN
     RETURN o2c._transfer_xml($1, $2, coalesce($3, '') <> 'pain.001.001.03');
   END IF;
   RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('"%s" is no version of a %s', $3, pg_catalog.replace(kind, '_', ' ')),
-    HINT = 'Direct debits are pain.008.001.08 or pain.008.001.02, transfers pain.001.001.09 or pain.001.001.03.';
+    HINT = 'Direct debits are pain.008.001.08, .09 or .02, transfers pain.001.001.09 or pain.001.001.03.';
 END $$;
 COMMENT ON FUNCTION o2c.payment_order_xml(integer, bigint, text) IS
   'The file of an order for the bank: pain.008.001.08 or pain.001.001.09, or the version named (pain.008.001.09, pain.008.001.02, pain.001.001.03). The same order gives the same file. Errors: O2002, O2003, O2004.';

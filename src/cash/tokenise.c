@@ -12,14 +12,6 @@
  */
 #include "cash/cash.h"
 
-#include "catalog/pg_type.h"
-#include "funcapi.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
-
-PG_FUNCTION_INFO_V1(o2c_cash_tokens);
-PG_FUNCTION_INFO_V1(o2c_cash_keys);
-
 #define JOIN_RUNS_MAX	6		/* runs that may make up one number */
 #define RANGE_MAX		60		/* documents that a range may name */
 #define BASES_MAX		4
@@ -578,58 +570,4 @@ CashTokenise(const char *text, int len, bool alnum)
 	if (alnum)
 		AddAlnum(t);
 	return t;
-}
-
-/* cash_tokens(text): (kind, value, pos), what the tokeniser sees. */
-Datum
-o2c_cash_tokens(PG_FUNCTION_ARGS)
-{
-	text	   *in = PG_GETARG_TEXT_PP(0);
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	CashText   *t;
-
-	InitMaterializedSRF(fcinfo, 0);
-	t = CashTokenise(VARDATA_ANY(in), VARSIZE_ANY_EXHDR(in), true);
-	for (int i = 0; i < t->ntokens; i++)
-	{
-		char		kind[2] = {t->tokens[i].kind, '\0'};
-		Datum		values[3];
-		bool		nulls[3] = {false, false, false};
-
-		values[0] = CStringGetTextDatum(kind);
-		values[1] = CStringGetTextDatum(t->tokens[i].value);
-		values[2] = Int32GetDatum(t->tokens[i].pos);
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
-	return (Datum) 0;
-}
-
-static int
-CompareKeys(const void *a, const void *b)
-{
-	int64		x = *(const int64 *) a;
-	int64		y = *(const int64 *) b;
-
-	return x < y ? -1 : x > y ? 1 : 0;
-}
-
-/* _cash_keys(text): the distinct keys under which documents may be found. */
-Datum
-o2c_cash_keys(PG_FUNCTION_ARGS)
-{
-	text	   *in = PG_GETARG_TEXT_PP(0);
-	CashText   *t = CashTokenise(VARDATA_ANY(in), VARSIZE_ANY_EXHDR(in), true);
-	int64	   *keys = palloc(Max(t->ntokens, 1) * sizeof(int64));
-	Datum	   *elems = palloc(Max(t->ntokens, 1) * sizeof(Datum));
-	int			n = 0;
-	int			m = 0;
-
-	for (int i = 0; i < t->ntokens; i++)
-		if (t->tokens[i].key != 0 && (t->tokens[i].len >= 4 || t->tokens[i].key < 0))
-			keys[n++] = t->tokens[i].key;
-	qsort(keys, n, sizeof(int64), CompareKeys);
-	for (int i = 0; i < n; i++)
-		if (i == 0 || keys[i] != keys[i - 1])
-			elems[m++] = Int64GetDatum(keys[i]);
-	PG_RETURN_ARRAYTYPE_P(construct_array(elems, m, INT8OID, 8, true, TYPALIGN_DOUBLE));
 }

@@ -1,5 +1,5 @@
 -- Mandates, direct debits, refund transfers and their files.
-SELECT plan(40);
+SELECT plan(41);
 
 SELECT o2c.create_company('Österreich & Söhne', 'DE', 'EUR');
 INSERT INTO o2c.bank_account (company_id, code, currency, iban, bic) VALUES (1, 'main', 'EUR', 'DE89370400440532013000', 'COBADEFFXXX'), (1, 'bare', 'EUR', NULL, NULL);
@@ -50,6 +50,8 @@ SELECT is(pg_temp.at('//p:InitgPty/p:Nm/text()'), '{Oesterreich + Soehne}', 'our
 SELECT is(pg_temp.at('//p:DbtrAgt//p:BICFI/text() | //p:DbtrAgt//p:Othr/p:Id/text()'), '{NOTPROVIDED,SOGEFRPP,NOTPROVIDED}', 'banks by BIC, or as not provided');
 SELECT is(o2c.payment_order_xml(1, 1)::text, (SELECT x::text FROM f), 'the same order gives the same file');
 SELECT matches(o2c.payment_order_xml(1, 1, 'pain.008.001.02')::text, '<BIC>SOGEFRPP</BIC>', 'the older version for banks that take no other');
+SELECT is(cardinality(xpath('//p:DrctDbtTxInf', o2c.payment_order_xml(1, 1, 'pain.008.001.09'), '{{p,urn:iso:std:iso:20022:tech:xsd:pain.008.001.09}}')), 3,
+  'the newer one has the same collections in its own namespace');
 SELECT throws_ok($$SELECT o2c.payment_order_xml(1, 1, 'pain.001.001.09')$$, 'O2004', NULL, 'a direct debit is no transfer');
 
 ---------------------------------------------------------------- settling
