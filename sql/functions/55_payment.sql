@@ -99,7 +99,7 @@ END $$;
 COMMENT ON FUNCTION o2c._learn_payers(integer, bigint[], integer) IS
   'Count the accounts and names of these payments'' bank lines as confirmed (sign 1) or contradicted (-1) for their customers.';
 
-CREATE FUNCTION o2c._require_day(day date, what text) RETURNS void
+CREATE FUNCTION o2c._require_era(day date, what text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
@@ -110,7 +110,7 @@ BEGIN
       HINT = 'Give a day of the years 1 to 9999.';
   END IF;
 END $$;
-COMMENT ON FUNCTION o2c._require_day(date, text) IS 'Refuses a date that is none of this era, infinity among them. Errors: O2044.';
+COMMENT ON FUNCTION o2c._require_era(date, text) IS 'Refuses a date that is none of this era, infinity among them. Errors: O2044.';
 
 CREATE FUNCTION o2c._payment(company integer, payment_id bigint, item_ids bigint[] DEFAULT '{}') RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -170,8 +170,8 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('"%s" is not a method of payment', $7),
       HINT = 'Methods: transfer, cash, cheque, card, direct_debit, other.';
   END IF;
-  PERFORM o2c._require_day(on_day, 'to receive a payment on');
-  PERFORM o2c._require_day($8, 'of value');
+  PERFORM o2c._require_era(on_day, 'to receive a payment on');
+  PERFORM o2c._require_era($8, 'of value');
   -- the same reference of the same payer, day, amount and method again is the same payment
   reference := nullif(reference, '');
   IF $6 IS NOT NULL THEN

@@ -35,7 +35,7 @@ BEGIN
   IF $3 IS NULL OR $4 IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a mandate needs an IBAN and the day it was signed on';
   END IF;
-  PERFORM o2c._require_day($4, 'to sign a mandate on');
+  PERFORM o2c._require_era($4, 'to sign a mandate on');
   IF $4 > o2c.today($1) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = pg_catalog.format('a mandate cannot be signed on %s, which is to come', $4);
   END IF;
@@ -83,7 +83,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'revoking a mandate needs a reason';
   END IF;
   PERFORM o2c._require_company($1);
-  PERFORM o2c._require_day($4, 'to revoke a mandate on');
+  PERFORM o2c._require_era($4, 'to revoke a mandate on');
   UPDATE o2c.mandate m SET revoked_on = coalesce(m.revoked_on, $4, o2c.today($1)), revoke_reason = coalesce(m.revoke_reason, $3)
   WHERE m.company_id = $1 AND m.id = $2;
   IF NOT FOUND THEN
@@ -131,8 +131,8 @@ DECLARE
   account o2c._bank_account_ref := o2c._order_account($1, $2);
   new_id bigint;
 BEGIN
-  PERFORM o2c._require_day($3, 'to collect on');
-  PERFORM o2c._require_day($4, 'up to which to collect');
+  PERFORM o2c._require_era($3, 'to collect on');
+  PERFORM o2c._require_era($4, 'up to which to collect');
   IF $3 IS NULL OR $3 < o2c.today($1) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = pg_catalog.format('cannot collect on %s, which is past', coalesce($3::text, 'NULL'));
   END IF;
@@ -453,7 +453,7 @@ DECLARE
   n bigint;
   moved_by bigint;
 BEGIN
-  PERFORM o2c._require_day($3, 'to settle an order on');
+  PERFORM o2c._require_era($3, 'to settle an order on');
   SELECT o.* INTO ord FROM o2c.payment_order o WHERE o.company_id = $1 AND o.id = $2;
   IF state = 'settled' THEN
     RETURN 0;
