@@ -155,6 +155,9 @@ typedef struct Aging
 /* Adding up one row, in units of cpu_operator_cost. */
 #define ADDING_COST	10
 
+/* What is cheaper than this is not compared with other ways. */
+#define SMALL_COST	1000
+
 /* Parameters of the statements. */
 #define PARAM_COMPANY		0
 #define PARAM_AS_OF			1
@@ -167,7 +170,7 @@ static const Oid param_types[NPARAMS] = {INT4OID, DATEOID, TIMESTAMPTZOID, INT8O
 
 /*
  * What can be read: (customer_id, currency, date, amount), for entries also
- * whether they belong to a credit.
+ * whether they belong to a credit; for open amounts see below.
  */
 typedef enum AgingSource
 {
@@ -183,8 +186,9 @@ typedef enum AgingSource
 #define WHEN_LATER	" AND e.effective_on <= $2 AND e.recorded_at > $3"
 #define WHEN_FULL	" AND e.effective_on <= $2 AND e.recorded_at <= $3"
 
-#define STORED(anchor, more) \
-	"SELECT i.customer_id, i.currency, i." anchor ", i.open_amount FROM o2c.open_item i" \
+/* the columns of open_item_open_idx in their order, so that nothing is projected */
+#define STORED(more) \
+	"SELECT i.company_id, i.customer_id, i.currency, i.due_date, i.document_date, i.open_amount FROM o2c.open_item i" \
 	" WHERE i.company_id = $1 AND i.open_amount <> 0" more
 #define ENTRIES(when) \
 	"SELECT e.customer_id, e.currency, e.due_date, e.amount, e.credit FROM o2c.ledger_entry e" \
@@ -197,8 +201,8 @@ typedef enum AgingSource
 
 /* By source, whether by document date, whether of one customer. */
 static KeptPlan sources[NSOURCES][2][2] = {
-	{{{.sql = STORED("due_date", "")}, {.sql = STORED("due_date", MINE)}},
-	{{.sql = STORED("document_date", "")}, {.sql = STORED("document_date", MINE)}}},
+	{{{.sql = STORED("")}, {.sql = STORED(MINE)}},
+	{{.sql = STORED("")}, {.sql = STORED(MINE)}}},
 	{{{.sql = ENTRIES(WHEN_AFTER)}, {.sql = ITEM_ENTRIES("due_date", MINE, WHEN_AFTER)}},
 	{{.sql = ITEM_ENTRIES("document_date", "", WHEN_AFTER)}, {.sql = ITEM_ENTRIES("document_date", MINE, WHEN_AFTER)}}},
 	{{{.sql = ENTRIES(WHEN_LATER)}, {.sql = ITEM_ENTRIES("due_date", MINE, WHEN_LATER)}},
@@ -395,6 +399,12 @@ typedef struct AgingReceiver
 	Aging	   *aging;
 	bool		subtract;
 	bool		disputes;
+	/* columns of the rows; credit goes by the sign when it is not among them */
+	int			customer;
+	int			currency;
+	int			date;
+	int			amount;
+	int			credit;
 	customers_hash *customers;	/* of whom codes are wanted */
 } AgingReceiver;
 
@@ -409,28 +419,28 @@ ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
 	const unsigned char *code;
 
 	slot_getallattrs(slot);
-	currency = DatumGetTextPP(slot->tts_values[1]);
+	currency = DatumGetTextPP(slot->tts_values[receiver->currency]);
 	code = (const unsigned char *) VARDATA_ANY(currency);
 	if (VARSIZE_ANY_EXHDR(currency) != 3)
 		elog(ERROR, "unexpected currency code");
 	row->key.currency = code[0] | code[1] << 8 | code[2] << 16;
-	row->key.customer = DatumGetInt64(slot->tts_values[0]);
-	if (slot->tts_isnull[0])
+	row->key.customer = DatumGetInt64(slot->tts_values[receiver->customer]);
+	if (slot->tts_isnull[receiver->customer])
 	{
 		row->key.customer = 0;
 		row->key.currency |= NO_CUSTOMER;
 	}
-	(void) AgingAddNumeric(&sum, PG_DETOAST_DATUM_PACKED(slot->tts_values[3]));
+	(void) AgingAddNumeric(&sum, PG_DETOAST_DATUM_PACKED(slot->tts_values[receiver->amount]));
 	if (sum.fraction != 0)
 		AgingRefuseAmount();
 
 	if (receiver->disputes)
 		row->place = DISPUTED(aging);
 	else if (!aging->aged &&
-			 (slot->tts_nvalid > 4 ? DatumGetBool(slot->tts_values[4]) : sum.units < 0))
+			 (receiver->credit > 0 ? DatumGetBool(slot->tts_values[receiver->credit]) : sum.units < 0))
 		row->place = UNAPPLIED(aging);
 	else
-		row->place = AgingBucket((int64) aging->as_of - DatumGetDateADT(slot->tts_values[2]),
+		row->place = AgingBucket((int64) aging->as_of - DatumGetDateADT(slot->tts_values[receiver->date]),
 								 aging->bounds, aging->nbounds);
 	if (receiver->subtract)
 		sum.units = -sum.units;
@@ -498,7 +508,17 @@ RunInto(SPIPlanPtr plan, ParamListInfo params, AgingReceiver *receiver,
 static void
 ReadSource(Aging *aging, AgingSource source, bool subtract)
 {
-	AgingReceiver receiver = {.aging = aging, .subtract = subtract};
+	AgingReceiver receiver = {.aging = aging, .subtract = subtract,
+	.currency = 1, .date = 2, .amount = 3, .credit = 4};
+
+	if (source == SOURCE_STORED)
+	{
+		receiver.customer = 1;
+		receiver.currency = 2;
+		receiver.date = aging->by_document ? 4 : 3;
+		receiver.amount = 5;
+		receiver.credit = 0;
+	}
 
 	RunInto(AgingPlan(SourceOf(aging, source)), aging->params, &receiver, ReceiveRow);
 	AddRows(aging);
@@ -517,7 +537,7 @@ static const char *const path_names[] = {"stored", "rollback", "full"};
 static void
 ReadLines(Aging *aging, AgingPath path)
 {
-	AgingReceiver receiver = {.aging = aging, .disputes = true};
+	AgingReceiver receiver = {.aging = aging, .disputes = true, .currency = 1, .date = 2, .amount = 3};
 	bool		of_old = aging->params->params[PARAM_KNOWN_AT].value != TimestampTzGetDatum(DT_NOEND);
 
 	if (path == PATH_FULL)
@@ -539,14 +559,19 @@ static AgingPath
 ChoosePath(Aging *aging, bool last_is_null, DateADT last_on)
 {
 	bool		of_old = aging->params->params[PARAM_KNOWN_AT].value != TimestampTzGetDatum(DT_NOEND);
+	Cost		full;
 	Cost		back;
 
 	if (!of_old && (last_is_null || last_on <= aging->as_of))
 		return PATH_STORED;
+	full = SourceCost(aging, SOURCE_FULL);
+	/* of most customers planning costs more than reading */
+	if (aging->one && full < SMALL_COST)
+		return PATH_FULL;
 	back = SourceCost(aging, SOURCE_STORED) + SourceCost(aging, SOURCE_AFTER);
 	if (of_old)
 		back += SourceCost(aging, SOURCE_LATER);
-	return back <= SourceCost(aging, SOURCE_FULL) ? PATH_ROLLBACK : PATH_FULL;
+	return back <= full ? PATH_ROLLBACK : PATH_FULL;
 }
 
 /*
