@@ -46,7 +46,7 @@ BEGIN
 END $$;
 -- the floor: every page of the items, one after the other
 CREATE FUNCTION pg_temp.floor() RETURNS numeric LANGUAGE sql SET enable_indexonlyscan = off SET enable_indexscan = off SET enable_bitmapscan = off
-  SET max_parallel_workers_per_gather = 0 AS $$ SELECT pg_temp.ms('SELECT count(*) FROM o2c.open_item') $$;
+  SET max_parallel_workers_per_gather = 0 AS $$ SELECT pg_temp.ms('SELECT count(*) FROM o2c.open_item', 9) $$;
 -- what the stored amounts answer
 CREATE FUNCTION pg_temp.filters(company integer) RETURNS text LANGUAGE sql AS $$ SELECT format('SELECT count(*) FROM (SELECT customer_id, currency,
   sum(open_amount) FILTER (WHERE %1$L::date - due_date <= 0), sum(open_amount) FILTER (WHERE %1$L::date - due_date BETWEEN 1 AND 30),
@@ -61,12 +61,15 @@ CREATE FUNCTION pg_temp.erp(company integer, as_of date) RETURNS text LANGUAGE s
   WHERE i.company_id = %2$s GROUP BY 1 OFFSET 0) x', as_of, company) $$;
 CREATE TEMPORARY TABLE t AS SELECT
   pg_temp.floor() AS floor,
-  pg_temp.ms(format('SELECT count(*) FROM o2c.aging(%s)', :c)) AS today,
+  pg_temp.ms(format('SELECT count(*) FROM o2c.aging(%s)', :c), 9) AS today,
   pg_temp.ms(format('SELECT count(*) FROM o2c.aging(%s, %L)', :c, o2c.today(:c) - 60)) AS recent,
   pg_temp.ms(format('SELECT count(*) FROM o2c.aging(%s, %L)', :c, o2c.today(:c) - 500)) AS old,
   pg_temp.ms(format('SELECT count(*) FROM o2c.aging(%s, %L, known_at => %L)', :c, o2c.today(:c) - 60, o2c.today(:c) - 30)) AS known,
   pg_temp.ms(format('SELECT count(*) FROM o2c.aging(%s, customer => ''K77'')', :c), 20) AS one,
   pg_temp.ms(format('SELECT count(*) FROM o2c.aging(%s, %L, customer => ''K77'')', :c, o2c.today(:c) - 60), 20) AS one_recent,
+  pg_temp.ms(format('SELECT count(*) FROM o2c_bi.aging WHERE company_id = %s AND customer_code = ''K77''', :c), 20) AS one_view,
+  pg_temp.ms(format('SELECT count(*) FROM o2c_bi.customer_behaviour WHERE company_id = %s AND customer_code = ''K77''', :c), 20) AS one_behaviour,
+  pg_temp.ms(format('SELECT count(*) FROM o2c_bi.journal WHERE company_id = %s AND number = ''I77''', :c), 20) AS one_journal,
   pg_temp.ms(format('SELECT count(*) FROM (SELECT * FROM o2c_bi.aging WHERE company_id = %s OFFSET 0) x', :c)) AS bi_view,
   pg_temp.ms(pg_temp.filters(:c)) AS filters,
   pg_temp.ms(pg_temp.erp(:c, o2c.today(:c) - 60), 1) AS erp_recent,
@@ -81,3 +84,6 @@ SELECT format('RATIO|aging 500 days ago|%s|%s|items joined with sums of entries'
 SELECT format('RATIO|aging 60 days ago as known 30 days ago|%s|%s|sequential count(*) of the items', known, floor) FROM t;
 SELECT format('RATIO|one customer today|%s|1|1 ms', one) FROM t;
 SELECT format('RATIO|one customer 60 days ago|%s|1|1 ms', one_recent) FROM t;
+SELECT format('RATIO|o2c_bi.aging of one customer|%s|1|1 ms', one_view) FROM t;
+SELECT format('RATIO|o2c_bi.customer_behaviour of one customer|%s|1|1 ms', one_behaviour) FROM t;
+SELECT format('RATIO|o2c_bi.journal of one document|%s|1|1 ms', one_journal) FROM t;
