@@ -89,7 +89,20 @@ BEGIN
   FROM letter r
   ON CONFLICT (company_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING;
   GET DIAGNOSTICS result = ROW_COUNT;
+  IF EXISTS (SELECT FROM o2c.company c WHERE c.company_id = $1 AND c.settings -> 'attach_statement' = 'true') THEN
+    -- the printable page, to what was queued just now
+    INSERT INTO o2c.message_attachment (company_id, message_id, name, content_type, content)
+    SELECT $1, m.id, pg_catalog.format('statement-%s-%s.html', pg_catalog.regexp_replace(k.code, '[^A-Za-z0-9._-]+', '-', 'g'), day),
+           'text/html; charset=utf-8', pg_catalog.convert_to(o2c.statement_html($1, k.code, NULL, day, 'open_item'), 'UTF8')
+    FROM o2c.message m
+    JOIN o2c.customer k ON k.company_id = $1 AND k.id = m.customer_id
+    JOIN o2c.channel h ON h.company_id = $1 AND h.code = m.channel AND h.kind = 'email'
+    WHERE m.company_id = $1 AND m.entity = 'customer' AND m.kind = 'statement' AND m.state = 'queued'
+      AND (one_customer IS NULL OR m.customer_id = one_customer)
+      AND m.dedupe_key LIKE 'statement:%:' || day
+      AND NOT EXISTS (SELECT FROM o2c.message_attachment a WHERE a.company_id = $1 AND a.message_id = m.id);
+  END IF;
   RETURN result;
 END $$;
 COMMENT ON FUNCTION o2c.send_statements(integer, date, text) IS
-  'Queue a statement of account with everything open for each customer that owes or has something (or for one), by e-mail or else by post; the same day again: none. Returns how many. Errors: O2002, O2003, O2044.';
+  'Queue a statement of account with everything open for each customer that owes or has something (or for one), by e-mail or else by post; the same day again: none. With "attach_statement": true in company.settings a mail carries the printable page (statement_html) as a file. Returns how many. Errors: O2002, O2003, O2044.';

@@ -57,20 +57,55 @@ AS $$ SELECT o2c._call_when_present('run_billing', $1, $2) $$;
 COMMENT ON FUNCTION o2c._job_billing(integer, date) IS 'Job: draft invoices for what can be billed.';
 
 CREATE FUNCTION o2c._job_expiry(company_id integer, day date) RETURNS text
-LANGUAGE sql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, o2c, pg_temp
-AS $$ SELECT o2c._call_when_present('run_expiry', $1, $2) $$;
-COMMENT ON FUNCTION o2c._job_expiry(integer, date) IS 'Job: let quotes and contracts expire.';
-
-CREATE FUNCTION o2c._job_kpi(company_id integer, day date) RETURNS text
-LANGUAGE sql VOLATILE PARALLEL UNSAFE
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+#variable_conflict use_column
+DECLARE
+  ended bigint;
+BEGIN
+  -- what ends by its date ends without a job: this tells of it, once
+  INSERT INTO o2c.event (company_id, entity, entity_id, event, data)
+  SELECT x.company_id, 'customer', x.customer_id, x.event, pg_catalog.jsonb_build_object('id', x.id, 'valid_to', x.valid_to)
+  FROM (SELECT i.company_id, i.customer_id, 'credit_increase_ended' AS event, i.id, i.valid_to FROM o2c.credit_increase i
+        UNION ALL
+        SELECT b.company_id, b.customer_id, 'dunning_block_ended', b.id, b.valid_to FROM o2c.dunning_block b WHERE b.lifted_at IS NULL) x
+  WHERE x.company_id = $1 AND x.valid_to < $2 AND x.valid_to >= $2 - 366
+    AND NOT EXISTS (SELECT FROM o2c.event e WHERE e.company_id = $1 AND e.entity = 'customer' AND e.entity_id = x.customer_id
+                    AND e.event = x.event AND e.data @> pg_catalog.jsonb_build_object('id', x.id));
+  GET DIAGNOSTICS ended = ROW_COUNT;
+  RETURN pg_catalog.format('%s limits and blocks ended', ended);
+END $$;
+COMMENT ON FUNCTION o2c._job_expiry(integer, date) IS
+  'Job: an event for each temporary limit and reminder block that has ended, once.';
+
+CREATE FUNCTION o2c._job_kpi(company_id integer, day date) RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  last date := $2 - 1;
+  began date := $2 - 90;
+  aged bigint;
+BEGIN
   -- the first day of a month keeps how the last one closed
-  SELECT CASE WHEN pg_catalog.date_part('day', $2) = 1
-    THEN pg_catalog.format('aging of %s: %s rows', $2 - 1, o2c.take_aging_snapshot($1, $2 - 1)) END
-$$;
-COMMENT ON FUNCTION o2c._job_kpi(integer, date) IS 'Job: key figures; keeps the aging of each month''s end.';
+  IF pg_catalog.date_part('day', $2) <> 1 THEN
+    RETURN NULL;
+  END IF;
+  aged := o2c.take_aging_snapshot($1, last);
+  INSERT INTO o2c.kpi_snapshot (company_id, as_of, measure, value)
+  SELECT $1, last, k.measure, k.value
+  FROM o2c._receivables_at($1, last) r
+  CROSS JOIN LATERAL (VALUES ('receivables', r.balance), ('overdue', r.balance - r.not_overdue),
+    ('dso', o2c.dso($1, began, last)), ('dso_countback', o2c.dso($1, began, last, 'countback')),
+    ('dso_best_possible', o2c.dso($1, began, last, 'best_possible')), ('add', o2c.dso($1, began, last, 'add')),
+    ('cei', o2c.cei($1, began, last)), ('average_days_late', o2c.average_days_late($1, began, last))) k (measure, value)
+  ON CONFLICT (company_id, as_of, measure) DO NOTHING;
+  RETURN pg_catalog.format('aging of %s: %s rows', last, aged);
+END $$;
+COMMENT ON FUNCTION o2c._job_kpi(integer, date) IS
+  'Job: on the first of a month keeps the aging and the key figures (o2c.kpi_snapshot) of the month''s end.';
 
 CREATE FUNCTION o2c._job_retention(company_id integer, day date) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -52,3 +52,16 @@ CREATE TABLE o2c.job_heartbeat (
 );
 COMMENT ON TABLE o2c.job_heartbeat IS 'One row of the database: the last tick of run_due_jobs.';
 COMMENT ON COLUMN o2c.job_heartbeat.scheduled IS 'schedule_jobs() was called: version() warns when no tick comes.';
+
+-- What the key figures were when a month closed; the job kpi writes it once.
+CREATE TABLE o2c.kpi_snapshot (
+  company_id integer NOT NULL REFERENCES o2c.company,
+  as_of date NOT NULL CHECK (pg_catalog.isfinite(as_of)),
+  measure text NOT NULL CHECK (measure ~ '^[a-z][a-z0-9_]{0,60}$'),
+  value numeric CHECK (value NOT IN ('NaN', 'Infinity', '-Infinity')),
+  taken_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+  PRIMARY KEY (company_id, as_of, measure)
+);
+COMMENT ON TABLE o2c.kpi_snapshot IS 'Key figures as they were known when a month had closed, in the company''s currency, days or percent.';
+COMMENT ON COLUMN o2c.kpi_snapshot.as_of IS 'Last day of the month.';
+COMMENT ON COLUMN o2c.kpi_snapshot.measure IS 'receivables, overdue, dso, dso_countback, dso_best_possible, add, cei, average_days_late, each over the last 90 days.';

@@ -1,6 +1,6 @@
 -- Jobs: for reporting, and rights.
 CREATE OR REPLACE VIEW o2c_bi.jobs WITH (security_invoker = true) AS
-SELECT j.company_id, j.name AS job, j.every, j.enabled, j.last_for, j.last_started_at, j.last_ok_at,
+SELECT j.company_id, j.name AS job, j.every, j.last_for, j.last_started_at, j.last_ok_at,
   j.failures::bigint AS failures, j.last_error, j.retry_at,
   CASE WHEN NOT j.enabled THEN 'off' WHEN j.failures > 0 THEN 'failing' WHEN j.last_ok_at IS NULL THEN 'new' ELSE 'ok' END AS state
 FROM o2c.job j;
@@ -8,7 +8,6 @@ COMMENT ON VIEW o2c_bi.jobs IS 'The regular work of each company: when it was la
 COMMENT ON COLUMN o2c_bi.jobs.company_id IS 'Company.';
 COMMENT ON COLUMN o2c_bi.jobs.job IS 'Name of the job.';
 COMMENT ON COLUMN o2c_bi.jobs.every IS 'tick, hour, day or month.';
-COMMENT ON COLUMN o2c_bi.jobs.enabled IS 'Whether it is wanted.';
 COMMENT ON COLUMN o2c_bi.jobs.last_for IS 'The day that it was last done for.';
 COMMENT ON COLUMN o2c_bi.jobs.last_started_at IS 'When it was last tried.';
 COMMENT ON COLUMN o2c_bi.jobs.last_ok_at IS 'When it last went well.';
@@ -18,18 +17,28 @@ COMMENT ON COLUMN o2c_bi.jobs.retry_at IS 'When it is tried again.';
 COMMENT ON COLUMN o2c_bi.jobs.state IS 'ok, failing, new or off.';
 
 CREATE OR REPLACE VIEW o2c_bi.job_runs WITH (security_invoker = true) AS
-SELECT r.company_id, r.id, r.name AS job, r.for_day, r.ok, r.result, r.started_at, r.finished_at
+SELECT r.company_id, r.id, r.name AS job, r.for_day, CASE WHEN r.ok THEN 'ok' ELSE 'failed' END AS outcome, r.result, r.started_at, r.finished_at
 FROM o2c.job_run r;
 COMMENT ON VIEW o2c_bi.job_runs IS 'Runs of daily and monthly jobs, and every failure, of the last 90 days.';
 COMMENT ON COLUMN o2c_bi.job_runs.company_id IS 'Company.';
 COMMENT ON COLUMN o2c_bi.job_runs.id IS 'Id of the run.';
 COMMENT ON COLUMN o2c_bi.job_runs.job IS 'Name of the job.';
 COMMENT ON COLUMN o2c_bi.job_runs.for_day IS 'The day that it was to do.';
-COMMENT ON COLUMN o2c_bi.job_runs.ok IS 'Whether it went well.';
+COMMENT ON COLUMN o2c_bi.job_runs.outcome IS 'ok or failed.';
 COMMENT ON COLUMN o2c_bi.job_runs.result IS 'What it did, or SQLSTATE and text of its error.';
 COMMENT ON COLUMN o2c_bi.job_runs.started_at IS 'When it began.';
 COMMENT ON COLUMN o2c_bi.job_runs.finished_at IS 'When it ended.';
 
+CREATE OR REPLACE VIEW o2c_bi.kpis WITH (security_invoker = true) AS
+SELECT k.company_id, k.as_of, k.measure, k.value, k.taken_at FROM o2c.kpi_snapshot k;
+COMMENT ON VIEW o2c_bi.kpis IS 'Key figures of each month''s end, as they were known then.';
+COMMENT ON COLUMN o2c_bi.kpis.company_id IS 'Company.';
+COMMENT ON COLUMN o2c_bi.kpis.as_of IS 'Last day of the month.';
+COMMENT ON COLUMN o2c_bi.kpis.measure IS 'Which figure: receivables, overdue, dso, cei ….';
+COMMENT ON COLUMN o2c_bi.kpis.value IS 'In the company''s currency, days or percent; NULL where there were no sales to divide by.';
+COMMENT ON COLUMN o2c_bi.kpis.taken_at IS 'When it was computed.';
+
+GRANT INSERT ON o2c.kpi_snapshot TO o2c_admin;
 GRANT INSERT, UPDATE ON o2c.job TO o2c_admin;
 GRANT INSERT, UPDATE ON o2c.job_heartbeat TO o2c_admin;
 GRANT INSERT ON o2c.job_run TO o2c_admin;

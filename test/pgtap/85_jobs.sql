@@ -1,6 +1,6 @@
 -- Jobs: what is due when, made-up nights, failures, time zones.
 BEGIN;
-SELECT plan(41);
+SELECT plan(46);
 CREATE TEMPORARY TABLE ctx AS SELECT o2c.create_company('Jobs', 'DE', 'EUR', 'Europe/Berlin') AS c;
 CREATE FUNCTION pg_temp.c() RETURNS integer LANGUAGE sql AS 'SELECT c FROM ctx';
 CREATE FUNCTION pg_temp.tick(at timestamptz) RETURNS text LANGUAGE sql AS
@@ -62,7 +62,7 @@ SELECT is(pg_temp.tick('2026-06-11 12:00:30+00'), NULL, 'it waits');
 SELECT is(pg_temp.tick('2026-06-11 12:01+00'), 'broken failed', 'and is tried again');
 SELECT ok((SELECT last_tick_at IS NOT NULL AND jobs_failed >= 2 FROM o2c.job_heartbeat), 'the tick leaves its heartbeat');
 SELECT is((SELECT state || ': ' || last_error FROM o2c_bi.jobs WHERE company_id = pg_temp.c() AND job = 'broken'), 'failing: broken on purpose', 'o2c_bi.jobs shows what fails');
-SELECT ok((SELECT result ~ 'broken on purpose' FROM o2c_bi.job_runs WHERE company_id = pg_temp.c() AND NOT ok LIMIT 1), 'o2c_bi.job_runs each failure');
+SELECT ok((SELECT result ~ 'broken on purpose' FROM o2c_bi.job_runs WHERE company_id = pg_temp.c() AND outcome = 'failed' LIMIT 1), 'o2c_bi.job_runs each failure');
 SELECT lives_ok($$CALL o2c.run_jobs('2026-06-12 12:00+00')$$, 'in a transaction block run_jobs() is one transaction');
 SELECT is(pg_temp.last('dunning'), '2026-06-12'::date, 'and does the same');
 SELECT throws_ok($$CALL o2c.run_jobs('infinity')$$, 'O2044', NULL, 'a time without end');
@@ -76,6 +76,15 @@ SELECT c, k.id, 'invoice', 'I2', '2026-05-01', '2026-05-02', 'EUR', 70, 70 FROM 
 SELECT o2c.close_period(pg_temp.c(), '2026-06-01', '2026-06-30') IS NOT NULL;
 SELECT is((SELECT notices FROM o2c.run_dunning(pg_temp.c(), '2026-06-20')), 1::bigint, 'a reminder goes out on a closed day');
 SELECT is((SELECT count(*) FROM o2c.event WHERE company_id = pg_temp.c() AND event = 'charges_skipped'), 1::bigint, 'that it charged nothing is on record');
+-- what a month's end leaves, what has ended, statements as files
+SELECT is((SELECT string_agg(measure || coalesce(' ' || round(value, 2), ''), ', ' ORDER BY measure) FROM o2c_bi.kpis WHERE company_id = pg_temp.c() AND as_of = '2026-02-28' AND measure IN ('receivables', 'overdue', 'dso')),
+  'dso 90.00, overdue 100.00, receivables 100.00', 'key figures of the month that closed');
+SELECT o2c.block_dunning(pg_temp.c(), 'A', 'waiting', '2026-06-15', valid_from => '2026-06-10') IS NOT NULL;
+SELECT is(o2c._job_expiry(pg_temp.c(), '2026-06-15'), '0 limits and blocks ended', 'what ends today has not ended');
+SELECT is(o2c._job_expiry(pg_temp.c(), '2026-06-16') || ', ' || o2c._job_expiry(pg_temp.c(), '2026-06-17'), '1 limits and blocks ended, 0 limits and blocks ended', 'what has ended is told of once');
+UPDATE o2c.company SET settings = settings || '{"attach_statement": true}' WHERE company_id = pg_temp.c();
+SELECT is(o2c.send_statements(pg_temp.c(), '2026-06-25'), 1::bigint, 'a statement with its page');
+SELECT ok((SELECT count(*) = 1 AND bool_and(a.name = 'statement-A-2026-06-25.html' AND convert_from(a.content, 'UTF8') ~ 'I1.*I2') FROM o2c.message_attachment a WHERE a.company_id = pg_temp.c()), 'attached once, with everything open');
 SELECT is_empty('SELECT * FROM o2c.check()', 'nothing is violated');
 SELECT * FROM finish();
 ROLLBACK;
