@@ -28,6 +28,9 @@ CREATE TABLE o2c.bank_account (
 );
 ALTER SEQUENCE o2c.bank_account_id_seq OWNED BY o2c.bank_account.id;
 CREATE INDEX bank_account_iban_idx ON o2c.bank_account (company_id, iban) WHERE iban IS NOT NULL;
+-- its statements and their lines are in its currency
+CREATE TRIGGER bank_account_currency BEFORE UPDATE OF currency ON o2c.bank_account
+  FOR EACH ROW WHEN (OLD.last_statement_id IS NOT NULL) EXECUTE FUNCTION o2c.guard_derived('currency');
 COMMENT ON TABLE o2c.bank_account IS 'An account of the company at a bank, by its own code.';
 COMMENT ON COLUMN o2c.bank_account.currency IS 'Currency of the account; null = an account in several currencies, whose statements name theirs.';
 COMMENT ON COLUMN o2c.bank_account.account_number IS 'Number as the bank''s statements write it, where it is not an IBAN.';

@@ -1,6 +1,6 @@
 -- What direct writes meet: rows that no function wrote, by the owner, and by
 -- roles that may insert but not pretend.
-SELECT plan(34);
+SELECT plan(35);
 
 SET client_min_messages = warning;
 SELECT o2c.create_company('Direct', 'DE', 'EUR') AS company \gset
@@ -97,6 +97,7 @@ SELECT is((SELECT lines FROM o2c.import_statement(:company, 'MAIN', convert_to(
 <Ntry><Amt Ccy="EUR">5.00</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts>BOOK</Sts><BookgDt><Dt>2026-03-01</Dt></BookgDt></Ntry></Stmt></BkToCstmrStmt></Document>', 'UTF8'))),
   1::bigint, 'a camt file is read under xmloption = document too');
 RESET xmloption;
+SELECT throws_ok('UPDATE o2c.bank_account SET currency = ''USD''', 'O2030', NULL, 'an account with statements keeps its currency');
 
 SELECT is_empty('SELECT * FROM o2c.check()', 'no invariant is violated');
 SELECT * FROM finish();
