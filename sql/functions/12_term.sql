@@ -121,6 +121,8 @@ AS $$
     CROSS JOIN LATERAL (SELECT o2c.round_amount(pg_catalog.abs($4) * t.percent / 100, $5::o2c.currency) AS part) r
     WINDOW upto AS (ORDER BY t.instalment),
            before AS (ORDER BY t.instalment ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) s
+  -- which refuses a net amount as it does an amount
+  WHERE $6 IS NULL OR o2c._dated_term($1, $2, $3, $6, $5::o2c.currency) IS NOT NULL
   ORDER BY s.instalment
 $$;
 COMMENT ON FUNCTION o2c.due_dates(integer, text, date, numeric, text, numeric) IS
@@ -185,8 +187,13 @@ DECLARE
   added bigint;
 BEGIN
   PERFORM o2c._require_company($1);
-  IF from_year NOT BETWEEN 1900 AND 2200 OR to_year NOT BETWEEN 1900 AND 2200 THEN
+  IF (from_year BETWEEN 1900 AND 2200 AND to_year BETWEEN 1900 AND 2200) IS NOT TRUE THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'years of holidays must be between 1900 and 2200';
+  END IF;
+  IF $4 IS NOT NULL AND NOT EXISTS (SELECT FROM o2c._holiday_rules() r WHERE r.country = $4) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004',
+      MESSAGE = pg_catalog.format('no public holidays are known of country "%s"', pg_catalog.left($4, 20)),
+      HINT = 'Insert its days into o2c.holiday.';
   END IF;
   INSERT INTO o2c.holiday (company_id, day, name)
   SELECT DISTINCT ON (d.day) $1, d.day, r.name

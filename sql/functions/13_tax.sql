@@ -157,6 +157,9 @@ AS $$
 DECLARE
   customer bigint := o2c._customer_id($1, $2);
 BEGIN
+  IF NOT pg_catalog.isfinite($4) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'the day of a tax rate must be finite';
+  END IF;
   SELECT t.category, t.rate, t.exemption_code, t.exemption_reason
   INTO category, rate, exemption_code, exemption_reason
   FROM o2c.customer c

@@ -8,6 +8,11 @@ AS $$
 DECLARE
   closed date := (SELECT o2c._to_date(c.settings #>> '{books,closed_until}') FROM o2c.company c WHERE c.company_id = company);
 BEGIN
+  -- a later date could never be followed by a right one in its series
+  IF on_date NOT BETWEEN '1900-01-01' AND '2999-12-31' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = pg_catalog.format('%s is not the date of a document', on_date),
+      HINT = 'Use a date of the years 1900 to 2999.';
+  END IF;
   SELECT greatest(closed, pg_catalog.max(p.to_date)) INTO closed
   FROM o2c.period p WHERE p.company_id = company AND p.closed_at IS NOT NULL AND on_date BETWEEN p.from_date AND p.to_date;
   IF on_date <= closed THEN
@@ -17,7 +22,7 @@ BEGIN
   END IF;
 END $$;
 COMMENT ON FUNCTION o2c._require_open_period(integer, date) IS
-  'Raises O2031 for a date in a closed row of o2c.period, or up to company.settings {"books": {"closed_until": "2025-12-31"}}.';
+  'Raises O2044 for a date outside of the years 1900 to 2999, O2031 for one in a closed row of o2c.period, or up to company.settings {"books": {"closed_until": "2025-12-31"}}.';
 
 CREATE FUNCTION o2c._issue(company integer, ids bigint[], on_date date) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE

@@ -161,6 +161,11 @@ BEGIN
         WHERE l.company_id = $1 AND l.order_id = $2 GROUP BY l.tax_category) s
   LEFT JOIN o2c._taxes($1, o2c.today($1)) t ON t.tax_category = s.tax_category AND t.country = coalesce(ordered.country, '')
     AND t.vat_registered = (coalesce(pg_catalog.btrim(ordered.vat_id), '') <> '');
+  IF NOT EXISTS (SELECT FROM o2c.invoice_line l WHERE l.company_id = $1 AND l.invoice_id = draft AND l.net_amount <> 0) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004',
+      MESSAGE = pg_catalog.format('%s %% of order %s is nothing', pg_catalog.left($3::text, 20), ordered.code),
+      HINT = 'Use a percentage that makes at least the smallest unit of the currency.';
+  END IF;
   PERFORM o2c._recalculate($1, ARRAY[draft]);
   RETURN draft;
 END $$;

@@ -1,5 +1,5 @@
 -- Invoices: arithmetic, issuing, immutability, credit notes, bad input.
-SELECT plan(79);
+SELECT plan(81);
 
 SELECT o2c.create_company('Seller', 'DE', 'EUR', vat_id => 'DE123456789') AS c \gset
 INSERT INTO o2c.customer (company_id, code, name, country, vat_id) VALUES (:c, 'A', 'Customer', 'DE', NULL), (:c, 'F', 'Client', 'FR', 'FR12345678901');
@@ -133,6 +133,12 @@ SELECT results_eq(format('SELECT sum(net_amount), sum(tax_amount) FROM o2c.invoi
 SELECT is((SELECT state || ' ' || open_amount FROM o2c.invoice WHERE company_id = :c AND id = :o), 'credited 0.00', 'which is credited');
 SELECT throws_ok(format('SELECT o2c.credit_invoice(%s, %s, NULL, NULL, ''2026-02-04'')', :c, :o), 'O2033', NULL, 'nothing is left');
 SELECT throws_ok(format('SELECT o2c.credit_invoice(%s, %s, NULL, NULL, ''2026-02-04'')', :c, :n3), 'O2010', NULL, 'a credit note is not credited');
+
+-- nothing to pay is paid
+SELECT pg_temp.draft(:c, 'A', 'EUR', '1 0 S 19') AS free \gset
+SELECT o2c.issue_invoice(:c, :free, '2026-12-31') \g /dev/null
+SELECT is((SELECT (state, open_amount, number IS NOT NULL)::text FROM o2c.invoice WHERE company_id = :c AND id = :free), '(paid,0,t)', 'an invoice of zero is paid when it is issued');
+SELECT is((SELECT array_agg(event ORDER BY id) FROM o2c.event WHERE company_id = :c AND entity = 'invoice' AND entity_id = :free), '{issue,settle}', 'and both moves are noted');
 
 SELECT is_empty('SELECT * FROM o2c.check()', 'check() is empty');
 SELECT * FROM finish();
