@@ -187,7 +187,7 @@ OBJS_invoicing = src/invoicing/numbering.o src/invoicing/guard.o src/invoicing/a
 
 OBJS_receivables = src/receivables/append_only.o src/receivables/posting.o src/receivables/item_change.o src/receivables/payment_fit.o src/receivables/journal.o
 
-OBJS_aging = src/receivables/aging.o src/receivables/aging_number.o src/receivables/aging_report.o
+OBJS_aging = src/receivables/aging.o src/receivables/aging_number.o src/receivables/aging_lines.o src/receivables/aging_report.o
 
 OBJS_collection = src/receivables/collection.o
 
@@ -242,7 +242,7 @@ $(SCRIPT): sql/assemble.sh sql/00_header.sql sql/01_types.sql sql/02_states.sql 
 	mv $@.tmp $@
 
 $(OBJS): src/o2c.h src/compat.h src/errors.h
-$(OBJS_aging): src/receivables/aging.h
+$(OBJS_aging): src/receivables/aging.h src/receivables/aging_lines.h
 $(OBJS_dispatch) src/order2cash.o: src/dispatch/dispatch.h src/dispatch/worker.h
 
 endif
