@@ -1,7 +1,7 @@
 -- Aging: any as-of date, any moment of knowledge, any bounds.
 --
 -- Open(item, D, T) is the sum of its ledger entries with effective_on <= D and
--- recorded_at <= T.  The report is C (src/receivables/aging_report.c), which
+-- recorded_at <= T.  The report is C (src/receivables/aging_lines.c), which
 -- says how it is read; what stands here in SQL sums its lines further.
 
 CREATE FUNCTION o2c.aging_bucket(days integer, bounds integer[]) RETURNS integer
