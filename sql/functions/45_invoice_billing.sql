@@ -111,6 +111,7 @@ BEGIN
   SELECT pg_catalog.array_agg(g.invoice_id ORDER BY g.invoice_id) INTO drafts FROM grp g;
 
   IF drafts IS NOT NULL THEN
+    PERFORM o2c._bill_shipping(company, drafts, orders);
     PERFORM o2c._deduct_prepayments(company, drafts);
     PERFORM o2c._recalculate(company, drafts);
   END IF;
@@ -118,6 +119,31 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION o2c._bill_orders(integer, bigint[], date) IS
   'Make drafts of everything billable of these orders up to a date, grouped by policy; returns their ids.';
+
+CREATE FUNCTION o2c._bill_shipping(company integer, drafts bigint[], orders bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM o2c.sales_order o WHERE o.company_id = company AND o.id = ANY (orders) AND o.shipping_amount > 0)
+     OR (SELECT c.settings #>> '{invoice,shipping}' FROM o2c.company c WHERE c.company_id = company) = 'false' THEN
+    RETURN;
+  END IF;
+  -- shipping shares the tax of the goods: of several categories the one with most of the order
+  INSERT INTO o2c.invoice_allowance (company_id, invoice_id, charge, currency, amount, reason_code, reason,
+                                     tax_category, tax_rate, exemption_code, exemption_reason, order_id)
+  SELECT DISTINCT ON (o.id) company, v.invoice_id, true, o.currency, o.shipping_amount, 'FC', 'Freight service',
+         v.tax_category, v.tax_rate, v.exemption_code, v.exemption_reason, o.id
+  FROM (SELECT l.order_id, v.invoice_id, v.tax_category, v.tax_rate, v.exemption_code, v.exemption_reason,
+               pg_catalog.sum(v.net_amount) AS net
+        FROM o2c.invoice_line v JOIN o2c.sales_order_line l ON l.company_id = company AND l.id = v.order_line_id
+        WHERE v.company_id = company AND v.invoice_id = ANY (drafts) GROUP BY 1, 2, 3, 4, 5, 6) v
+  JOIN o2c.sales_order o ON o.company_id = company AND o.id = v.order_id AND o.shipping_amount > 0
+  WHERE NOT EXISTS (SELECT FROM o2c.invoice_allowance a WHERE a.company_id = company AND a.order_id = o.id)
+  ORDER BY o.id, v.invoice_id, v.net DESC, v.tax_category, v.tax_rate;
+END $$;
+COMMENT ON FUNCTION o2c._bill_shipping(integer, bigint[], bigint[]) IS
+  'Add an order''s cost of shipping, as a charge with the tax of its goods, to the first of its invoices, unless company.settings {"invoice": {"shipping": false}}.';
 
 CREATE FUNCTION o2c._deduct_prepayments(company integer, drafts bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

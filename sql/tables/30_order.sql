@@ -46,7 +46,7 @@ COMMENT ON TABLE o2c.sales_order IS 'A customer''s order; progress stands on its
 COMMENT ON COLUMN o2c.sales_order.total_amount IS 'Sum of the lines'' net amounts, before tax.';
 COMMENT ON COLUMN o2c.sales_order.promised_on IS 'Date promised to the customer; the oldest promise is served first.';
 COMMENT ON COLUMN o2c.sales_order.incoterm IS 'Delivery term of Incoterms 2020, with its named place.';
-COMMENT ON COLUMN o2c.sales_order.shipping_amount IS 'Cost of the carrier by o2c.shipping_rule, looked up at submission; not part of total_amount.';
+COMMENT ON COLUMN o2c.sales_order.shipping_amount IS 'Cost of the carrier by o2c.shipping_rule, looked up at submission; not part of total_amount, billed as a charge with the first invoice.';
 COMMENT ON COLUMN o2c.sales_order.version IS 'Counts amendments; earlier versions stand in o2c.order_version.';
 COMMENT ON COLUMN o2c.sales_order.content_key IS 'Digest of what was ordered: a repeated call with the same content finds the same order.';
 

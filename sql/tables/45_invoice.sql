@@ -180,12 +180,16 @@ CREATE TABLE o2c.invoice_allowance (
   exemption_reason text,
   cash_discount boolean NOT NULL DEFAULT false,
   original_allowance_id bigint,
+  order_id bigint,
   PRIMARY KEY (company_id, id),
   FOREIGN KEY (company_id, invoice_id) REFERENCES o2c.invoice (company_id, id) ON DELETE CASCADE,
+  FOREIGN KEY (company_id, order_id) REFERENCES o2c.sales_order (company_id, id),
   FOREIGN KEY (company_id, original_allowance_id) REFERENCES o2c.invoice_allowance (company_id, id)
 );
 ALTER SEQUENCE o2c.invoice_allowance_id_seq OWNED BY o2c.invoice_allowance.id;
 CREATE INDEX invoice_allowance_invoice_idx ON o2c.invoice_allowance (company_id, invoice_id);
+CREATE UNIQUE INDEX invoice_allowance_order_key ON o2c.invoice_allowance (company_id, order_id) WHERE order_id IS NOT NULL;
+COMMENT ON COLUMN o2c.invoice_allowance.order_id IS 'The order whose cost of shipping this charge bills, once.';
 CREATE INDEX invoice_allowance_original_idx ON o2c.invoice_allowance (company_id, original_allowance_id)
   WHERE original_allowance_id IS NOT NULL;
 CREATE TRIGGER invoice_allowance_insert AFTER INSERT ON o2c.invoice_allowance

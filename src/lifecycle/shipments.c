@@ -206,18 +206,21 @@ ShipGoods(void)
 	};
 	/*
 	 * The number of the transport document is drawn last, because its series
-	 * stays locked until the transaction ends.
+	 * stays locked until the transaction ends.  It is of the day the goods
+	 * left, but dates do not run backwards within a series, nor ahead of today.
 	 */
 	static KeptPlan number = {
-		.sql = "WITH r AS (SELECT n.company_id, n.id, row_number() OVER (PARTITION BY n.company_id ORDER BY n.id) AS i"
-		"  FROM " WENT_TO("shipped") " WHERE n.number IS NULL),"
-		" d AS MATERIALIZED (SELECT c.company_id, s.pattern, coalesce(s.prefix, s.code) AS prefix, o2c.today(c.company_id) AS today,"
-		"   o2c._draw_numbers(c.company_id, s.code, o2c.today(c.company_id), c.n::integer) AS first"
-		"  FROM (SELECT r.company_id, count(*) AS n FROM r GROUP BY 1) c"
-		"  JOIN o2c.number_series s ON s.company_id = c.company_id AND s.code = 'shipment')"
-		" UPDATE o2c.shipment h SET number = o2c._format_number(d.pattern, d.prefix, d.today, d.first + r.i - 1)"
-		" FROM r JOIN d ON d.company_id = r.company_id"
-		" WHERE h.company_id = r.company_id AND h.id = r.id"
+		.sql = "WITH r AS (SELECT n.company_id, n.id, s.pattern, coalesce(s.prefix, s.code) AS prefix,"
+		"   greatest(k.last_date, least(coalesce(n.shipped_on, o2c.today(n.company_id)), o2c.today(n.company_id))) AS on_date"
+		"  FROM " WENT_TO("shipped")
+		"  JOIN o2c.number_series s ON s.company_id = n.company_id AND s.code = 'shipment'"
+		"  LEFT JOIN o2c.number_counter k ON k.company_id = s.company_id AND k.series = s.code WHERE n.number IS NULL),"
+		" d AS MATERIALIZED (SELECT c.company_id, c.on_date, o2c._draw_numbers(c.company_id, 'shipment', c.on_date, c.n::integer) AS first"
+		"  FROM (SELECT r.company_id, r.on_date, count(*) AS n FROM r GROUP BY 1, 2 ORDER BY 1, 2) c)"
+		" UPDATE o2c.shipment h SET number = o2c._format_number(i.pattern, i.prefix, i.on_date, d.first + i.i - 1)"
+		" FROM (SELECT r.*, row_number() OVER (PARTITION BY r.company_id, r.on_date ORDER BY r.id) AS i FROM r) i"
+		" JOIN d ON d.company_id = i.company_id AND d.on_date = i.on_date"
+		" WHERE h.company_id = i.company_id AND h.id = i.id"
 	};
 
 	if (KeptPlanExecute(&refused, NULL, NULL, SPI_OK_SELECT) > 0)

@@ -1,6 +1,6 @@
 -- Catalog: products, price lists, shipping rules, import.
 
-SELECT plan(31);
+SELECT plan(40);
 
 SELECT o2c.create_company('Catalog', 'DE', 'EUR') AS c \gset
 INSERT INTO o2c.customer (company_id, code, name, country, customer_group) VALUES
@@ -65,5 +65,34 @@ SELECT throws_ok(format('SELECT o2c.submit_order(%s, o2c.place_order(%s, %L, %L,
 SELECT throws_ok(format('SELECT o2c.place_order(%s, %L, %L, incoterm => %L)', :c, 'A', '[{"product": "P", "quantity": 1}]', 'XYZ'), 'O2004', NULL, 'no such delivery term');
 SELECT throws_ok(format('SELECT o2c.submit_order(%s, o2c.place_order(%s, %L, %L, incoterm => %L))', :c, :c, 'A', '[{"product": "P", "quantity": 1}]', 'FOB'), 'O2033', NULL, 'a delivery term without place');
 
+-- shipping is billed once, as a charge with the tax of the goods
+SELECT o2c.create_company('Freight', 'DE', 'EUR', vat_id => 'DE123456789') AS f \gset
+INSERT INTO o2c.customer (company_id, code, name, country) VALUES (:f, 'A', 'A', 'DE');
+INSERT INTO o2c.product (company_id, code, name, unit_price) VALUES (:f, 'P', 'P', 100);
+INSERT INTO o2c.tax_rate (company_id, country, tax_category, rate) VALUES (:f, 'DE', 'S', 19) ON CONFLICT DO NOTHING;
+INSERT INTO o2c.carrier (company_id, code, name) VALUES (:f, 'DHL', 'DHL');
+INSERT INTO o2c.shipping_rule (company_id, carrier, basis, from_value, cost_amount, currency) VALUES (:f, 'DHL', 'amount', 0, 9, 'EUR');
+SELECT o2c.place_order(:f, 'A', '[{"product": "P", "quantity": 2}]', carrier => 'DHL') AS o \gset
+SELECT o2c.confirm_order(:f, :o) AS confirmed \gset
+SELECT o2c.ship_order(:f, :o, '[{"line": 1, "quantity": 1}]', o2c.today(:f) - 400) AS first_shipment \gset
+SELECT is((SELECT number FROM o2c.shipment WHERE id = :first_shipment), 'SH' || extract(year FROM o2c.today(:f) - 400) || '-000001', 'a transport document is of the day the goods left');
+SELECT o2c.invoice_order(:f, :o) AS i \gset
+SELECT is((SELECT (charge_total, net_amount, tax_amount, total_amount)::text FROM o2c.invoice WHERE id = :i), '(9.00,109.00,20.71,129.71)', 'the first invoice has the cost of shipping and its tax');
+SELECT o2c.drop_draft(:f, :i);
+SELECT o2c.invoice_order(:f, :o) AS i \gset
+SELECT is((SELECT charge_total FROM o2c.invoice WHERE id = :i), 9.00, 'a dropped draft gives it back');
+SELECT ok(o2c.issue_invoice(:f, :i) IS NOT NULL, 'it is issued');
+SELECT o2c.ship_order(:f, :o) AS second_shipment \gset
+SELECT is((SELECT number FROM o2c.shipment WHERE id = :second_shipment), 'SH' || extract(year FROM o2c.today(:f)) || '-000001', 'today''s is of today');
+SELECT o2c.invoice_order(:f, :o) AS i2 \gset
+SELECT is((SELECT total_amount FROM o2c.invoice WHERE id = :i2), 119.00, 'the second invoice has none');
+SELECT o2c.place_order(:f, 'A', '[{"product": "P", "quantity": 1}]', carrier => 'DHL') AS o2 \gset
+SELECT o2c.confirm_order(:f, :o2) AS confirmed \gset
+SELECT o2c.ship_order(:f, :o2, shipped_on => o2c.today(:f) - 800) AS third_shipment \gset
+SELECT is((SELECT number FROM o2c.shipment WHERE id = :third_shipment), 'SH' || extract(year FROM o2c.today(:f)) || '-000002', 'dates do not run backwards within the series');
+UPDATE o2c.company SET settings = settings || '{"invoice": {"shipping": false}}' WHERE company_id = :f;
+SELECT o2c.invoice_order(:f, :o2) AS i3 \gset
+SELECT is((SELECT total_amount FROM o2c.invoice WHERE id = :i3), 119.00, 'a company need not bill it');
+SELECT is_empty(format('SELECT * FROM o2c._invoice_faults(%s, ARRAY(SELECT id FROM o2c.invoice WHERE company_id = %s))', :f, :f), 'no rule is violated');
 SELECT is_empty('SELECT * FROM o2c.check()', 'every invariant holds');
 SELECT * FROM finish();
