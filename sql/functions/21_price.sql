@@ -57,13 +57,20 @@ BEGIN
   IF product IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no product "%s"', coalesce($3, 'NULL'));
   END IF;
+  IF NOT coalesce(pg_catalog.isfinite($5), true) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'the date of a price must be finite';
+  END IF;
+  IF NOT ($4 > 0 AND o2c.is_quantity($4)) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('%s is not a quantity', $4),
+      HINT = 'A quantity is greater than zero and has at most six decimals.';
+  END IF;
   SELECT f.unit_price, f.discount_percent INTO unit_price, discount_percent
   FROM o2c._find_prices($1, ARRAY[customer],
-    ARRAY[coalesce($6, (SELECT c.currency::text FROM o2c.customer c WHERE c.company_id = $1 AND c.id = customer))],
+    ARRAY[coalesce($6::o2c.currency::text, (SELECT c.currency::text FROM o2c.customer c WHERE c.company_id = $1 AND c.id = customer))],
     ARRAY[coalesce($5, o2c.today($1))], ARRAY[product], ARRAY[$4]) f;
 END $$;
 COMMENT ON FUNCTION o2c.price_of(integer, text, text, numeric, date, text) IS
-  'What a customer pays for one unit when it orders a quantity on a date (net of tax, before the discount in percent); NULL when there is no price. Errors: O2002, O2003.';
+  'What a customer pays for one unit when it orders a quantity on a date (net of tax, before the discount in percent); NULL when there is no price. Errors: O2002, O2003, O2004, O2042, O2044.';
 
 CREATE FUNCTION o2c._incoterms() RETURNS TABLE (code text, name text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -82,6 +82,8 @@ BEGIN
         THEN pg_catalog.format('has unit price %s; it must be greater than zero', l.e ->> 'unit_price')
       WHEN NOT o2c.is_quantity(o2c._to_numeric(l.e ->> 'unit_price'))
         THEN pg_catalog.format('has unit price %s, which has more than six decimals or is too large', l.e ->> 'unit_price')
+      WHEN o2c._to_numeric(l.e ->> 'quantity') * o2c._to_numeric(l.e ->> 'unit_price') >= 1e15
+        THEN 'has an amount that is too large'
       WHEN l.e ->> 'discount_percent' IS NOT NULL
            AND coalesce(o2c._to_numeric(l.e ->> 'discount_percent') NOT BETWEEN 0 AND 100, true)
         THEN pg_catalog.format('has discount %s; it must be from 0 to 100 percent', l.e -> 'discount_percent')
@@ -122,7 +124,7 @@ BEGIN
   IF NOT pg_catalog.isfinite(use_date) OR NOT coalesce(pg_catalog.isfinite($7), true) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'the date of an order must be finite';
   END IF;
-  IF order_code = '' OR pg_catalog.length(order_code) > 100 THEN
+  IF pg_catalog.btrim(order_code) = '' OR pg_catalog.length(order_code) > 100 THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'an order code has 1 to 100 characters';
   END IF;
   IF NOT EXISTS (SELECT FROM o2c.warehouse w WHERE w.company_id = $1 AND w.code = use_warehouse) THEN

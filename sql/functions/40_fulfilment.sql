@@ -204,6 +204,9 @@ BEGIN
   IF NOT pg_catalog.isfinite(on_date) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'the date of a shipment must be finite';
   END IF;
+  PERFORM o2c._require_company($1);
+  PERFORM o2c._order_label($1, u.id) FROM pg_catalog.unnest(coalesce($2, '{NULL}')) u(id)
+  WHERE NOT EXISTS (SELECT FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = u.id);
   SELECT pg_catalog.array_agg(x.id) INTO ready
   FROM (SELECT s.id FROM o2c.sales_order s
         WHERE s.company_id = $1 AND s.id = ANY ($2) AND s.state IN ('confirmed', 'fulfilling')
@@ -244,7 +247,7 @@ BEGIN
   RETURN QUERY SELECT h.order_id, h.id FROM o2c.shipment h WHERE h.company_id = $1 AND h.id = ANY (made) ORDER BY h.order_id;
 END $$;
 COMMENT ON FUNCTION o2c.ship_orders(integer, bigint[], date) IS
-  'Ship all that is open and reserved of many orders in one go, one shipment each; orders that are not ready or on hold are left out. Errors: O2002, O2044.';
+  'Ship all that is open and reserved of many orders in one go, one shipment each; orders that are not ready or on hold are left out. Errors: O2002, O2003, O2044.';
 
 CREATE FUNCTION o2c.cancel_shipment(company_id integer, shipment_id bigint, reason text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -406,6 +409,9 @@ DECLARE
   total numeric;
 BEGIN
   PERFORM o2c._require_company($1);
+  IF $2 IS NOT NULL AND NOT EXISTS (SELECT FROM o2c.product p WHERE p.company_id = $1 AND p.code = $2) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no product "%s"', pg_catalog.left($2, 100));
+  END IF;
   -- orders first, then the stock: the order of all locks
   PERFORM FROM o2c.sales_order s
   WHERE s.company_id = $1 AND s.state IN ('confirmed', 'fulfilling')
@@ -438,4 +444,4 @@ BEGIN
   RETURN total;
 END $$;
 COMMENT ON FUNCTION o2c.allocate_stock(integer, text) IS
-  'Reserve what is on stock for back-ordered lines, oldest promise first, of one product or all. Returns the quantity. Errors: O2002.';
+  'Reserve what is on stock for back-ordered lines, oldest promise first, of one product or all. Returns the quantity. Errors: O2002, O2003.';
