@@ -69,7 +69,7 @@ INSERT INTO public.bad SELECT k, v, r FROM (VALUES
   ('ids', 'NULL::bigint[]', true), ('ids', '''{}''::bigint[]', NULL), ('ids', '''{NULL}''::bigint[]', true), ('ids', '''{-1}''::bigint[]', true),
   ('code', 'NULL::text', true), ('code', '''''', true), ('code', '''  ''', true), ('code', '''nobody''', NULL), ('code', 'repeat(''x'', 1000000)', true),
   ('code', 'E''a\nb''', NULL), ('code', '''A'''' OR 1=1 --''', NULL),
-  ('currency', '''''', true), ('currency', '''XXX''', true), ('currency', '''euro''', true), ('currency', 'repeat(''x'', 1000000)', true), ('currency', '''eur''', NULL),
+  ('currency', '''''', true), ('currency', '''XXX''', NULL), ('currency', '''euro''', true), ('currency', 'repeat(''x'', 1000000)', true), ('currency', '''eur''', NULL),
   ('free', 'NULL::text', NULL), ('free', '''''', NULL), ('free', 'repeat(''x'', 1000000)', NULL),
   ('date', 'NULL::date', NULL), ('date', '''infinity''::date', true), ('date', '''-infinity''::date', true), ('date', '''5874897-12-31''::date', NULL), ('date', '''4713-01-01 BC''::date', NULL),
   ('time', '''infinity''::timestamptz', NULL), ('time', '''-infinity''::timestamptz', NULL), ('time', '''2000-01-01''::timestamptz', NULL),
