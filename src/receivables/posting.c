@@ -13,9 +13,7 @@
  * that they need no second row version; of an opening balance also the entry
  * of what was paid before.  o2c_post_allocations does it for
  * o2c.allocation: each allocation becomes its two entries.
- *
- * o2c_guard_item refuses a client's own change of what these derive, and more
- * being applied to an item than is open on it.
+ * What clients may not do themselves is refused in item_guard.c.
  *
  * Concurrency.  Items are locked in the order of their ids before they are
  * updated, then their invoices, then (by triggers of open_item) credit
@@ -47,9 +45,6 @@
 PG_FUNCTION_INFO_V1(o2c_post_items);
 PG_FUNCTION_INFO_V1(o2c_post_entries);
 PG_FUNCTION_INFO_V1(o2c_post_allocations);
-PG_FUNCTION_INFO_V1(o2c_guard_item);
-PG_FUNCTION_INFO_V1(o2c_guard_derived);
-PG_FUNCTION_INFO_V1(o2c_guard_period);
 
 /*
  * Trigger depth at which o2c_post_entries finds entries whose items already
@@ -86,7 +81,7 @@ PostingEnd(const PostingState *save)
 }
 
 /* Attribute of a column that the trigger's table must have. */
-static int
+int
 ColumnOf(TriggerData *trigdata, const char *name)
 {
 	int			att = SPI_fnumber(RelationGetDescr(trigdata->tg_relation), name);
@@ -685,120 +680,5 @@ o2c_post_allocations(PG_FUNCTION_ARGS)
 	PG_END_TRY();
 	ItemChangesEnd(&changes);
 	TriggerFrameEnd(&frame);
-	return PointerGetDatum(NULL);
-}
-
-/* Refuse a change of the columns that the trigger's arguments name. */
-static void
-RefuseDerivedChange(TriggerData *trigdata)
-{
-	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
-
-	for (int i = 0; i < trigdata->tg_trigger->tgnargs; i++)
-	{
-		int			att = ColumnOf(trigdata, trigdata->tg_trigger->tgargs[i]);
-		Form_pg_attribute attr = TupleDescAttr(desc, att - 1);
-		bool		oldnull;
-		bool		newnull;
-		Datum		oldvalue = SPI_getbinval(trigdata->tg_trigtuple, desc, att, &oldnull);
-		Datum		newvalue = SPI_getbinval(trigdata->tg_newtuple, desc, att, &newnull);
-
-		if (oldnull != newnull ||
-			(!oldnull && !datum_image_eq(oldvalue, newvalue, attr->attbyval, attr->attlen)))
-			ereport(ERROR,
-					(errcode(ERRCODE_O2C_IMMUTABLE),
-					 errmsg("column \"%s\" of \"%s\" cannot be changed directly",
-							trigdata->tg_trigger->tgargs[i],
-							RelationGetRelationName(trigdata->tg_relation)),
-					 errdetail("It is derived from posted entries."),
-					 errhint("Post an entry, an allocation or a further document instead.")));
-	}
-}
-
-/* "10.00" of a numeric, for messages. */
-static char *
-AmountText(Datum amount)
-{
-	return DatumGetCString(DirectFunctionCall1(numeric_out, amount));
-}
-
-/*
- * o2c_guard_item(column, ...): BEFORE UPDATE ON open_item, for each row.  The
- * columns named change only through posted entries, and those never apply more
- * to an item than is open on it (O2060).
- */
-Datum
-o2c_guard_item(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_guard_item");
-	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
-	bool		isnull;
-	Datum		amount;
-	Datum		open;
-	Datum		zero;
-	bool		debit;
-
-	if (!o2c_posting)
-	{
-		/* at commit a document and its items get their number */
-		if (!o2c_numbering)
-			RefuseDerivedChange(trigdata);
-		return PointerGetDatum(trigdata->tg_newtuple);
-	}
-
-	amount = SPI_getbinval(trigdata->tg_newtuple, desc, ColumnOf(trigdata, "amount"), &isnull);
-	open = SPI_getbinval(trigdata->tg_newtuple, desc, ColumnOf(trigdata, "open_amount"), &isnull);
-	if (isnull)
-		return PointerGetDatum(trigdata->tg_newtuple);	/* NOT NULL refuses it */
-	zero = NumericGetDatum(int64_to_numeric(0));
-	debit = DatumGetBool(DirectFunctionCall2(numeric_gt, amount, zero));
-	if (DatumGetBool(DirectFunctionCall2(debit ? numeric_lt : numeric_gt, open, zero)) ||
-		DatumGetBool(DirectFunctionCall2(debit ? numeric_gt : numeric_lt, open, amount)))
-	{
-		Datum		before = SPI_getbinval(trigdata->tg_trigtuple, desc,
-										   ColumnOf(trigdata, "open_amount"), &isnull);
-		char	   *number = SPI_getvalue(trigdata->tg_newtuple, desc,
-										  ColumnOf(trigdata, "number"));
-
-		ereport(ERROR,
-				(errcode(ERRCODE_O2C_OVER_APPLIED),
-				 errmsg("cannot post %s to item \"%s\"",
-						AmountText(DirectFunctionCall2(numeric_sub, open, before)), number),
-				 errdetail("Of its amount %s, %s is open; %s would be.",
-						   AmountText(amount), AmountText(before), AmountText(open)),
-				 errhint("Apply at most what is open; the rest stays on the customer's account.")));
-	}
-	return PointerGetDatum(trigdata->tg_newtuple);
-}
-
-/*
- * o2c_guard_derived(column, ...): BEFORE UPDATE, for each row.  The columns
- * named change only through posted entries.
- */
-Datum
-o2c_guard_derived(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_guard_derived");
-
-	if (!o2c_posting)
-		RefuseDerivedChange(trigdata);
-	return PointerGetDatum(trigdata->tg_newtuple);
-}
-
-/*
- * o2c_guard_period(): BEFORE INSERT, UPDATE or DELETE ON period, for each
- * statement.  Waits for transactions that are posting and keeps new ones
- * waiting until this one ends, so that they see the period as it then is.
- */
-Datum
-o2c_guard_period(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_guard_period");
-	Oid			nspid = RelationGetNamespace(trigdata->tg_relation);
-	Oid			ledger = get_relname_relid("ledger_entry", nspid);
-
-	if (!OidIsValid(ledger))
-		elog(ERROR, "table \"ledger_entry\" does not exist");
-	LockRelationOid(ledger, ShareRowExclusiveLock);
 	return PointerGetDatum(NULL);
 }

@@ -61,6 +61,7 @@ extern const ItemChange *UpdateItems(TableWriter *items, ItemChanges *changes);
 extern void CarryToInvoices(Relation sibling, ItemChanges *changes);
 extern void CarryToPayments(Relation sibling, const ItemChanges *changes);
 
+extern int	ColumnOf(TriggerData *trigdata, const char *name);
 extern TableWriter *BeginItemUpdate(Relation sibling);
 extern Oid	EnumValue(Oid type, const char *label);
 extern void ReadCurrency(char *code, Datum value);
