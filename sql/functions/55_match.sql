@@ -302,14 +302,18 @@ SET client_min_messages = warning
 AS $$
 BEGIN
   ANALYZE pg_temp.o2c_m_pair;
+  -- lines first: without statistics the planner would join all lines with all items of their currency
   INSERT INTO pg_temp.o2c_m_cand
+  WITH c AS MATERIALIZED (
+    SELECT x.line_id, x.item_id, x.order_number, l.currency, w.payer
+    FROM (SELECT y.line_id, y.item_id, pg_catalog.max(y.order_number) AS order_number FROM pg_temp.o2c_m_pair y GROUP BY 1, 2) x
+    JOIN pg_temp.o2c_m_line l ON l.id = x.line_id
+    JOIN pg_temp.o2c_m_who w ON w.line_id = x.line_id)
   SELECT c.line_id, i.item_id, i.customer_id, i.number, i.alt_number, CASE WHEN coalesce(p.rel, 0) < 2 THEN u.name END,
     i.open, i.amount, i.discount, i.discount_date, i.issued, i.due, i.reference_key, i.tolerance, i.charges,
-    coalesce(p.rel, CASE WHEN w.payer >= 3 THEN -1 ELSE 0 END), p.grp::integer, c.order_number
-  FROM (SELECT x.line_id, x.item_id, pg_catalog.max(x.order_number) AS order_number FROM pg_temp.o2c_m_pair x GROUP BY 1, 2) c
-  JOIN pg_temp.o2c_m_line l ON l.id = c.line_id
-  JOIN pg_temp.o2c_m_who w ON w.line_id = c.line_id
-  JOIN o2c._match_items(company) i ON i.item_id = c.item_id AND i.currency = l.currency
+    coalesce(p.rel, CASE WHEN c.payer >= 3 THEN -1 ELSE 0 END), p.grp::integer, c.order_number
+  FROM c
+  JOIN o2c._match_items(company) i ON i.item_id = c.item_id AND i.currency = c.currency
   LEFT JOIN o2c.customer u ON u.company_id = company AND u.id = i.customer_id
   LEFT JOIN pg_temp.o2c_m_payer p ON p.line_id = c.line_id AND p.customer_id = i.customer_id;
   TRUNCATE pg_temp.o2c_m_pair;
