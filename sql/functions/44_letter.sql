@@ -11,7 +11,7 @@ AS $page$ SELECT $html$<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$html$ || title || $html$</title>
 <style>
-@page { size: A4; margin: 18mm 16mm 16mm 20mm }
+@page { size: A4; margin: 18mm 16mm 16mm 20mm; @bottom-right { content: counter(page) " / " counter(pages); font: 8pt Arial, sans-serif; color: #555 } }
 * { box-sizing: border-box }
 body { margin: 0 auto; padding: 12mm; max-width: 210mm; color: #1a1a1a; background: #fff;
   font: 10pt/1.45 "Helvetica Neue", Arial, "Liberation Sans", sans-serif; font-variant-numeric: tabular-nums }
@@ -25,6 +25,8 @@ address { font-style: normal; white-space: pre-line; overflow-wrap: anywhere; ma
 .facts td { text-align: right; padding: 0 0 0.5mm; overflow-wrap: anywhere; max-width: 60mm }
 .lines thead { display: table-header-group }
 .lines tr { break-inside: avoid }
+.sums { break-inside: avoid }
+.end { break-inside: avoid }
 .lines th:last-child, .lines td:last-child { padding-right: 0 }
 .small { font-size: 8.5pt; color: #555 }
 .sums table { border-collapse: collapse; min-width: 85mm }

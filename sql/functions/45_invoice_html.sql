@@ -108,9 +108,9 @@ h1 { font-size: 16pt; margin: 0 0 4mm; overflow-wrap: anywhere }
 .lines td { border-bottom: 1px solid #ddd; padding: 1.8mm 2mm 1.8mm 0; vertical-align: top }
 .lines .n { text-align: right; white-space: nowrap }
 .lines .text { overflow-wrap: anywhere; width: 46% }
-.sums { display: flex; justify-content: flex-end; break-inside: avoid }
+.sums table { margin-left: auto }
 .sums .total th, .sums .total td { border-top: 1px solid #1a1a1a; font-weight: 700 }
-.notes { margin: 6mm 0 0; overflow-wrap: anywhere; white-space: pre-line }
+.notes { margin: 6mm 0 0; overflow-wrap: anywhere; white-space: pre-line; orphans: 3; widows: 3 }
 .pay { display: flex; gap: 8mm; margin-top: 8mm; border-top: 1px solid #ddd; padding-top: 5mm; break-inside: avoid }
 .pay .facts td { text-align: left }
 .pay figure { margin: 0 0 0 auto; width: 34mm; text-align: center }
@@ -124,7 +124,7 @@ $style$) || $html$<h1>{{title}} {{number}}</h1>
 <tbody>
 {{#lines}}<tr><td>{{no}}</td><td class="text">{{text}}{{#detail}}<div class="small">{{detail}}</div>{{/detail}}</td><td class="n">{{quantity}}</td><td class="n">{{price}}</td><td class="n">{{tax}}</td><td class="n">{{amount}}</td></tr>
 {{/lines}}</tbody></table>
-<div class="sums"><table>
+<div class="end"><div class="sums"><table>
 {{#sums}}<tr{{#class}} class="{{class}}"{{/class}}><th>{{label}}</th><td>{{value}}</td></tr>
 {{/sums}}</table></div>
 {{#notes}}<p class="notes">{{.}}</p>
@@ -133,7 +133,7 @@ $style$) || $html$<h1>{{title}} {{number}}</h1>
 {{/rows}}</table>
 {{#qr}}<figure>{{{svg}}}<figcaption>{{caption}}</figcaption></figure>{{/qr}}</section>
 {{/pay}}
-<footer>{{footer}}</footer>
+<footer>{{footer}}</footer></div>
 </body>
 </html>
 $html$ $page$;

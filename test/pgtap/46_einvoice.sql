@@ -1,6 +1,6 @@
 -- Electronic documents: UBL whose totals are derived again by XPath, on random
 -- invoices in four currencies; UBL orders; payment codes; the printable page.
-SELECT plan(37);
+SELECT plan(38);
 SELECT setseed(0.4711);
 
 SELECT o2c.create_company('Müller & Söhne <KG>', 'DE', 'EUR', vat_id => 'DE123456789', email => 'post@example.com', street => 'Straße 1', postal_code => '10115', city => 'Berlin') AS c \gset
@@ -86,6 +86,11 @@ SELECT throws_ok($$SELECT o2c.qr_svg(repeat('x', 4000))$$, 'O2004', NULL, 'too m
 SELECT is(array_agg(o2c.invoice_html(:c, 1004, l) ~ word ORDER BY l), '{t,t,t,t,t,t}'::boolean[], 'words of each language')
 FROM (VALUES ('de', 'Rechnung INV'), ('en', 'Invoice INV'), ('es', 'Factura INV'), ('fr', 'Facture INV'), ('it', 'Fattura INV'), ('pl', 'Invoice INV')) v(l, word);
 SELECT ok(o2c.invoice_html(:c, 1004) ~ 'lang="de"' AND o2c.invoice_html(:c, 1004) !~ 'Söhne <KG>' AND o2c.invoice_html(:c, 1004) ~ '<svg ', 'the customer''s language, escaped, with a QR code');
+
+SELECT ok(h ~ '@page [^}]*counter\(page\)' AND h ~ 'thead \{ display: table-header-group \}' AND h ~ 'tr \{ break-inside: avoid \}'
+    AND h ~ '<div class="end"><div class="sums">.*<section class="pay">.*</section>\s*<footer>[^<]*</footer></div>',
+  'in print the head repeats, rows stay whole, sums and payment stay together and pages are numbered')
+FROM o2c.invoice_html(:c, 1004) h;
 
 -- an electronic order becomes an order
 INSERT INTO o2c.product (company_id, code, name, unit_price) VALUES (:c, 'SKU-1', 'Widget', 10);
