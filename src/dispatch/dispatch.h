@@ -7,13 +7,17 @@
  * hosts.c		which hosts a channel may name
  * control.c	arming, pausing, status: the SQL side of the worker
  * launcher.c	shared memory, the launcher
- * worker.c		one dispatcher per database: its loop
+ * worker.c		one dispatcher per database: the process
+ * loop.c		its loop
+ * pace.c		what may start when
  * work.c		the frame of its transactions
  * channel.c	what is known of a channel
  * claim.c		lanes, claiming
  * record.c		loading, recording, renewing, rescuing
- * transfer.c	libcurl: messages on their way
+ * pump.c		libcurl's sockets and PostgreSQL's wait
+ * transfer.c	libcurl: a message on its way
  * mail.c		the SMTP dialogue
+ * variables.c	{{variables}} of a channel's settings
  * request.c	HTTP requests out of channel and message
  * reply.c		values out of a JSON reply
  * compose.c	mail messages: headers and MIME

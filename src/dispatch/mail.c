@@ -65,7 +65,7 @@ static int	mail_epoll;
 
 static void Speak(MailConnection *c);
 
-/* The multi handle and epoll set that transfer.c made. */
+/* The multi handle and epoll set that pump.c made. */
 void
 MailInit(CURLM *multi, int epoll_fd)
 {

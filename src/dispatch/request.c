@@ -4,17 +4,13 @@
  *		reply says.
  *
  * A request is data: method, headers, a JSON, text or form body whose strings
- * hold {{variables}}.  A string that is one variable and nothing else takes
- * the value's JSON type.  Values are escaped for the place where they stand.
- * Variables: id, key, recipient, subject, text, html, kind, language,
- * company_id, timestamp, attachments, secret:NAME, and every dotted path of
- * the message's context.
+ * hold {{variables}} (variables.c).  A string that is one variable and nothing
+ * else takes the value's JSON type.
  */
 #include "o2c.h"
 
 #include <time.h>
 
-#include "common/base64.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
@@ -31,8 +27,8 @@ ToUtf8(const char *s, int len)
 }
 
 /* A JSON scalar as text; NULL for null and for containers. */
-static char *
-ScalarText(const JsonbValue *v)
+char *
+JsonScalarText(const JsonbValue *v)
 {
 	switch (v->type)
 	{
@@ -56,7 +52,7 @@ SettingText(Jsonb *settings, const char *key)
 
 	if (getKeyJsonValueFromContainer(&settings->root, key, strlen(key), &v) == NULL)
 		return NULL;
-	return ScalarText(&v);
+	return JsonScalarText(&v);
 }
 
 /* A positive number of the settings. */
@@ -85,256 +81,6 @@ SettingContainer(Jsonb *settings, const char *key)
 	return v.val.binary.data;
 }
 
-/* Follow a dotted path into the message's context. */
-static bool
-ContextValue(Transfer *t, const char *path, JsonbValue *out)
-{
-	JsonbContainer *c;
-
-	if (t->message_context == NULL)
-		return false;
-	c = &t->message_context->root;
-	for (;;)
-	{
-		int			len = strcspn(path, ".");
-		char	   *end;
-		long		i;
-
-		if (JsonContainerIsObject(c))
-		{
-			if (getKeyJsonValueFromContainer(c, path, len, out) == NULL)
-				return false;
-		}
-		else
-		{
-			JsonbValue *element;
-
-			i = strtol(path, &end, 10);
-			if (end != path + len || i < 0 ||
-				(element = getIthJsonbValueFromContainer(c, (uint32) i)) == NULL)
-				return false;
-			*out = *element;
-		}
-		path += len;
-		if (*path == '\0')
-			return true;
-		path++;
-		if (out->type != jbvBinary)
-			return false;
-		c = out->val.binary.data;
-	}
-}
-
-/* The attachments as a JSON array. */
-static char *
-AttachmentsJson(Transfer *t)
-{
-	StringInfoData out;
-
-	initStringInfo(&out);
-	appendStringInfoChar(&out, '[');
-	for (int i = 0; i < t->nattachments; i++)
-	{
-		Attachment *a = &t->attachments[i];
-		int			max = pg_b64_enc_len(a->size) + 1;
-
-		appendStringInfoString(&out, i == 0 ? "{\"name\":" : ",{\"name\":");
-		escape_json(&out, a->name);
-		appendStringInfoString(&out, ",\"content_type\":");
-		escape_json(&out, a->content_type);
-		appendStringInfoString(&out, ",\"content\":\"");
-		enlargeStringInfo(&out, max + 4);
-		out.len += Max(0, pg_b64_encode((void *) a->content, a->size, out.data + out.len, max));
-		out.data[out.len] = '\0';
-		appendStringInfoString(&out, "\"}");
-	}
-	appendStringInfoChar(&out, ']');
-	return out.data;
-}
-
-/*
- * The value of a variable: *json for what is JSON already (objects, numbers),
- * else *text.  Unknown variables are empty.
- */
-static void
-Variable(Transfer *t, const char *name, char **text, char **json)
-{
-	JsonbValue	v;
-
-	*text = NULL;
-	*json = NULL;
-	if (strncmp(name, "secret:", 7) == 0)
-	{
-		const char *value = SecretValue(t->company_id, name + 7, t->channel->host);
-
-		if (value == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_O2C_CHANNEL),
-					 errmsg("secret \"%s\" is not known", name + 7)));
-		*text = pstrdup(value);
-	}
-	else if (strcmp(name, "recipient") == 0)
-		*text = t->recipient;
-	else if (strcmp(name, "key") == 0 || strcmp(name, "idempotency_key") == 0)
-		*text = t->key;
-	else if (strcmp(name, "subject") == 0)
-		*text = t->subject;
-	else if (strcmp(name, "text") == 0 || strcmp(name, "body_text") == 0)
-		*text = t->body_text;
-	else if (strcmp(name, "html") == 0 || strcmp(name, "body_html") == 0)
-		*text = t->body_html;
-	else if (strcmp(name, "kind") == 0)
-		*text = t->kind;
-	else if (strcmp(name, "language") == 0)
-		*text = t->language;
-	else if (strcmp(name, "id") == 0 || strcmp(name, "message_id") == 0)
-		*json = psprintf(INT64_FORMAT, t->id);
-	else if (strcmp(name, "company_id") == 0)
-		*json = psprintf("%d", t->company_id);
-	else if (strcmp(name, "timestamp") == 0)
-		*json = psprintf(INT64_FORMAT, (int64) time(NULL));
-	else if (strcmp(name, "attachments") == 0)
-		*json = AttachmentsJson(t);
-	else if (strcmp(name, "context") == 0)
-	{
-		if (t->message_context != NULL)
-		{
-			char	   *s = JsonbToCString(NULL, &t->message_context->root,
-										   VARSIZE(t->message_context));
-
-			*json = ToUtf8(s, strlen(s));
-		}
-	}
-	else if (ContextValue(t, name, &v))
-	{
-		if (v.type == jbvString)
-			*text = ScalarText(&v);
-		else if (v.type == jbvBinary)
-		{
-			char	   *s = JsonbToCString(NULL, v.val.binary.data, v.val.binary.len);
-
-			*json = ToUtf8(s, strlen(s));
-		}
-		else
-			*json = ScalarText(&v);
-	}
-}
-
-/* Append a value as its place demands. */
-static void
-AppendEscaped(StringInfo out, const char *s, Escape escape)
-{
-	static const char hex[] = "0123456789ABCDEF";
-
-	switch (escape)
-	{
-		case ESCAPE_NONE:
-			appendStringInfoString(out, s);
-			break;
-		case ESCAPE_HEADER:
-			for (; *s; s++)
-				appendStringInfoChar(out, (unsigned char) *s < 0x20 || *s == 0x7f ? ' ' : *s);
-			break;
-		case ESCAPE_URL:
-			for (; *s; s++)
-			{
-				unsigned char c = *s;
-
-				if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-					(c >= 'a' && c <= 'z') || strchr("-._~", c) != NULL)
-					appendStringInfoChar(out, c);
-				else
-					appendStringInfo(out, "%%%c%c", hex[c >> 4], hex[c & 15]);
-			}
-			break;
-		case ESCAPE_JSON:
-			{
-				StringInfoData quoted;
-
-				initStringInfo(&quoted);
-				escape_json(&quoted, s);
-				appendBinaryStringInfo(out, quoted.data + 1, quoted.len - 2);
-				pfree(quoted.data);
-			}
-			break;
-	}
-}
-
-/* The next {{name}} of a source: its place, length and name; or false. */
-static bool
-NextVariable(const char *source, const char **start, int *len, char *name)
-{
-	const char *open = strstr(source, "{{");
-	const char *close = open ? strstr(open + 2, "}}") : NULL;
-	const char *from;
-	const char *to;
-
-	if (close == NULL)
-		return false;
-	from = open + 2;
-	to = close;
-	while (from < to && *from == ' ')
-		from++;
-	while (to > from && to[-1] == ' ')
-		to--;
-	*start = open;
-	*len = close + 2 - open;
-	strlcpy(name, from, Min(to - from + 1, 200));
-	return true;
-}
-
-/* A text with its variables replaced, each escaped; palloc'd. */
-char *
-ExpandText(Transfer *t, const char *source, Escape escape)
-{
-	StringInfoData out;
-	const char *start;
-	int			len;
-	char		name[200];
-
-	initStringInfo(&out);
-	while (NextVariable(source, &start, &len, name))
-	{
-		char	   *text;
-		char	   *json;
-
-		appendBinaryStringInfo(&out, source, start - source);
-		Variable(t, name, &text, &json);
-		if (text != NULL || json != NULL)
-			AppendEscaped(&out, text ? text : json, escape);
-		source = start + len;
-	}
-	appendStringInfoString(&out, source);
-	return out.data;
-}
-
-/* One string of a JSON body. */
-static void
-AppendJsonString(StringInfo out, Transfer *t, const char *source)
-{
-	const char *start;
-	int			len;
-	char		name[200];
-
-	if (NextVariable(source, &start, &len, name) && start == source && source[len] == '\0')
-	{
-		char	   *text;
-		char	   *json;
-
-		Variable(t, name, &text, &json);
-		if (text != NULL)
-			escape_json(out, text);
-		else
-			appendStringInfoString(out, json ? json : "null");
-	}
-	else
-	{
-		appendStringInfoChar(out, '"');
-		appendStringInfoString(out, ExpandText(t, source, ESCAPE_JSON));
-		appendStringInfoChar(out, '"');
-	}
-}
-
 /* A JSON body with its variables replaced. */
 static void
 AppendJson(StringInfo out, Transfer *t, JsonbContainer *c)
@@ -358,16 +104,16 @@ AppendJson(StringInfo out, Transfer *t, JsonbContainer *c)
 		}
 		if (token == WJB_KEY)
 		{
-			escape_json(out, ScalarText(&v));
+			escape_json(out, JsonScalarText(&v));
 			appendStringInfoChar(out, ':');
 		}
 		else if (v.type == jbvBinary)
 			AppendJson(out, t, v.val.binary.data);
 		else if (v.type == jbvString)
-			AppendJsonString(out, t, ScalarText(&v));
+			AppendJsonString(out, t, JsonScalarText(&v));
 		else
 		{
-			char	   *s = ScalarText(&v);
+			char	   *s = JsonScalarText(&v);
 
 			appendStringInfoString(out, s ? s : "null");
 		}
@@ -421,17 +167,17 @@ AppendForm(StringInfo out, Transfer *t, JsonbContainer *form)
 
 		if (token != WJB_KEY && token != WJB_VALUE)
 			continue;
-		s = ScalarText(&v);
+		s = JsonScalarText(&v);
 		if (token == WJB_KEY)
 		{
 			if (!first)
 				appendStringInfoChar(out, '&');
 			first = false;
-			AppendEscaped(out, s, ESCAPE_URL);
+			AppendEscapedText(out, s, ESCAPE_URL);
 			appendStringInfoChar(out, '=');
 		}
 		else if (s != NULL)
-			AppendEscaped(out, ExpandText(t, s, ESCAPE_NONE), ESCAPE_URL);
+			AppendEscapedText(out, ExpandText(t, s, ESCAPE_NONE), ESCAPE_URL);
 	}
 }
 
@@ -462,10 +208,10 @@ AddSettingHeaders(Transfer *t, bool *typed, bool *keyed)
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY)
-			name = ScalarText(&v);
+			name = JsonScalarText(&v);
 		else if (token == WJB_VALUE)
 		{
-			char	   *source = ScalarText(&v);
+			char	   *source = JsonScalarText(&v);
 
 			if (source == NULL)
 				continue;
@@ -515,7 +261,7 @@ ResponseSetting(Jsonb *settings, const char *key)
 	if (response == NULL || !JsonContainerIsObject(response) ||
 		getKeyJsonValueFromContainer(response, key, strlen(key), &v) == NULL)
 		return NULL;
-	return ScalarText(&v);
+	return JsonScalarText(&v);
 }
 
 /*
@@ -601,7 +347,7 @@ ReplyAccepted(Transfer *t)
 			if (token == WJB_KEY)
 			{
 				found[0] = '\0';
-				(void) JsonReplyText(t->reply, t->reply_len, ScalarText(&v), found, sizeof(found));
+				(void) JsonReplyText(t->reply, t->reply_len, JsonScalarText(&v), found, sizeof(found));
 			}
 			else if (token == WJB_VALUE)
 			{
@@ -616,14 +362,14 @@ ReplyAccepted(Transfer *t)
 					while ((et = JsonbIteratorNext(&inner, &e, true)) != WJB_DONE)
 						if (et == WJB_ELEM)
 						{
-							char	   *s = ScalarText(&e);
+							char	   *s = JsonScalarText(&e);
 
 							fits |= s != NULL && strcmp(s, found) == 0;
 						}
 				}
 				else
 				{
-					char	   *s = ScalarText(&v);
+					char	   *s = JsonScalarText(&v);
 
 					fits = s != NULL && strcmp(s, found) == 0;
 				}

@@ -175,6 +175,8 @@ typedef struct Dispatcher
 {
 	MemoryContext context;
 	pg_uuid_t	owner;			/* of this run: lease_owner */
+	DispatchIdle idle;			/* why it ends, or does not serve */
+	int			hard_limit;		/* most to have flying at once */
 	dlist_head	channels;
 	int			nchannels;
 	dlist_head	flying;
@@ -194,7 +196,19 @@ typedef struct Dispatcher
 extern Dispatcher dispatcher;
 
 /* worker.c */
+extern bool TakeWake(void);
+
+/* loop.c */
+extern bool RunGuarded(int (*work) (void *), void *arg, int *result);
+extern bool MayServe(int *serve);
+extern bool Rescue(bool start);
+extern void ServeDatabase(void);
+
+/* pace.c */
 extern void FinishTransfer(Transfer *t, ResultKind result);
+extern void ReleaseWaiting(Channel *channel);
+extern void StartWaiting(void);
+extern long NextEvent(TimestampTz now);
 
 /* work.c: the frame of the dispatcher's transactions */
 
@@ -235,19 +249,25 @@ extern void RecordResults(int most);
 extern void RecordCommitted(void);
 extern void RenewLeases(void);
 
+/* pump.c */
+extern void PumpInit(void);
+extern void Pump(long timeout_ms);
+extern void PumpSocketOpened(curl_socket_t fd);
+extern void PumpSocketClosed(curl_socket_t fd);
+extern CURLM *HttpMulti(void);
+extern void EnterCurl(sigset_t *save);
+extern void LeaveCurl(sigset_t *save);
+
 /* transfer.c */
-extern void TransferInit(void);
 extern bool TransferStart(Transfer *t);
 extern void TransferAbort(Transfer *t);
 extern void TransferExpire(TimestampTz now);
-extern void TransferPump(long timeout_ms);
+extern void TransferCompleted(Transfer *t, CURLcode rc);
 extern void TransferFree(Transfer *t);
 extern void TransferRelease(Transfer *t);
 extern void ForgetHandles(Channel *channel);
 extern void SetTransferError(Transfer *t, const char *fmt,...) pg_attribute_printf(2, 3);
 extern void SetConnectOptions(CURL *easy, Channel *channel);
-extern void EnterCurl(sigset_t *save);
-extern void LeaveCurl(sigset_t *save);
 
 /* mail.c */
 typedef struct MailConnection MailConnection;
@@ -263,7 +283,7 @@ extern void MailEvent(int slot, uint32 events);
 extern void MailConnected(void *private, CURLcode rc);
 extern void MailExpireIdle(TimestampTz now);
 
-/* request.c */
+/* variables.c */
 typedef enum Escape
 {
 	ESCAPE_NONE,
@@ -272,12 +292,19 @@ typedef enum Escape
 	ESCAPE_JSON
 } Escape;
 
-extern void BuildHttpRequest(Transfer *t, char **url, char **method);
 extern char *ExpandText(Transfer *t, const char *source, Escape escape);
+extern void AppendEscapedText(StringInfo out, const char *s, Escape escape);
+extern void AppendJsonString(StringInfo out, Transfer *t, const char *source);
+
+/* request.c */
+extern void BuildHttpRequest(Transfer *t, char **url, char **method);
 extern bool ReplyAccepted(Transfer *t);
 extern char *ToUtf8(const char *s, int len);
+extern char *JsonScalarText(const JsonbValue *v);
 extern char *SettingText(Jsonb *settings, const char *key);
 extern double SettingNumber(Jsonb *settings, const char *key, double otherwise);
+
+/* reply.c */
 extern bool JsonReplyText(const char *json, size_t len, const char *path,
 						  char *out, size_t outlen);
 
