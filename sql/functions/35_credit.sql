@@ -78,7 +78,10 @@ AS $$
     WHERE s.company_id = company AND s.state IN ('confirmed', 'fulfilling', 'fulfilled')
     UNION ALL
     SELECT i.customer_id, i.currency, 0, 0, greatest(i.open_amount, 0), -least(i.open_amount, 0)
-    FROM o2c.open_item i WHERE i.company_id = company AND i.open_amount <> 0 AND i.customer_id IS NOT NULL) x
+    FROM o2c.open_item i WHERE i.company_id = company AND i.open_amount <> 0 AND i.customer_id IS NOT NULL
+    UNION ALL
+    SELECT p.customer_id, p.currency, 0, 0, 0, p.advance_amount
+    FROM o2c.invoice p WHERE p.company_id = company AND p.advance_amount <> 0) x
   GROUP BY 1, 2
 $$;
 COMMENT ON FUNCTION o2c._credit_parts(integer) IS
@@ -99,7 +102,7 @@ COMMENT ON FUNCTION o2c._credit_family(integer, text) IS 'A customer and everybo
 
 CREATE FUNCTION o2c.credit_exposure(company_id integer, customer_code text,
   OUT credit_limit numeric, OUT exposure numeric, OUT available numeric, OUT ratio numeric, OUT open_items numeric,
-  OUT open_orders numeric, OUT shipped_not_invoiced numeric, OUT unapplied numeric, OUT currency text)
+  OUT open_orders numeric, OUT shipped_not_invoiced numeric, OUT unapplied numeric, OUT currency text, OUT prepaid numeric)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
@@ -120,14 +123,21 @@ BEGIN
     ELSE o2c.exchange_rate_on($1, a.currency, limit_currency, o2c.today($1)) END AS rate) r
   WHERE a.company_id = $1 AND a.customer_id IN (SELECT f.customer_id FROM o2c._credit_family($1, $2) f)
     AND (a.open_items, a.open_orders, a.shipped_not_invoiced, a.unapplied) <> (0, 0, 0, 0);
+  SELECT coalesce(pg_catalog.sum(o2c.round_amount(p.advance_amount * r.rate, limit_currency)), 0) INTO prepaid
+  FROM o2c.invoice p
+  CROSS JOIN LATERAL (SELECT CASE WHEN p.currency = limit_currency THEN 1
+    ELSE o2c.exchange_rate_on($1, p.currency, limit_currency, o2c.today($1)) END AS rate) r
+  WHERE p.company_id = $1 AND p.customer_id IN (SELECT f.customer_id FROM o2c._credit_family($1, $2) f) AND p.advance_amount <> 0;
   exposure := open_items + open_orders + shipped_not_invoiced - unapplied;
+  -- accounts hold both as one
+  unapplied := unapplied - prepaid;
   credit_limit := credit_limit + coalesce((SELECT pg_catalog.sum(i.amount) FROM o2c.credit_increase i
     WHERE i.company_id = $1 AND i.customer_id = customer AND o2c.today($1) BETWEEN i.valid_from AND i.valid_to), 0);
   available := credit_limit - exposure;
   ratio := pg_catalog.round(exposure / nullif(credit_limit, 0), 6);
 END $$;
 COMMENT ON FUNCTION o2c.credit_exposure(integer, text) IS
-  'What a customer and those below it owe or have ordered, in the currency of the limit: exposure = open_items + open_orders + shipped_not_invoiced - unapplied. The limit has what o2c.credit_increase adds today; limit, available and ratio are NULL when unlimited. Errors: O2002, O2003.';
+  'What a customer and those below it owe or have ordered, in the currency of the limit: exposure = open_items + open_orders + shipped_not_invoiced - unapplied - prepaid (net of prepayment invoices settled and not yet deducted). The limit has what o2c.credit_increase adds today; limit, available and ratio are NULL when unlimited. Errors: O2002, O2003.';
 
 CREATE FUNCTION o2c.set_credit_limit(company_id integer, customer_code text, credit_limit numeric, reason text DEFAULT NULL)
 RETURNS void

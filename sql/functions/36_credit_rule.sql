@@ -148,6 +148,19 @@ AS $$
   FULL JOIN family f ON f.company_id = a.company_id AND f.customer_id = a.customer_id AND f.currency = a.currency
   WHERE coalesce(a.group_exposure, 0) <> coalesce(f.exposure, 0)
   UNION ALL
+  SELECT 'an advance is what is settled of a prepayment invoice and not used', i.company_id, 'invoice', i.id,
+         pg_catalog.format('stored %s, documents %s', i.advance_amount, x.advance)
+  FROM o2c.invoice i
+  CROSS JOIN LATERAL (
+    SELECT CASE WHEN i.kind <> 'prepayment' OR i.state IN ('draft', 'void', 'written_off') OR i.payable_amount <= 0 THEN 0
+      ELSE greatest(0, o2c.round_amount(i.net_amount * (i.payable_amount - i.open_amount) / i.payable_amount, i.currency)
+        - coalesce((SELECT pg_catalog.sum(pg_catalog.abs(u.net_amount)) FROM o2c.invoice_line l
+            JOIN o2c.invoice_line u ON u.company_id = l.company_id AND u.original_line_id = l.id
+            JOIN o2c.invoice d ON d.company_id = u.company_id AND d.id = u.invoice_id AND d.state NOT IN ('draft', 'void')
+            WHERE l.company_id = i.company_id AND l.invoice_id = i.id), 0)) END AS advance) x
+  WHERE ($1 IS NULL OR i.company_id = $1) AND (i.kind = 'prepayment' OR i.advance_amount <> 0)
+    AND i.advance_amount IS DISTINCT FROM x.advance
+  UNION ALL
   SELECT 'every customer has an account with its limit and parent', c.company_id, 'customer', c.id,
          pg_catalog.format('customer "%s": limit %s, account %s', c.code, c.credit_limit, a.credit_limit)
   FROM o2c.customer c

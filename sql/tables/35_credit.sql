@@ -33,6 +33,8 @@ COMMENT ON TABLE o2c.credit_account IS
   'Exposure of a customer in a currency, changed only by triggers on orders, shipments, invoices and payments under the row''s lock.';
 COMMENT ON COLUMN o2c.credit_account.head IS
   'The row in the currency of the limit. Every change of any row of the customer, or of one below it, changes this row too: whoever holds it knows the exposure.';
+COMMENT ON COLUMN o2c.credit_account.unapplied IS
+  'What the customer has paid or been credited and no invoice has used: credits that are open, and advances on prepayment invoices.';
 COMMENT ON COLUMN o2c.credit_account.group_exposure IS
   'Exposure in this currency of the customer and everybody below it.';
 COMMENT ON COLUMN o2c.credit_account.mixed IS 'Whether rows in other currencies exist.';

@@ -28,6 +28,7 @@ CREATE TABLE o2c.invoice (
   rounding_amount numeric NOT NULL DEFAULT 0 CHECK (o2c.is_amount(rounding_amount, currency)),
   payable_amount numeric NOT NULL DEFAULT 0 CHECK (o2c.is_amount(payable_amount, currency)),
   open_amount numeric CHECK (o2c.is_amount(open_amount, currency)),
+  advance_amount numeric NOT NULL DEFAULT 0 CHECK (advance_amount >= 0 AND o2c.is_amount(advance_amount, currency)),
   prices_include_tax boolean NOT NULL DEFAULT false,
   tax_currency o2c.currency,
   exchange_rate numeric CHECK (exchange_rate > 0 AND exchange_rate < 1e12),
@@ -61,6 +62,7 @@ ALTER SEQUENCE o2c.invoice_id_seq OWNED BY o2c.invoice.id;
 CREATE INDEX invoice_customer_idx ON o2c.invoice (company_id, customer_id);
 CREATE INDEX invoice_order_idx ON o2c.invoice (company_id, order_id) WHERE order_id IS NOT NULL;
 CREATE INDEX invoice_original_idx ON o2c.invoice (company_id, original_id) WHERE original_id IS NOT NULL;
+CREATE INDEX invoice_advance_idx ON o2c.invoice (company_id, customer_id) WHERE advance_amount <> 0;
 CREATE INDEX invoice_draft_idx ON o2c.invoice (company_id, id) WHERE state = 'draft';
 CREATE TRIGGER invoice_lifecycle BEFORE INSERT OR UPDATE ON o2c.invoice
   FOR EACH ROW EXECUTE FUNCTION o2c.lifecycle_guard('invoice');
@@ -75,6 +77,8 @@ CREATE TRIGGER invoice_log_update AFTER UPDATE ON o2c.invoice
   REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.lifecycle_log('invoice');
 COMMENT ON TABLE o2c.invoice IS 'Invoices, credit notes and debit notes; credit notes have positive amounts here and a negative open item.';
+COMMENT ON COLUMN o2c.invoice.advance_amount IS
+  'Of a prepayment invoice, net of tax: what is settled of it and no issued document has deducted or credited; it lowers the customer''s exposure.';
 COMMENT ON COLUMN o2c.invoice.series IS 'Series of the number; the one of the document''s kind when NULL.';
 COMMENT ON COLUMN o2c.invoice.sequence_no IS 'The n of the number within its series and period: what gapless is proved by.';
 COMMENT ON COLUMN o2c.invoice.issued_at IS 'When the number was drawn, taken under the lock of the series.';

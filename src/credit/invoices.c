@@ -5,11 +5,16 @@
  * A draft changes nothing: goods that were shipped count as such until their
  * invoice is issued.  Then the lines note what was billed, and the open item
  * that the same transaction posts counts instead.
+ *
+ * What is settled of a prepayment invoice and not yet deducted is an advance:
+ * the document keeps it, and its account has it among what is unapplied.
  */
 #include "o2c.h"
 
 #include "catalog/pg_enum.h"
+#include "catalog/pg_type.h"
 #include "executor/tuptable.h"
+#include "utils/datum.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/tuplestore.h"
@@ -18,38 +23,71 @@
 
 PG_FUNCTION_INFO_V1(o2c_credit_on_invoices);
 
-/* Whether some row left the state "draft". */
+/* What the changes of one statement call for. */
+typedef struct InvoiceMoves
+{
+	bool		issued;			/* some row left the state "draft" */
+	bool		settled;		/* what is open of a prepayment invoice changed */
+	bool		advanced;		/* an advance changed: this trigger's own doing */
+} InvoiceMoves;
+
+/* Whether a value of a row is another one than before. */
 static bool
-DraftsLeft(TriggerData *trigdata)
+Differs(TupleTableSlot *oldslot, TupleTableSlot *newslot, int att, const FormData_pg_attribute *attr)
+{
+	bool		oldnull;
+	bool		newnull;
+	Datum		before = slot_getattr(oldslot, att, &oldnull);
+	Datum		after = slot_getattr(newslot, att, &newnull);
+
+	return oldnull != newnull ||
+		(!oldnull && !datumIsEqual(before, after, attr->attbyval, attr->attlen));
+}
+
+/* Compare the rows before and after, without SQL. */
+static void
+FindInvoiceMoves(TriggerData *trigdata, InvoiceMoves *moves)
 {
 	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
-	int			att = SPI_fnumber(desc, "state");
+	int			state = SPI_fnumber(desc, "state");
+	int			kind = SPI_fnumber(desc, "kind");
+	int			open = SPI_fnumber(desc, "open_amount");
+	int			advance = SPI_fnumber(desc, "advance_amount");
 	TupleTableSlot *oldslot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	TupleTableSlot *newslot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-	bool		found = false;
 
+	memset(moves, 0, sizeof(*moves));
 	tuplestore_rescan(trigdata->tg_oldtable);
 	tuplestore_rescan(trigdata->tg_newtable);
-	while (!found &&
-		   tuplestore_gettupleslot(trigdata->tg_oldtable, true, false, oldslot) &&
+	while (tuplestore_gettupleslot(trigdata->tg_oldtable, true, false, oldslot) &&
 		   tuplestore_gettupleslot(trigdata->tg_newtable, true, false, newslot))
 	{
 		bool		isnull;
-		Datum		before = slot_getattr(oldslot, att, &isnull);
-		Datum		after = slot_getattr(newslot, att, &isnull);
-		HeapTuple	tup;
+		Datum		before = slot_getattr(oldslot, state, &isnull);
+		Datum		after = slot_getattr(newslot, state, &isnull);
+		text	   *label;
 
-		if (before == after)
+		if (before != after)
+		{
+			HeapTuple	tup = SearchSysCache1(ENUMOID, before);
+
+			if (!HeapTupleIsValid(tup))
+				elog(ERROR, "cache lookup failed for enum value %u", DatumGetObjectId(before));
+			if (strcmp(NameStr(((Form_pg_enum) GETSTRUCT(tup))->enumlabel), "draft") == 0)
+				moves->issued = true;
+			ReleaseSysCache(tup);
+		}
+		label = DatumGetTextPP(slot_getattr(newslot, kind, &isnull));
+		if (VARSIZE_ANY_EXHDR(label) != strlen("prepayment") ||
+			memcmp(VARDATA_ANY(label), "prepayment", strlen("prepayment")) != 0)
 			continue;
-		tup = SearchSysCache1(ENUMOID, before);
-		if (!HeapTupleIsValid(tup))
-			elog(ERROR, "cache lookup failed for enum value %u", DatumGetObjectId(before));
-		found = strcmp(NameStr(((Form_pg_enum) GETSTRUCT(tup))->enumlabel), "draft") == 0;
-		ReleaseSysCache(tup);
+		if (before != after || Differs(oldslot, newslot, open, TupleDescAttr(desc, open - 1)))
+			moves->settled = true;
+		if (Differs(oldslot, newslot, advance, TupleDescAttr(desc, advance - 1)))
+			moves->advanced = true;
 	}
 	ExecDropSingleTupleTableSlot(oldslot);
 	ExecDropSingleTupleTableSlot(newslot);
-	return found;
 }
 
 /* Lines of invoices that were issued in this statement and bill an order line. */
@@ -59,6 +97,86 @@ DraftsLeft(TriggerData *trigdata)
 	" JOIN o2c.invoice_line v ON v.company_id = n.company_id AND v.invoice_id = n.id" \
 	" WHERE o.state = 'draft' AND n.state NOT IN ('draft', 'void')" \
 	" AND v.order_line_id IS NOT NULL AND v.original_line_id IS NULL GROUP BY 1, 2"
+
+/*
+ * Prepayment invoices whose advance may change: what is open of them did, or a
+ * document that was issued in this statement deducts or credits their lines.
+ */
+#define USED \
+	"SELECT pl.company_id, pl.invoice_id AS id" \
+	" FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id" \
+	" JOIN o2c.invoice_line v ON v.company_id = n.company_id AND v.invoice_id = n.id" \
+	" JOIN o2c.invoice_line pl ON pl.company_id = v.company_id AND pl.id = v.original_line_id" \
+	" WHERE o.state = 'draft' AND n.state NOT IN ('draft', 'void') AND v.original_line_id IS NOT NULL"
+#define PREPAYMENTS \
+	"SELECT n.company_id, n.id FROM new_rows n WHERE n.kind = 'prepayment' AND n.state <> 'draft'" \
+	" UNION SELECT p.company_id, p.id FROM (" USED ") x" \
+	" JOIN o2c.invoice p ON p.company_id = x.company_id AND p.id = x.id WHERE p.kind = 'prepayment'"
+
+/*
+ * Lock the prepayment invoices concerned, items before documents as payments
+ * do: a payment and the invoice that deducts it wait for each other, and the
+ * later one sees both.  Their keys are left in args; false when there are none.
+ */
+static bool
+LockAdvances(Datum *args)
+{
+	static KeptPlan find = {
+		.sql = "SELECT array_agg(p.company_id ORDER BY p.company_id, p.id), array_agg(p.id ORDER BY p.company_id, p.id)"
+		" FROM (" PREPAYMENTS ") p"
+	};
+	static KeptPlan lock_items = {
+		.sql = "SELECT FROM o2c.open_item i JOIN unnest($1, $2) p(company_id, id)"
+		" ON i.company_id = p.company_id AND i.invoice_id = p.id"
+		" ORDER BY i.company_id, i.id FOR NO KEY UPDATE OF i",
+		.nargs = 2,
+		.argtypes = {INT4ARRAYOID, INT8ARRAYOID}
+	};
+	static KeptPlan lock = {
+		.sql = "SELECT FROM o2c.invoice i JOIN unnest($1, $2) p(company_id, id)"
+		" ON i.company_id = p.company_id AND i.id = p.id"
+		" ORDER BY i.company_id, i.id FOR NO KEY UPDATE OF i",
+		.nargs = 2,
+		.argtypes = {INT4ARRAYOID, INT8ARRAYOID}
+	};
+	bool		isnull;
+
+	KeptPlanExecute(&find, NULL, NULL, SPI_OK_SELECT);
+	args[0] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (isnull)
+		return false;
+	args[1] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
+	KeptPlanExecute(&lock_items, args, NULL, SPI_OK_SELECT);
+	KeptPlanExecute(&lock, args, NULL, SPI_OK_SELECT);
+	return true;
+}
+
+/*
+ * Bring the advances of locked prepayment invoices up to date.  A document
+ * that is used is written even when its advance stays: a payment that runs at
+ * a higher isolation level and did not see the use must fail.
+ */
+static void
+WriteAdvances(Datum *args)
+{
+	static KeptPlan keep = {
+		.sql = "UPDATE o2c.invoice i SET advance_amount = x.advance"
+		" FROM unnest($1, $2) p(company_id, id) JOIN o2c.invoice v ON v.company_id = p.company_id AND v.id = p.id"
+		" CROSS JOIN LATERAL (SELECT coalesce(sum(abs(u.net_amount)), 0) AS net FROM o2c.invoice_line l"
+		"  JOIN o2c.invoice_line u ON u.company_id = l.company_id AND u.original_line_id = l.id"
+		"  JOIN o2c.invoice d ON d.company_id = u.company_id AND d.id = u.invoice_id AND d.state NOT IN ('draft', 'void')"
+		"  WHERE l.company_id = v.company_id AND l.invoice_id = v.id) used"
+		" CROSS JOIN LATERAL (SELECT CASE WHEN v.state IN ('void', 'written_off') OR v.payable_amount <= 0 THEN 0"
+		"  ELSE greatest(0, o2c.round_amount(v.net_amount * (v.payable_amount - v.open_amount) / v.payable_amount,"
+		"   v.currency) - used.net) END AS advance) x"
+		" WHERE i.company_id = v.company_id AND i.id = v.id"
+		" AND (i.advance_amount <> x.advance OR used.net <> 0)",
+		.nargs = 2,
+		.argtypes = {INT4ARRAYOID, INT8ARRAYOID}
+	};
+
+	KeptPlanExecuteDerived(&keep, args, NULL, SPI_OK_UPDATE);
+}
 
 /* o2c_credit_on_invoices(): AFTER UPDATE ON invoice, for each statement. */
 Datum
@@ -74,17 +192,36 @@ o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 		.sql = "UPDATE o2c.sales_order_line l SET billed = l.billed + b.quantity FROM (" BILLED ") b"
 		" WHERE l.company_id = b.company_id AND l.id = b.order_line_id"
 	};
+	static KeptPlan advance = {
+		.sql = CREDIT_APPLY("SELECT n.company_id, n.customer_id, n.currency, 0::numeric AS oo, 0::numeric AS sni,"
+							" 0::numeric AS oi, sum(n.advance_amount - o.advance_amount) AS ua"
+							" FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id"
+							" WHERE n.advance_amount <> o.advance_amount GROUP BY 1, 2, 3")
+	};
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_credit_on_invoices");
+	InvoiceMoves moves;
 	TriggerFrame frame;
+	Datum		args[2];
+	bool		advances = false;
 
 	if (o2c_numbering)
 		return PointerGetDatum(NULL);
 
-	if (!DraftsLeft(trigdata))
+	FindInvoiceMoves(trigdata, &moves);
+	if (!moves.issued && !moves.settled && !moves.advanced)
 		return PointerGetDatum(NULL);
 	TriggerFrameBegin(&frame, trigdata);
-	KeptPlanExecute(&lock, NULL, NULL, SPI_OK_SELECT);
-	KeptPlanExecuteDerived(&bill, NULL, NULL, SPI_OK_UPDATE);
+	/* orders, items and documents are locked before accounts, and those of all lines at once */
+	if (moves.issued)
+		KeptPlanExecute(&lock, NULL, NULL, SPI_OK_SELECT);
+	if (moves.issued || moves.settled)
+		advances = LockAdvances(args);
+	if (moves.issued)
+		KeptPlanExecuteDerived(&bill, NULL, NULL, SPI_OK_UPDATE);
+	if (advances)
+		WriteAdvances(args);
+	if (moves.advanced)
+		CreditApply(&advance, false);
 	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);
 }

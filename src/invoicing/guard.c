@@ -130,7 +130,7 @@ Datum
 o2c_invoice_guard(PG_FUNCTION_ARGS)
 {
 	/* what may be derived from the ledger, and what a series gives at commit */
-	static const char *const posted[] = {"open_amount", "state", NULL};
+	static const char *const posted[] = {"open_amount", "state", "advance_amount", NULL};
 	static const char *const numbered[] = {
 		"number", "sequence_period", "sequence_no", "issued_at", "payment_reference", NULL
 	};
