@@ -149,7 +149,9 @@ BEGIN
     || o2c._xml_leaf('cbc:ID', i.number)
     || o2c._xml_leaf('cbc:IssueDate', i.issue_date::text)
     || CASE WHEN k.credit THEN '<cbc:CreditNoteTypeCode>381</cbc:CreditNoteTypeCode>'
-            ELSE o2c._xml_leaf('cbc:DueDate', i.due_date::text)
+            -- BT-9: of several instalments the first; all of them stand in BT-20
+            ELSE o2c._xml_leaf('cbc:DueDate', coalesce((SELECT pg_catalog.min(d.due_date) FROM o2c.open_item d
+                   WHERE d.company_id = i.company_id AND d.invoice_id = i.id), i.due_date)::text)
                  || o2c._xml_leaf('cbc:InvoiceTypeCode', CASE i.kind WHEN 'debit_note' THEN '383' WHEN 'prepayment' THEN '386' ELSE '380' END) END
     || o2c._xml_leaf('cbc:Note', pg_catalog.concat_ws(pg_catalog.chr(10), nullif(i.note, ''), nullif(i.reason, '')))
     || o2c._xml_leaf('cbc:DocumentCurrencyCode', i.currency)

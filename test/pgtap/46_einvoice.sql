@@ -1,6 +1,6 @@
 -- Electronic documents: UBL whose totals are derived again by XPath, on random
 -- invoices in four currencies; UBL orders; payment codes; the printable page.
-SELECT plan(38);
+SELECT plan(43);
 SELECT setseed(0.4711);
 
 SELECT o2c.create_company('Müller & Söhne <KG>', 'DE', 'EUR', vat_id => 'DE123456789', email => 'post@example.com', street => 'Straße 1', postal_code => '10115', city => 'Berlin') AS c \gset
@@ -70,6 +70,25 @@ SELECT throws_ok(format('SELECT o2c.invoice_ubl(%s, 999999)', :c), 'O2003', NULL
 INSERT INTO o2c.invoice (company_id, id, customer_id, currency) SELECT :c, 5000, id, 'EUR' FROM o2c.customer WHERE company_id = :c LIMIT 1;
 SELECT throws_ok(format('SELECT o2c.invoice_ubl(%s, 5000)', :c), 'O2010', NULL, 'a draft has no electronic form');
 SELECT throws_ok(format('SELECT o2c.invoice_html(%s, 5000)', :c), 'O2010', NULL, 'nor a page');
+
+-- BR-CO-25: what is to be paid has a due date (BT-9) and terms (BT-20)
+INSERT INTO o2c.payment_term (company_id, code, kind) VALUES (:c, '3X', 'instalments');
+INSERT INTO o2c.payment_term_line (company_id, term_code, instalment, percent, net_days) VALUES (:c, '3X', 1, 33.33, 10), (:c, '3X', 2, 33.33, 30), (:c, '3X', 3, 33.34, 60);
+INSERT INTO o2c.invoice (company_id, id, customer_id, currency, payment_term, prepaid_amount)
+SELECT :c, v.id, k.id, 'EUR', v.term, v.prepaid FROM o2c.customer k,
+  (VALUES (6001, 'NET30', 0.00), (6002, '3X', 0), (6003, '3X', 19), (6004, 'NET30', 119)) v(id, term, prepaid) WHERE k.company_id = :c AND k.code = 'DE';
+INSERT INTO o2c.invoice_line (company_id, invoice_id, line_no, description, quantity, unit_price, currency, tax_category, tax_rate)
+SELECT :c, n, 1, 'Item', 1, 100, 'EUR', 'S', 19 FROM generate_series(6001, 6004) n;
+SELECT count(*) FROM o2c.issue_invoices(:c, ARRAY[6001, 6002, 6003, 6004], '2026-02-01') \g /dev/null
+CREATE FUNCTION pg_temp.terms(c integer, i bigint) RETURNS text LANGUAGE sql AS $$
+  SELECT concat_ws(' | ', x[1]::text, x[2]::text, x[3]::text) FROM (SELECT ARRAY[(xpath('string(/*/b:DueDate)', u, pg_temp.ns()))[1],
+    (xpath('string(/*/a:PaymentTerms/b:Note)', u, pg_temp.ns()))[1], (xpath('string(//b:PayableAmount)', u, pg_temp.ns()))[1]] AS x FROM o2c.invoice_ubl($1, $2) u) y $$;
+SELECT is(pg_temp.terms(:c, 6001), '2026-03-03 | 30 days net, 2026-03-03 | 119.00', 'one due date');
+SELECT is(pg_temp.terms(:c, 6002), E'2026-02-11 | 1/3: 39.66 EUR, 2026-02-11\n2/3: 39.66 EUR, 2026-03-03\n3/3: 39.68 EUR, 2026-04-02 | 119.00', 'instalments: the first due date, all of them in the terms');
+SELECT is(pg_temp.terms(:c, 6003), E'2026-02-11 | 1/3: 33.33 EUR, 2026-02-11\n2/3: 33.33 EUR, 2026-03-03\n3/3: 33.34 EUR, 2026-04-02 | 100.00', 'of what is not prepaid');
+SELECT is(pg_temp.terms(:c, 6004), '2026-03-03 |  | 0.00', 'all prepaid: nothing is due, no terms are needed');
+SELECT is(pg_temp.terms(:c, o2c.credit_invoice(:c, 6001, NULL, 'wrong', '2026-02-02')),
+  (SELECT ' | Credit to ' || number || ' | 119.00' FROM o2c.invoice WHERE company_id = :c AND id = 6001), 'a credit note has terms and no due date');
 
 -- payment codes
 SELECT is(o2c.epc_qr_text('Wikimedia', 'DE33100205000001194700', 123.45, 'RF18539007547034'), E'BCD\n002\n1\nSCT\n\nWikimedia\nDE33100205000001194700\nEUR123.45\n\nRF18539007547034', 'EPC069-12 with a reference');
