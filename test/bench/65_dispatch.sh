@@ -1,16 +1,21 @@
 #!/bin/sh
 # Messages per second end to end (claim, send, record) over HTTP and SMTP on
-# loopback, against the same requests by bare libcurl in a C loop; and what a
-# claim reads of a queue, whatever its depth.
+# loopback, against the same requests by bare libcurl in a C loop and, where the
+# extension pg_net is installed, against the same requests by pg_net on the same
+# server; and what a claim reads of a queue, whatever its depth.
 #
 # SCALE 1 is 20,000 messages; BENCH_DEPTH (100000) messages wait in the deepest
-# queue: BENCH_DEPTH=1000000 takes two minutes more.
+# queue: BENCH_DEPTH=1000000 takes two minutes more.  pg_net sends a tenth of
+# the messages at its defaults, and all of them with BENCH_NET_BATCH (2000).
+# For it the private server is restarted twice: it wants to be preloaded.
 set -eu
 n=$(awk "BEGIN { print int(20000 * $SCALE) }")
 depth=${BENCH_DEPTH:-100000}
 bin=$(mktemp -d)
 trap 'kill $pids 2>/dev/null || true; rm -rf "$bin"' EXIT
 pids=
+# pg_net opens a connection for each message of a batch
+ulimit -S -n "$(ulimit -H -n)"
 sql() { psql -XAtqc "$1"; }
 
 case $(sql "SHOW shared_preload_libraries") in *order2cash*) ;; *)
@@ -51,17 +56,19 @@ if command -v nginx >/dev/null 2>&1
 then
 	cat >"$bin/nginx.conf" <<CONF
 daemon off; worker_processes 1; pid $bin/nginx.pid; error_log $bin/error.log crit;
-events { worker_connections 1024; }
+events { worker_connections 16384; }
 http { access_log off; keepalive_requests 1000000; client_body_temp_path $bin/b; proxy_temp_path $bin/p;
   fastcgi_temp_path $bin/f; uwsgi_temp_path $bin/u; scgi_temp_path $bin/s;
-  server { listen unix:$bin/sock; listen 127.0.0.1:${BENCH_PORT:-18089}; location / { return 200 '{"id": "x"}'; } } }
+  server { listen unix:$bin/sock; listen 127.0.0.1:${BENCH_PORT:-18089} backlog=16384; location / { return 200 '{"id": "x"}'; } } }
 CONF
 	nginx -p "$bin" -c "$bin/nginx.conf" >/dev/null 2>&1 & pids="$pids $!"
 	sleep 1
-	url="http://127.0.0.1:${BENCH_PORT:-18089}/"
+	http_url="http://127.0.0.1:${BENCH_PORT:-18089}/"
+	url=$http_url
 	sql "INSERT INTO o2c.channel (company_id, code, kind, url) VALUES (1, 'http', 'sms', '$url')"
 	floor=$("$bin/floor" http "$url" "$n" 64)
 	ours=$(run http)
+	http=$ours
 	echo "RATIO|http, $n messages, 64 connections|$ours|$floor|bare libcurl multi, C loop"
 fi
 
@@ -96,3 +103,65 @@ done
 sql "ALTER SYSTEM SET order2cash.databases = '$old'"; sql "SELECT pg_reload_conf()" >/dev/null
 sql "SELECT o2c.pause_dispatch()" >/dev/null
 sleep 1
+
+# pg_net, whose worker serves the database postgres
+net() { psql -XAtqd postgres -v ON_ERROR_STOP=1 -c "$1"; }
+
+# preload LIST: restart the server with these libraries; an empty list: its own
+preload()
+{
+	if [ -n "$1" ]
+	then sql "ALTER SYSTEM SET shared_preload_libraries = $1"
+	else sql "ALTER SYSTEM RESET shared_preload_libraries"
+	fi
+	pg_ctl -D "$data" -l "$(dirname "$data")/server.log" -m fast -w -t 60 restart >/dev/null
+}
+
+# theirs MESSAGES BATCH: milliseconds from the commit that queued them to the last one's response
+theirs()
+{
+	if [ "$2" = default ]
+	then net "ALTER SYSTEM RESET pg_net.batch_size"
+	else net "ALTER SYSTEM SET pg_net.batch_size = $2"
+	fi
+	net "SELECT pg_reload_conf()" >/dev/null
+	net "TRUNCATE net._http_response"
+	sleep 2
+	start=$(psql -XAtqd postgres -v ON_ERROR_STOP=1 <<SQL
+BEGIN;
+SELECT count(net.http_post('$http_url', jsonb_build_object('id', g, 'key', gen_random_uuid(), 'to', '0170',
+	'text', 'Please pay invoice 4711 of 119.00 EUR.'))) FROM generate_series(1, $1) g \\gset
+SELECT extract(epoch FROM clock_timestamp());
+COMMIT;
+SQL
+	)
+	while [ "$(net "SELECT EXISTS (SELECT FROM net.http_request_queue)")" = t ]; do sleep 0.02; done
+	took=$(net "SELECT round(1000 * (extract(epoch FROM clock_timestamp()) - $start), 1)")
+	good=$(net "SELECT count(*) FROM net._http_response WHERE status_code = 200")
+	[ "$good" = "$1" ] || echo "pg_net, batch $2: only $good of $1 requests were answered" >&2
+	echo "$took"
+}
+
+# per_thousand MILLISECONDS MESSAGES
+per_thousand() { awk "BEGIN { printf \"%.2f\", 1000 * $1 / $2 }"; }
+
+data=$(sql "SHOW data_directory")
+if [ -z "${http_url:-}" ]
+then echo "SKIP pg_net: no nginx"
+elif [ "$(sql "SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_net'")" = 0 ]
+then echo "SKIP pg_net: not installed"
+elif [ ! -w "$data/postgresql.conf" ] || ! command -v pg_ctl >/dev/null 2>&1
+then echo "SKIP pg_net: the server cannot be restarted from here"
+else
+	preload "$(sql "SHOW shared_preload_libraries" | tr -d ' '), pg_net"
+	net "CREATE EXTENSION pg_net" 2>/dev/null
+	few=$((n / 10))
+	batch=${BENCH_NET_BATCH:-2000}
+	took=$(theirs "$few" default)
+	echo "RATIO|http, a thousand messages|$(per_thousand "$http" "$n")|$(per_thousand "$took" "$few")|pg_net at its defaults, $few messages"
+	took=$(theirs "$n" "$batch")
+	echo "RATIO|http, a thousand messages|$(per_thousand "$http" "$n")|$(per_thousand "$took" "$n")|pg_net, batches of $batch, $n messages"
+	net "DROP EXTENSION pg_net"
+	net "ALTER SYSTEM RESET pg_net.batch_size"
+	preload ""
+fi
