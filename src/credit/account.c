@@ -15,6 +15,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "credit/credit.h"
+#include "numeric_ops.h"
 
 PG_FUNCTION_INFO_V1(o2c_posting_only);
 
@@ -33,13 +34,6 @@ char *
 NumericText(Numeric value)
 {
 	return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value)));
-}
-
-static inline int
-NumericCompare(Numeric a, Numeric b)
-{
-	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, NumericGetDatum(a),
-											 NumericGetDatum(b)));
 }
 
 /*
@@ -83,9 +77,7 @@ CreditHeadComplete(CreditHead *head, bool mixed)
 		head->exposure = sum;
 	}
 	if (head->limit != NULL)
-		head->limit = DatumGetNumeric(DirectFunctionCall2(numeric_add,
-														  NumericGetDatum(head->limit),
-														  SPI_getbinval(tuple, desc, 2, &isnull)));
+		head->limit = NumericAdd(head->limit, DatumGetNumeric(SPI_getbinval(tuple, desc, 2, &isnull)));
 }
 
 /* Refuse a change that leads over the limit. */

@@ -15,6 +15,7 @@
 #include "utils/rel.h"
 
 #include "credit/credit.h"
+#include "numeric_ops.h"
 #include "table_writer.h"
 
 PG_FUNCTION_INFO_V1(o2c_credit_on_items);
@@ -30,8 +31,7 @@ PG_FUNCTION_INFO_V1(o2c_credit_on_items);
 static inline bool
 IsZero(Numeric value)
 {
-	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, NumericGetDatum(value),
-											 NumericGetDatum(int64_to_numeric(0)))) == 0;
+	return NumericCompare(value, int64_to_numeric(0)) == 0;
 }
 
 /* What the items of one account change. */
@@ -80,16 +80,14 @@ AddRows(TriggerData *trigdata, Tuplestorestate *rows, bool add, OneAccount *acco
 		if (!one)
 			break;
 		/* a credit that is open adds to what is unapplied */
-		if (DatumGetInt32(DirectFunctionCall2(numeric_cmp, NumericGetDatum(open),
-											  NumericGetDatum(int64_to_numeric(0)))) > 0)
+		if (NumericCompare(open, int64_to_numeric(0)) > 0)
 			sum = &move->items;
 		else
 		{
 			sum = &move->unapplied;
 			open = DatumGetNumeric(DirectFunctionCall1(numeric_uminus, NumericGetDatum(open)));
 		}
-		*sum = DatumGetNumeric(DirectFunctionCall2(add ? numeric_add : numeric_sub,
-												   NumericGetDatum(*sum), NumericGetDatum(open)));
+		*sum = add ? NumericAdd(*sum, open) : NumericSubtract(*sum, open);
 	}
 	RowReaderEnd(&reader);
 	return one;

@@ -32,6 +32,7 @@
 
 #include "credit/credit.h"
 #include "direct_scan.h"
+#include "numeric_ops.h"
 #include "types/types.h"
 
 /* A customer with more above it than this is left to SQL. */
@@ -84,27 +85,9 @@ typedef struct Link
 } Link;
 
 static inline Numeric
-Add(Numeric a, Numeric b)
-{
-	return DatumGetNumeric(DirectFunctionCall2(numeric_add, NumericGetDatum(a), NumericGetDatum(b)));
-}
-
-static inline Numeric
-Subtract(Numeric a, Numeric b)
-{
-	return DatumGetNumeric(DirectFunctionCall2(numeric_sub, NumericGetDatum(a), NumericGetDatum(b)));
-}
-
-static inline int
-Compare(Numeric a, Numeric b)
-{
-	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, NumericGetDatum(a), NumericGetDatum(b)));
-}
-
-static inline Numeric
 Greatest(Numeric a, Numeric b)
 {
-	return Compare(a, b) >= 0 ? a : b;
+	return NumericCompare(a, b) >= 0 ? a : b;
 }
 
 static Numeric
@@ -176,7 +159,7 @@ Share(Numeric net, Numeric part, Numeric quantity, Datum currency)
 {
 	Datum		share;
 
-	if (Compare(part, quantity) == 0)
+	if (NumericCompare(part, quantity) == 0)
 		return net;				/* an amount of the currency already */
 	share = DirectFunctionCall2(numeric_mul, NumericGetDatum(net), NumericGetDatum(part));
 	share = DirectFunctionCall2(numeric_div, share, NumericGetDatum(quantity));
@@ -204,26 +187,26 @@ SumLines(const OrderMove *move, Snapshot snapshot, Numeric *open, Numeric *shipp
 		Numeric		cancelled = LineNumber(&scan, tuple, LINE_CANCELLED);
 		Numeric		reserved = LineNumber(&scan, tuple, LINE_RESERVED);
 		Numeric		gone = LineNumber(&scan, tuple, LINE_SHIPPED_Q);
-		Numeric		done = Add(LineNumber(&scan, tuple, LINE_RETURNED), LineNumber(&scan, tuple, LINE_BILLED));
+		Numeric		done = NumericAdd(LineNumber(&scan, tuple, LINE_RETURNED), LineNumber(&scan, tuple, LINE_BILLED));
 		Numeric		net = LineNumber(&scan, tuple, LINE_NET);
-		Numeric		wanted = Subtract(quantity, cancelled);
+		Numeric		wanted = NumericSubtract(quantity, cancelled);
 		Numeric		share;
 		Numeric		left;
 		bool		isnull;
 
 		if (move->confirmed &&
-			Compare(Add(reserved, gone), wanted) < 0 &&
+			NumericCompare(NumericAdd(reserved, gone), wanted) < 0 &&
 			MustBeReserved(move->company_id,
 						   DatumGetInt64(DirectValue(&scan, tuple, LINE_PRODUCT, &isnull)), snapshot))
 			usual = false;
-		if (!move->counts && Compare(reserved, zero) > 0)
+		if (!move->counts && NumericCompare(reserved, zero) > 0)
 			usual = false;
 
-		share = Share(net, Greatest(Subtract(Greatest(wanted, gone), done), zero), quantity, move->currency);
-		left = Compare(gone, zero) == 0 ? zero :
-			Share(net, Greatest(Subtract(gone, done), zero), quantity, move->currency);
-		*open = Add(*open, Subtract(share, left));
-		*shipped = Add(*shipped, left);
+		share = Share(net, Greatest(NumericSubtract(Greatest(wanted, gone), done), zero), quantity, move->currency);
+		left = NumericCompare(gone, zero) == 0 ? zero :
+			Share(net, Greatest(NumericSubtract(gone, done), zero), quantity, move->currency);
+		*open = NumericAdd(*open, NumericSubtract(share, left));
+		*shipped = NumericAdd(*shipped, left);
 	}
 	DirectScanEnd(&scan, AccessShareLock);
 	return usual;
@@ -350,14 +333,14 @@ StaysUsual(Link *link, Numeric total, bool enforce)
 	if (DatumGetBool(slot_getattr(link->slot, accounts.att[ACCOUNT_MIXED], &isnull)) ||
 		DatumGetBool(slot_getattr(link->slot, accounts.att[ACCOUNT_TEMPORARY], &isnull)))
 		return false;
-	exposure = Add(AccountNumber(link, ACCOUNT_EXPOSURE), total);
-	if (enforce && Compare(exposure, limit) > 0)
+	exposure = NumericAdd(AccountNumber(link, ACCOUNT_EXPOSURE), total);
+	if (enforce && NumericCompare(exposure, limit) > 0)
 		return false;
 	bound = AccountNumber(link, ACCOUNT_ALERT_AT);
-	if (bound != NULL && Compare(exposure, bound) >= 0)
+	if (bound != NULL && NumericCompare(exposure, bound) >= 0)
 		return false;
 	bound = AccountNumber(link, ACCOUNT_ALERT_BELOW);
-	return bound == NULL || Compare(exposure, bound) >= 0;
+	return bound == NULL || NumericCompare(exposure, bound) >= 0;
 }
 
 /* Write the new version of a locked account; "own" for the customer's own. */
@@ -383,7 +366,7 @@ WriteAccount(Relation rel, Link *link, const AccountMove *move, Numeric total, b
 		if (changes[i] == NULL)
 			continue;
 		columns[n] = accounts.att[accounts_columns[i]];
-		values[n++] = NumericGetDatum(Add(AccountNumber(link, accounts_columns[i]), changes[i]));
+		values[n++] = NumericGetDatum(NumericAdd(AccountNumber(link, accounts_columns[i]), changes[i]));
 	}
 	tuple = heap_modify_tuple_by_cols(tuple, desc, n, columns, values, nulls);
 	ExecStoreHeapTuple(tuple, newslot, true);
@@ -432,14 +415,14 @@ Apply(const AccountMove *move, Snapshot snapshot)
 	bool		usual = true;
 
 	if (move->orders)
-		total = Add(total, move->orders);
+		total = NumericAdd(total, move->orders);
 	if (move->shipped)
-		total = Add(total, move->shipped);
+		total = NumericAdd(total, move->shipped);
 	if (move->items)
-		total = Add(total, move->items);
+		total = NumericAdd(total, move->items);
 	if (move->unapplied)
-		total = Subtract(total, move->unapplied);
-	enforce = move->enforce && Compare(total, zero) > 0;
+		total = NumericSubtract(total, move->unapplied);
+	enforce = move->enforce && NumericCompare(total, zero) > 0;
 	n = ReadChain(move, snapshot, chain);
 	if (n < 0)
 		return false;
@@ -461,7 +444,7 @@ Apply(const AccountMove *move, Snapshot snapshot)
 		usual = StaysUsual(&chain[i], total, enforce);
 	/* those above are locked in any case: a later step may change them too */
 	for (int i = 0; usual && i < n; i++)
-		if (chain[i].customer_id == move->customer_id || Compare(total, zero) != 0)
+		if (chain[i].customer_id == move->customer_id || NumericCompare(total, zero) != 0)
 			WriteAccount(rel, &chain[i], move, total, chain[i].customer_id == move->customer_id);
 	for (int i = 0; i < n; i++)
 		ExecDropSingleTupleTableSlot(chain[i].slot);
@@ -497,7 +480,7 @@ CreditQuick(const OrderMove *move)
 		open = DatumGetNumeric(DirectFunctionCall1(numeric_uminus, NumericGetDatum(open)));
 		shipped = DatumGetNumeric(DirectFunctionCall1(numeric_uminus, NumericGetDatum(shipped)));
 	}
-	if (done && (Compare(open, int64_to_numeric(0)) != 0 || Compare(shipped, int64_to_numeric(0)) != 0))
+	if (done && (NumericCompare(open, int64_to_numeric(0)) != 0 || NumericCompare(shipped, int64_to_numeric(0)) != 0))
 	{
 		AccountMove account = {
 			.company_id = move->company_id, .customer_id = move->customer_id, .currency = move->currency,

@@ -18,6 +18,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "credit/credit.h"
+#include "numeric_ops.h"
 
 PG_FUNCTION_INFO_V1(o2c_credit_screen);
 
@@ -45,24 +46,6 @@ typedef struct Screen
 	int			naccounts;
 	Datum		company_id;
 } Screen;
-
-static inline Numeric
-Add(Numeric a, Numeric b)
-{
-	return DatumGetNumeric(DirectFunctionCall2(numeric_add, NumericGetDatum(a), NumericGetDatum(b)));
-}
-
-static inline Numeric
-Subtract(Numeric a, Numeric b)
-{
-	return DatumGetNumeric(DirectFunctionCall2(numeric_sub, NumericGetDatum(a), NumericGetDatum(b)));
-}
-
-static inline int
-Compare(Numeric a, Numeric b)
-{
-	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, NumericGetDatum(a), NumericGetDatum(b)));
-}
 
 static inline int64
 GetInt64(HeapTuple tuple, TupleDesc desc, int column)
@@ -241,7 +224,7 @@ CreditRefusal(Screen *screen, int64 customer_id, Numeric amount, const char *cur
 		if (more == NULL || account->head.exposure == NULL)
 			return psprintf("customer \"%s\": there is no exchange rate into %s",
 							account->code, account->head.currency);
-		if (Compare(Add(account->head.exposure, more), account->head.limit) > 0)
+		if (NumericCompare(NumericAdd(account->head.exposure, more), account->head.limit) > 0)
 			return psprintf("customer \"%s\": exposure %s and this order of %s are over the limit of %s %s",
 							account->code, NumericText(account->head.exposure), NumericText(more),
 							NumericText(account->head.limit), account->head.currency);
@@ -256,7 +239,7 @@ TakeCredit(Screen *screen, int64 customer_id, Numeric amount, const char *curren
 	for (Account *account = AccountOf(screen, customer_id); account != NULL;
 		 account = account->parent_id ? AccountOf(screen, account->parent_id) : NULL)
 		if (account->head.limit != NULL)
-			account->head.exposure = Add(account->head.exposure,
+			account->head.exposure = NumericAdd(account->head.exposure,
 										 Convert(screen, amount, currency, account->head.currency));
 }
 
@@ -324,11 +307,11 @@ o2c_credit_screen(PG_FUNCTION_ARGS)
 			Numeric		wanted = SPIGetNumeric(tuple, desc, 9);
 			Place	   *place;
 
-			amount = Add(amount, SPIGetNumeric(tuple, desc, 10));
+			amount = NumericAdd(amount, SPIGetNumeric(tuple, desc, 10));
 			if (verdict != NULL || !GetBool(tuple, desc, 7))
 				continue;
 			place = PlaceOf(&screen, GetInt64(tuple, desc, 5), warehouse);
-			if (place == NULL || Compare(place->available, wanted) < 0)
+			if (place == NULL || NumericCompare(place->available, wanted) < 0)
 			{
 				if (!GetBool(tuple, desc, 8))
 				{
@@ -344,9 +327,9 @@ o2c_credit_screen(PG_FUNCTION_ARGS)
 			}
 			taken[ntaken] = place;
 			before[ntaken++] = place->available;
-			place->available = Subtract(place->available, wanted);
+			place->available = NumericSubtract(place->available, wanted);
 		}
-		if (verdict == NULL && Compare(amount, zero) > 0)
+		if (verdict == NULL && NumericCompare(amount, zero) > 0)
 		{
 			note = CreditRefusal(&screen, customer_id, amount, currency);
 			if (note != NULL)

@@ -11,6 +11,8 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "numeric_ops.h"
+
 /* What an invoice takes over from its items. */
 typedef struct InvoiceChange
 {
@@ -38,12 +40,6 @@ ReadCurrency(char *code, Datum value)
 	if (VARSIZE_ANY_EXHDR(t) != 3)
 		elog(ERROR, "a currency has three letters");
 	memcpy(code, VARDATA_ANY(t), 3);
-}
-
-static Numeric
-AddNumeric(Numeric a, Numeric b)
-{
-	return DatumGetNumeric(DirectFunctionCall2(numeric_add, NumericGetDatum(a), NumericGetDatum(b)));
 }
 
 /* Start a list for at most "capacity" changes. */
@@ -122,7 +118,7 @@ ItemChangesMerge(ItemChanges *changes)
 				*last = *next;
 			continue;
 		}
-		last->amount = AddNumeric(last->amount, next->amount);
+		last->amount = NumericAdd(last->amount, next->amount);
 		last->written_off = last->written_off && next->written_off;
 		last->credited = last->credited && next->credited;
 		last->conflict = last->conflict || !SameFacts(changes, &last->claimed, &next->claimed);
@@ -299,7 +295,7 @@ CarryToInvoices(Relation sibling, ItemChanges *changes)
 			list[++last] = list[i];
 			continue;
 		}
-		list[last].amount = AddNumeric(list[last].amount, list[i].amount);
+		list[last].amount = NumericAdd(list[last].amount, list[i].amount);
 		list[last].written_off = list[last].written_off && list[i].written_off;
 		list[last].credited = list[last].credited && list[i].credited;
 	}
