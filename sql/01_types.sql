@@ -132,7 +132,24 @@ COMMENT ON FUNCTION o2c.minor_unit(o2c.currency) IS
 CREATE FUNCTION o2c.is_amount(amount numeric, currency o2c.currency) RETURNS boolean
   AS 'MODULE_PATHNAME', 'o2c_currency_is_amount' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION o2c.is_amount(numeric, o2c.currency) IS
-  'Whether a number is an amount of the currency: finite and without a digit other than zero beyond the minor unit (1.500 EUR is one, 1.005 EUR is none); false for currencies without a minor unit, NULL for NULL.';
+  'Whether a number is an amount of the currency: finite, without a digit other than zero beyond the minor unit (1.500 EUR is one, 1.005 EUR is none), and of at most 18 digits with those of the minor unit (below 10^16 EUR, 10^18 JPY); false for currencies without a minor unit, NULL for NULL.';
+CREATE FUNCTION o2c.is_total(total numeric, currency o2c.currency) RETURNS boolean
+  AS 'MODULE_PATHNAME', 'o2c_currency_is_total' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION o2c.is_total(numeric, o2c.currency) IS
+  'Whether a number is a sum of amounts of the currency: as o2c.is_amount, but below 10^27, so that no total of amounts is refused; NULL for NULL.';
+CREATE FUNCTION o2c._amount_fault(amount numeric, currency o2c.currency) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+  SELECT CASE
+    WHEN o2c.is_amount(amount, currency) THEN NULL
+    WHEN amount IS NULL THEN 'is missing'
+    WHEN amount IN ('NaN', 'Infinity', '-Infinity') THEN 'is not a number'
+    WHEN o2c.minor_unit(currency) IS NULL THEN pg_catalog.format('is in %s, which is no money', currency)
+    WHEN pg_catalog.abs(amount) >= 10::numeric ^ (18 - o2c.minor_unit(currency)) THEN 'has more than 18 digits'
+    ELSE pg_catalog.format('has more decimals than %s', currency) END
+$$;
+COMMENT ON FUNCTION o2c._amount_fault(numeric, o2c.currency) IS
+  'What keeps a number from being an amount of the currency (o2c.is_amount), as the end of a sentence about it; NULL when nothing does.';
 CREATE FUNCTION o2c.is_quantity(quantity numeric) RETURNS boolean
   AS 'MODULE_PATHNAME', 'o2c_quantity_is_valid' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION o2c.is_quantity(numeric) IS

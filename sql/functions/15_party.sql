@@ -86,7 +86,8 @@ BEGIN
       THEN pg_catalog.format('credit limit "%s" is not a number', i.credit_limit)
     WHEN o2c._to_numeric(i.credit_limit) < 0 THEN pg_catalog.format('credit limit %s is negative', i.credit_limit)
     WHEN NOT o2c.is_amount(o2c._to_numeric(i.credit_limit), coalesce(i.currency::o2c.currency, company_currency))
-      THEN pg_catalog.format('credit limit %s has more decimals than its currency', i.credit_limit)
+      THEN pg_catalog.format('credit limit %s %s', i.credit_limit,
+        o2c._amount_fault(o2c._to_numeric(i.credit_limit), coalesce(i.currency::o2c.currency, company_currency)))
     WHEN i.payment_term IS NOT NULL AND NOT EXISTS (SELECT FROM o2c.payment_term t
            WHERE t.company_id = $1 AND t.code = i.payment_term)
       THEN pg_catalog.format('there is no payment term "%s"', i.payment_term)

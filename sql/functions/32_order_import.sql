@@ -59,12 +59,20 @@ BEGIN
     WHEN NOT o2c.is_quantity(i.n_price) THEN pg_catalog.format('unit price %s has more than six decimals or is too large', i.unit_price)
     WHEN i.n_price IS NULL AND i.price IS NULL AND i.on_date IS NOT NULL THEN pg_catalog.format('product "%s" has no price', i.product_code)
     WHEN i.on_date IS NULL THEN pg_catalog.format('order date "%s" is not a date', i.ordered_on)
+    WHEN i.n_quantity * coalesce(i.n_price, i.price) >= 1e15 THEN 'the amount of the line is too large'
     END;
   -- one order has one customer and one date: its first good row decides
   UPDATE pg_temp.o2c_import i SET reason = pg_catalog.format('order "%s" has another customer or date in an earlier row', i.order_code)
   FROM (SELECT DISTINCT ON (f.order_code) f.order_code, f.customer_id, f.on_date FROM pg_temp.o2c_import f
         WHERE f.reason IS NULL ORDER BY f.order_code, f.row_no) f
   WHERE f.order_code = i.order_code AND i.reason IS NULL AND (f.customer_id, f.on_date) <> (i.customer_id, i.on_date);
+  -- and a total that leaves room for its tax
+  UPDATE pg_temp.o2c_import i SET reason = pg_catalog.format('the total of order "%s" is too large', i.order_code)
+  FROM (SELECT f.order_code FROM pg_temp.o2c_import f JOIN o2c.customer c ON c.company_id = $1 AND c.id = f.customer_id
+        WHERE f.reason IS NULL GROUP BY f.order_code, c.currency
+        HAVING pg_catalog.sum(f.n_quantity * f.price) >= 1e12
+          AND NOT o2c.is_amount(10 * o2c.round_amount(pg_catalog.sum(f.n_quantity * f.price), c.currency), c.currency)) f
+  WHERE f.order_code = i.order_code AND i.reason IS NULL;
 
   CREATE TEMPORARY TABLE o2c_import_order ON COMMIT DROP AS
   SELECT i.order_code, pg_catalog.min(i.customer_id) AS customer_id, pg_catalog.min(i.on_date) AS on_date,

@@ -153,7 +153,7 @@ BEGIN
   IF off <= 0 OR NOT o2c.is_amount(off, item.currency) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2043',
       MESSAGE = pg_catalog.format('%s is not an amount of %s to write off', off, item.currency),
-      HINT = 'Give a positive amount without digits beyond the minor unit.';
+      HINT = 'Give a positive amount without digits beyond the minor unit, of at most 18 digits.';
   END IF;
   INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, effective_on, reason)
   VALUES ($1, item.id, item.customer_id, item.currency, item.due_date, 'write_off',
@@ -253,10 +253,10 @@ BEGIN
     WHEN t.amount IS NULL THEN pg_catalog.format('amount "%s" is not a number', i.amount)
     WHEN t.amount = 0 THEN 'amount is zero'
     WHEN NOT o2c.is_amount(t.amount, t.currency)
-      THEN pg_catalog.format('amount %s has more decimals than %s', i.amount, t.currency)
+      THEN pg_catalog.format('amount %s %s', i.amount, o2c._amount_fault(t.amount, t.currency))
     WHEN t.open_amount IS NULL THEN pg_catalog.format('open_amount "%s" is not a number', i.open_amount)
     WHEN NOT o2c.is_amount(t.open_amount, t.currency)
-      THEN pg_catalog.format('open_amount %s has more decimals than %s', i.open_amount, t.currency)
+      THEN pg_catalog.format('open_amount %s %s', i.open_amount, o2c._amount_fault(t.open_amount, t.currency))
     WHEN t.open_amount * pg_catalog.sign(t.amount) NOT BETWEEN 0 AND pg_catalog.abs(t.amount)
       THEN pg_catalog.format('open_amount %s is not between 0 and amount %s', i.open_amount, i.amount)
     WHEN i.discount_date IS NOT NULL AND t.discount_date IS NULL

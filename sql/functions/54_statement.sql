@@ -396,7 +396,7 @@ BEGIN
       bank_ref, entry_ref, transaction_code, return_reason, charges, original_amount, original_currency, details, state)
     SELECT company, l.account_id, l.statement_id, l.line_id, l.booking_date, l.value_date, l.amount, l.statement_currency,
       l.payer_name, l.payer_iban, l.payer_account, l.payer_bic, l.remittance_text, l.structured_ref, l.end_to_end_id, l.mandate_id,
-      l.bank_ref, l.entry_ref, l.transaction_code, l.return_reason, l.charges, l.original_amount,
+      l.bank_ref, l.entry_ref, l.transaction_code, l.return_reason, CASE WHEN l.charges > 0 AND l.charges < 1e14 THEN l.charges END, l.original_amount,
       l.original_currency, l.details,
       CASE WHEN l.amount = 0 THEN 'ignored' ELSE 'open' END::o2c.bank_line_state
     FROM pg_temp.o2c_line l WHERE NOT l.known ORDER BY l.statement_no, l.line_no
@@ -560,7 +560,7 @@ BEGIN
       WHEN i.value_date IS NOT NULL AND i.d_value IS NULL THEN pg_catalog.format('value date "%s" is not a date', pg_catalog.left(i.value_date, 60))
       WHEN i.currency IS NOT NULL AND NOT o2c.is_currency(i.currency) THEN pg_catalog.format('"%s" is not a currency', pg_catalog.left(i.currency, 20))
       WHEN NOT o2c.is_amount(i.n_amount, coalesce(i.currency, account.currency::text)::o2c.currency)
-        THEN pg_catalog.format('%s is not an amount in %s', i.amount, coalesce(i.currency, account.currency::text))
+        THEN pg_catalog.format('amount %s %s', i.amount, o2c._amount_fault(i.n_amount, coalesce(i.currency, account.currency::text)::o2c.currency))
       ELSE 'text is longer than 65536 bytes' END
   WHERE i.line_id IS NULL OR pg_catalog.length(i.line_id) > 500 OR i.n_amount IS NULL OR i.d_booking IS NULL
     OR (i.value_date IS NOT NULL AND i.d_value IS NULL)

@@ -27,7 +27,7 @@ BEGIN
       WHEN i.amount IS NOT NULL AND o2c._to_numeric(i.amount) IS NULL THEN pg_catalog.format('amount "%s" is not a number', i.amount)
       WHEN NOT o2c.is_currency(i.currency) THEN pg_catalog.format('"%s" is not a currency', i.currency)
       WHEN i.amount IS NOT NULL AND NOT o2c.is_amount(o2c._to_numeric(i.amount), coalesce(i.currency::o2c.currency, c.currency))
-        THEN pg_catalog.format('amount %s has more decimals than its currency', i.amount)
+        THEN pg_catalog.format('amount %s %s', i.amount, o2c._amount_fault(o2c._to_numeric(i.amount), coalesce(i.currency::o2c.currency, c.currency)))
       WHEN i.payer_name IS NULL AND i.payer_iban IS NULL THEN 'neither payer_name nor payer_iban is given'
     END AS reason
   FROM pg_temp.o2c_import i LEFT JOIN o2c.customer c ON c.company_id = $1 AND c.code = i.customer_code;

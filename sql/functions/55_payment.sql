@@ -164,7 +164,8 @@ BEGIN
   IF $3 IS NULL OR NOT $3 > 0 OR NOT o2c.is_amount($3, cur) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2043',
       MESSAGE = pg_catalog.format('%s is not an amount of %s that can be received', coalesce($3::text, 'NULL'), cur),
-      HINT = 'Give a positive amount without digits beyond the minor unit.';
+      DETAIL = 'It ' || coalesce(o2c._amount_fault($3, cur), 'is not above zero') || '.',
+      HINT = 'Give a positive amount without digits beyond the minor unit, of at most 18 digits.';
   END IF;
   IF $7 IS NULL OR $7 NOT IN ('transfer', 'cash', 'cheque', 'card', 'direct_debit', 'other') THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('"%s" is not a method of payment', $7),

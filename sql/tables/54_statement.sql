@@ -73,7 +73,8 @@ CREATE TABLE o2c.bank_statement (
   PRIMARY KEY (company_id, id),
   UNIQUE (company_id, content_hash, bank_account_id, file_position),
   FOREIGN KEY (company_id, bank_account_id) REFERENCES o2c.bank_account (company_id, id),
-  CHECK (interim OR opening_balance + line_sum = closing_balance)
+  CHECK (interim OR opening_balance + line_sum = closing_balance),
+  CHECK (o2c.is_total(opening_balance, currency) AND o2c.is_total(closing_balance, currency) AND o2c.is_total(line_sum, currency))
 );
 ALTER SEQUENCE o2c.bank_statement_id_seq OWNED BY o2c.bank_statement.id;
 CREATE INDEX bank_statement_date_idx ON o2c.bank_statement (company_id, bank_account_id, to_date);
@@ -109,7 +110,7 @@ CREATE TABLE o2c.bank_line (
   entry_ref text,
   transaction_code text,
   return_reason text,
-  charges numeric,
+  charges numeric CHECK (charges >= 0 AND charges < 1e14),
   original_amount numeric,
   original_currency o2c.currency,
   details jsonb,

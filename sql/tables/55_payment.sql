@@ -160,9 +160,9 @@ CREATE TABLE o2c.tolerance (
   company_id integer NOT NULL REFERENCES o2c.company,
   id bigint NOT NULL DEFAULT nextval('o2c.tolerance_id_seq'),
   customer_id bigint,
-  difference numeric NOT NULL DEFAULT 1 CHECK (difference >= 0),
+  difference numeric NOT NULL DEFAULT 1 CHECK (difference >= 0 AND difference < 1e14),
   percent numeric NOT NULL DEFAULT 5 CHECK (percent BETWEEN 0 AND 100),
-  charges numeric NOT NULL DEFAULT 30 CHECK (charges >= 0),
+  charges numeric NOT NULL DEFAULT 30 CHECK (charges >= 0 AND charges < 1e14),
   grace_days integer NOT NULL DEFAULT 1 CHECK (grace_days BETWEEN 0 AND 365),
   PRIMARY KEY (company_id, id),
   FOREIGN KEY (company_id, customer_id) REFERENCES o2c.customer (company_id, id)

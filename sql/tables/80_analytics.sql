@@ -59,8 +59,8 @@ CREATE TABLE o2c.aging_snapshot_line (
   customer_code text,
   currency o2c.currency NOT NULL,
   buckets numeric[] NOT NULL,
-  unapplied numeric NOT NULL CHECK (o2c.is_amount(unapplied, currency)),
-  total numeric NOT NULL CHECK (o2c.is_amount(total, currency)),
+  unapplied numeric NOT NULL CHECK (o2c.is_total(unapplied, currency)),
+  total numeric NOT NULL CHECK (o2c.is_total(total, currency)),
   PRIMARY KEY (company_id, id),
   FOREIGN KEY (company_id, as_of) REFERENCES o2c.aging_snapshot (company_id, as_of)
 );

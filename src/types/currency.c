@@ -9,8 +9,10 @@
 #include "o2c.h"
 
 #include "libpq/pqformat.h"
+#include "numeric_ops.h"
 #include "types/types.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/numeric.h"
 
 PG_FUNCTION_INFO_V1(o2c_currency_in);
@@ -19,6 +21,7 @@ PG_FUNCTION_INFO_V1(o2c_currency_from_text);
 PG_FUNCTION_INFO_V1(o2c_currency_is_valid);
 PG_FUNCTION_INFO_V1(o2c_currency_minor_unit);
 PG_FUNCTION_INFO_V1(o2c_currency_is_amount);
+PG_FUNCTION_INFO_V1(o2c_currency_is_total);
 PG_FUNCTION_INFO_V1(o2c_currency_round);
 PG_FUNCTION_INFO_V1(o2c_quantity_is_valid);
 
@@ -32,6 +35,15 @@ static const uint8 currencies[26 * 26 * 26] = {
 };
 
 #undef CURRENCY
+
+/*
+ * Digits of an amount, those of the minor unit included: as many as ISO 20022
+ * gives amounts, and as an int64 holds when it counts minor units.
+ */
+#define AMOUNT_DIGITS	18
+
+/* Digits that a sum of amounts may have before the point: as many as aging adds up. */
+#define TOTAL_DIGITS	27
 
 /* The most decimals a quantity may have, and the bound of its absolute value. */
 #define QUANTITY_SCALE	6
@@ -145,25 +157,65 @@ o2c_currency_minor_unit(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(digits);
 }
 
+/* 10^n or -10^n, kept for the session: every amount of every row is compared with them. */
+static Numeric
+PowerOfTen(int n, bool negative)
+{
+	static Numeric power[2][TOTAL_DIGITS + 1];
+
+	if (power[negative][n] == NULL)
+	{
+		char		digits[TOTAL_DIGITS + 3];
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		snprintf(digits, sizeof(digits), "%s1%0*d", negative ? "-" : "", n, 0);
+		power[negative][n] = DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(digits),
+																 ObjectIdGetDatum(InvalidOid),
+																 Int32GetDatum(-1)));
+		MemoryContextSwitchTo(old);
+	}
+	return power[negative][n];
+}
+
 /*
- * o2c_currency_is_amount(numeric, currency): finite, and no digit other than
- * zero beyond the minor unit.
+ * Whether a number is finite, has no digit other than zero beyond the minor
+ * unit, and no more than so many before the point.
  */
-Datum
-o2c_currency_is_amount(PG_FUNCTION_ARGS)
+static bool
+IsMoney(FunctionCallInfo fcinfo, bool total)
 {
 	Numeric		num = PG_GETARG_NUMERIC(0);
 	text	   *t = PG_GETARG_TEXT_PP(1);
 	int			digits = CurrencyMinorUnit(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t));
+	int			before = total ? TOTAL_DIGITS : AMOUNT_DIGITS - digits;
 	bool		result;
 
 	if (digits < 0 || numeric_is_nan(num) || numeric_is_inf(num))
-		PG_RETURN_BOOL(false);
+		return false;
 	result = DatumGetInt32(DirectFunctionCall1(numeric_min_scale,
-											   NumericGetDatum(num))) <= digits;
+											   NumericGetDatum(num))) <= digits &&
+		NumericCompare(num, PowerOfTen(before, false)) < 0 &&
+		NumericCompare(num, PowerOfTen(before, true)) > 0;
 	PG_FREE_IF_COPY(num, 0);
 	PG_FREE_IF_COPY(t, 1);
-	PG_RETURN_BOOL(result);
+	return result;
+}
+
+/*
+ * o2c_currency_is_amount(numeric, currency): finite, no digit other than zero
+ * beyond the minor unit, 18 digits with those of the minor unit.
+ */
+Datum
+o2c_currency_is_amount(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(IsMoney(fcinfo, false));
+}
+
+/* o2c_currency_is_total(numeric, currency): the same for a sum of amounts. */
+Datum
+o2c_currency_is_total(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(IsMoney(fcinfo, true));
 }
 
 /* o2c_currency_round(numeric, currency): half away from zero to the minor unit. */

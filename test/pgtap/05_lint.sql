@@ -182,11 +182,11 @@ SELECT is_empty($$
   WHERE a.attnum > 0 AND NOT a.attisdropped AND a.atttypid = 'numeric'::regtype
     AND a.attname ~ '(^|_)(amount|fee|tax|total|net|gross|credit_limit|exposure)$'
     AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = t.oid AND k.contype = 'c'
-                    AND pg_get_constraintdef(k.oid) ~ ('is_amount\(\(?' || a.attname || '\M'))
+                    AND pg_get_constraintdef(k.oid) ~ ('is_(amount|total)\(\(?' || a.attname || '\M'))
     AND (t.name, a.attname) NOT IN (
       ('open_item', 'open_amount'),       -- a sum of checked entries, between 0 and the checked amount
       ('bank_line', 'original_amount'))   -- kept as the bank wrote it
-$$, 'every amount is checked by o2c.is_amount');
+$$, 'every amount is checked by o2c.is_amount, every sum of amounts by it or o2c.is_total');
 
 SELECT is_empty($$
   SELECT t.name, a.attname FROM lint_table t JOIN pg_attribute a ON a.attrelid = t.oid

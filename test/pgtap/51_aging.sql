@@ -110,7 +110,7 @@ DECLARE company integer := o2c.create_company('Huge', 'CL', 'CLF'); one bigint;
 BEGIN
   INSERT INTO o2c.customer (company_id, code, name) VALUES (company, 'H', 'H') RETURNING id INTO one;
   INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
-  SELECT company, one, 'invoice'::o2c.item_kind, 'H' || g, d, d, 'CLF'::o2c.currency, 900000000000000, 900000000000000 FROM generate_series(1, 3) g, LATERAL (SELECT '2024-01-01'::date + (g = 3)::integer AS d) x
+  SELECT company, one, 'invoice'::o2c.item_kind, 'H' || g, d, d, 'CLF'::o2c.currency, 90000000000000, 90000000000000 FROM generate_series(1, 30) g, LATERAL (SELECT '2024-01-01'::date + (g > 20)::integer AS d) x
   UNION ALL SELECT company, one, 'on_account', 'A', '2024-01-02', '2024-01-02', 'CLF', -0.0001, -0.0001;
   RETURN company;
 END $$;
