@@ -391,10 +391,10 @@ AS $$
          pg_catalog.format('billed %s, invoices %s', l.billed, coalesce(d.quantity, 0))
   FROM o2c.sales_order_line l
   LEFT JOIN (
-    SELECT v.company_id, v.order_line_id, pg_catalog.sum(v.quantity) AS quantity
+    SELECT v.company_id, v.order_line_id, pg_catalog.sum(CASE WHEN v.rebill THEN -v.quantity ELSE v.quantity END) AS quantity
     FROM o2c.invoice_line v JOIN o2c.invoice i ON i.company_id = v.company_id AND i.id = v.invoice_id
     WHERE ($1 IS NULL OR v.company_id = $1) AND i.state NOT IN ('draft', 'void')
-      AND v.order_line_id IS NOT NULL AND v.original_line_id IS NULL GROUP BY 1, 2) d
+      AND v.order_line_id IS NOT NULL AND (v.original_line_id IS NULL OR v.rebill) GROUP BY 1, 2) d
     ON d.company_id = l.company_id AND d.order_line_id = l.id
   WHERE ($1 IS NULL OR l.company_id = $1) AND l.billed <> coalesce(d.quantity, 0)
 $$;

@@ -2,7 +2,8 @@
 --
 -- sales_order_line.invoiced counts what drafts and issued invoices hold
 -- already (kept by the trigger of invoice_line), so that billing again adds
--- nothing and dropping a draft makes its quantities billable again.
+-- nothing and dropping a draft makes its quantities billable again; so does an
+-- issued credit note whose lines say so (rebill).
 
 CREATE FUNCTION o2c._billable_lines(company integer, orders bigint[], up_to date)
 RETURNS TABLE (order_id bigint, order_line_id bigint, quantity numeric, supply_date date, shipment_line_id bigint)
@@ -131,15 +132,24 @@ BEGIN
   END IF;
   -- shipping shares the tax of the goods: of several categories the one with most of the order
   INSERT INTO o2c.invoice_allowance (company_id, invoice_id, charge, currency, amount, reason_code, reason,
-                                     tax_category, tax_rate, exemption_code, exemption_reason, order_id)
+                                     tax_category, tax_rate, exemption_code, exemption_reason, order_id, rebills_id)
   SELECT DISTINCT ON (o.id) company, v.invoice_id, true, o.currency, o.shipping_amount, 'FC', 'Freight service',
-         v.tax_category, v.tax_rate, v.exemption_code, v.exemption_reason, o.id
+         v.tax_category, v.tax_rate, v.exemption_code, v.exemption_reason, o.id, b.id
   FROM (SELECT l.order_id, v.invoice_id, v.tax_category, v.tax_rate, v.exemption_code, v.exemption_reason,
                pg_catalog.sum(v.net_amount) AS net
         FROM o2c.invoice_line v JOIN o2c.sales_order_line l ON l.company_id = company AND l.id = v.order_line_id
         WHERE v.company_id = company AND v.invoice_id = ANY (drafts) GROUP BY 1, 2, 3, 4, 5, 6) v
   JOIN o2c.sales_order o ON o.company_id = company AND o.id = v.order_id AND o.shipping_amount > 0
-  WHERE NOT EXISTS (SELECT FROM o2c.invoice_allowance a WHERE a.company_id = company AND a.order_id = o.id)
+  -- billed once, and again for each credit that took it back for that
+  LEFT JOIN LATERAL (
+    SELECT c.id FROM o2c.invoice_allowance a
+    JOIN o2c.invoice_allowance c ON c.company_id = company AND c.original_allowance_id = a.id AND c.rebill
+    JOIN o2c.invoice n ON n.company_id = company AND n.id = c.invoice_id AND n.state NOT IN ('draft', 'void')
+    WHERE a.company_id = company AND a.order_id = o.id
+      AND NOT EXISTS (SELECT FROM o2c.invoice_allowance x WHERE x.company_id = company AND x.rebills_id = c.id)
+    ORDER BY c.id LIMIT 1) b ON true
+  WHERE b.id IS NOT NULL
+     OR NOT EXISTS (SELECT FROM o2c.invoice_allowance a WHERE a.company_id = company AND a.order_id = o.id)
   ORDER BY o.id, v.invoice_id, v.net DESC, v.tax_category, v.tax_rate;
 END $$;
 COMMENT ON FUNCTION o2c._bill_shipping(integer, bigint[], bigint[]) IS

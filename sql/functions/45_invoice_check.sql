@@ -94,18 +94,42 @@ BEGIN
       AND t.tax_category = x.tax_category AND t.tax_rate = x.tax_rate
     WHERE pg_catalog.abs(x.base) > coalesce(pg_catalog.abs(t.base_amount), 0) OR pg_catalog.abs(x.tax) > coalesce(pg_catalog.abs(t.tax_amount), 0);
 
-  -- what order lines call invoiced is what drafts and invoices hold
+  -- what order lines call invoiced is what drafts and invoices hold, less what
+  -- issued credit notes took back to be billed again
   RETURN QUERY
     SELECT 'order_line_invoiced', l.company_id, 'sales_order_line', l.id,
            pg_catalog.format('invoiced is %s, lines hold %s', l.invoiced, coalesce(v.quantity, 0))
     FROM o2c.sales_order_line l
-    LEFT JOIN (SELECT v.company_id, v.order_line_id, pg_catalog.sum(v.quantity) AS quantity FROM o2c.invoice_line v
-               WHERE v.order_line_id IS NOT NULL AND v.original_line_id IS NULL GROUP BY 1, 2) v
+    LEFT JOIN (SELECT v.company_id, v.order_line_id, pg_catalog.sum(CASE WHEN v.rebill THEN -v.quantity ELSE v.quantity END) AS quantity
+               FROM o2c.invoice_line v
+               LEFT JOIN o2c.invoice n ON v.rebill AND n.company_id = v.company_id AND n.id = v.invoice_id
+               WHERE v.order_line_id IS NOT NULL AND (v.original_line_id IS NULL OR n.state NOT IN ('draft', 'void')) GROUP BY 1, 2) v
       ON v.company_id = l.company_id AND v.order_line_id = l.id
     WHERE ($1 IS NULL OR l.company_id = $1) AND l.invoiced <> coalesce(v.quantity, 0);
+
+  -- nothing is billed again that was not billed, and shipping as often as it was taken back
+  RETURN QUERY
+    SELECT 'rebill_within_line', l.company_id, 'invoice_line', l.id,
+           pg_catalog.format('billed %s, credited to be billed again %s', l.quantity, pg_catalog.sum(c.quantity))
+    FROM o2c.invoice_line c
+    JOIN o2c.invoice n ON n.company_id = c.company_id AND n.id = c.invoice_id AND n.state NOT IN ('draft', 'void')
+    JOIN o2c.invoice_line l ON l.company_id = c.company_id AND l.id = c.original_line_id
+    WHERE c.rebill AND ($1 IS NULL OR c.company_id = $1)
+    GROUP BY l.company_id, l.id, l.quantity, l.order_line_id
+    HAVING pg_catalog.sum(c.quantity) > l.quantity
+        OR pg_catalog.bool_or(n.kind <> 'credit_note' OR l.order_line_id IS DISTINCT FROM c.order_line_id);
+  RETURN QUERY
+    SELECT 'shipping_rebilled', a.company_id, 'invoice', a.invoice_id,
+           pg_catalog.format('shipping of order %s is billed again without a credit', a.order_id)
+    FROM o2c.invoice_allowance a
+    LEFT JOIN (o2c.invoice_allowance c
+      JOIN o2c.invoice n ON n.company_id = c.company_id AND n.id = c.invoice_id AND n.state NOT IN ('draft', 'void')
+      JOIN o2c.invoice_allowance f ON f.company_id = c.company_id AND f.id = c.original_allowance_id)
+      ON c.company_id = a.company_id AND c.id = a.rebills_id AND c.rebill AND f.order_id = a.order_id
+    WHERE a.rebills_id IS NOT NULL AND c.id IS NULL AND ($1 IS NULL OR a.company_id = $1);
 END $$;
 COMMENT ON FUNCTION o2c._check_invoice(integer) IS
-  'Violated invariants of invoices: gapless numbers, order of dates, sums, tax, open items, credit notes, invoiced quantities.';
+  'Violated invariants of invoices: gapless numbers, order of dates, sums, tax, open items, credit notes, quantities invoiced and billed again.';
 
 CREATE FUNCTION o2c._warnings_invoice() RETURNS text[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE

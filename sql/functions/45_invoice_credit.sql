@@ -1,4 +1,5 @@
 -- Credit notes: full, of lines, or of amounts; never more than what is left.
+-- What one takes back can be billed again: see o2c_credit_on_invoices().
 
 CREATE FUNCTION o2c._credit_left(company integer, invoice bigint)
 RETURNS TABLE (tax_category text, tax_rate numeric, base_left numeric, tax_left numeric)
@@ -29,61 +30,57 @@ AS $$
 DECLARE
   bad record;
 BEGIN
-  IF wanted IS NULL THEN
-    -- all that is left: by quantity where the line is whole, else by amount
-    RETURN QUERY
-      SELECT l.id, CASE WHEN u.n = 0 THEN l.quantity END, l.net_amount - u.credited
-      FROM o2c.invoice_line l
-      CROSS JOIN LATERAL (
-        SELECT pg_catalog.count(*) AS n, coalesce(pg_catalog.sum(pg_catalog.abs(x.net_amount)), 0) AS credited
-        FROM o2c.invoice_line x JOIN o2c.invoice c ON c.company_id = x.company_id AND c.id = x.invoice_id
-        WHERE x.company_id = l.company_id AND x.original_line_id = l.id AND c.state <> 'void') u
-      WHERE l.company_id = company AND l.invoice_id = invoice
-        AND (u.n = 0 OR l.net_amount <> u.credited);
-    RETURN;
-  END IF;
-  IF pg_catalog.jsonb_typeof(wanted) <> 'array' OR pg_catalog.jsonb_array_length(wanted) = 0 THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'the lines to credit must be a JSON array with at least one line',
-      HINT = 'For example [{"line": 1, "quantity": 2}, {"line": 3, "amount": 10.00}]; null credits all that is left.';
-  END IF;
-  SELECT e.no, e.value INTO bad
-  FROM pg_catalog.jsonb_array_elements(wanted) WITH ORDINALITY e(value, no)
-  LEFT JOIN o2c.invoice_line l ON l.company_id = company AND l.invoice_id = invoice
-    AND l.line_no::text = e.value ->> 'line'
-  WHERE pg_catalog.jsonb_typeof(e.value) <> 'object' OR l.id IS NULL
-     OR (e.value ? 'quantity' AND e.value ? 'amount')
-     OR (e.value ? 'quantity' AND coalesce(o2c._to_numeric(e.value ->> 'quantity'), 0) <= 0)
-     OR (e.value ? 'amount' AND (coalesce(o2c._to_numeric(e.value ->> 'amount'), 0) <= 0
-                                 OR NOT o2c.is_amount(o2c._to_numeric(e.value ->> 'amount'), l.currency)))
-  LIMIT 1;
-  IF FOUND THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2004',
-      MESSAGE = pg_catalog.format('line %s of the credit is not understood: %s', bad.no, bad.value),
-      HINT = 'Each is {"line": number of the invoice''s line} with "quantity" or "amount" (before tax) above zero, or neither for all that is left of it.';
+  IF wanted IS NOT NULL THEN
+    IF pg_catalog.jsonb_typeof(wanted) <> 'array' OR pg_catalog.jsonb_array_length(wanted) = 0 THEN
+      RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'the lines to credit must be a JSON array with at least one line',
+        HINT = 'For example [{"line": 1, "quantity": 2}, {"line": 3, "amount": 10.00}]; null credits all that is left.';
+    END IF;
+    SELECT e.no, e.value INTO bad
+    FROM pg_catalog.jsonb_array_elements(wanted) WITH ORDINALITY e(value, no)
+    LEFT JOIN o2c.invoice_line l ON l.company_id = company AND l.invoice_id = invoice
+      AND l.line_no::text = e.value ->> 'line'
+    WHERE pg_catalog.jsonb_typeof(e.value) <> 'object' OR l.id IS NULL
+       OR (e.value ? 'quantity' AND e.value ? 'amount')
+       OR (e.value ? 'quantity' AND coalesce(o2c._to_numeric(e.value ->> 'quantity'), 0) <= 0)
+       OR (e.value ? 'amount' AND (coalesce(o2c._to_numeric(e.value ->> 'amount'), 0) <= 0
+                                   OR NOT o2c.is_amount(o2c._to_numeric(e.value ->> 'amount'), l.currency)))
+    LIMIT 1;
+    IF FOUND THEN
+      RAISE EXCEPTION USING ERRCODE = 'O2004',
+        MESSAGE = pg_catalog.format('line %s of the credit is not understood: %s', bad.no, bad.value),
+        HINT = 'Each is {"line": number of the invoice''s line} with "quantity" or "amount" (before tax) above zero, or neither for all that is left of it.';
+    END IF;
   END IF;
   RETURN QUERY
     SELECT l.id,
-           CASE WHEN e.value ? 'quantity' THEN o2c._to_numeric(e.value ->> 'quantity')
-                WHEN NOT e.value ? 'amount' AND u.n = 0 THEN l.quantity END,
-           CASE WHEN e.value ? 'quantity' AND o2c._to_numeric(e.value ->> 'quantity') < l.quantity
-                  THEN o2c.round_amount(l.net_amount * o2c._to_numeric(e.value ->> 'quantity') / l.quantity, l.currency)
-                WHEN e.value ? 'quantity' AND o2c._to_numeric(e.value ->> 'quantity') = l.quantity THEN l.net_amount
-                WHEN e.value ? 'quantity' THEN l.net_amount + 1  -- more than was billed: refused below
-                WHEN e.value ? 'amount' THEN o2c._to_numeric(e.value ->> 'amount')
-                ELSE l.net_amount - u.credited END
-    FROM pg_catalog.jsonb_array_elements(wanted) e(value)
-    JOIN o2c.invoice_line l ON l.company_id = company AND l.invoice_id = invoice AND l.line_no::text = e.value ->> 'line'
+           CASE WHEN e.pieces IS NOT NULL THEN e.pieces WHEN e.money IS NULL THEN nullif(u.left_over, 0) END,
+           CASE WHEN e.money IS NOT NULL THEN e.money
+                WHEN e.pieces IS NULL OR e.pieces = u.left_over THEN l.net_amount - u.credited
+                WHEN e.pieces < l.quantity AND coalesce(e.pieces < u.left_over, true)
+                  THEN o2c.round_amount(l.net_amount * e.pieces / l.quantity, l.currency)
+                -- more than was billed: refused as more than what is left
+                ELSE l.net_amount + CASE WHEN l.net_amount < 0 THEN -1 ELSE 1 END END
+    FROM o2c.invoice_line l
+    JOIN (SELECT v.value ->> 'line' AS line, o2c._to_numeric(v.value ->> 'quantity') AS pieces,
+                 o2c._to_numeric(v.value ->> 'amount') AS money
+          FROM pg_catalog.jsonb_array_elements(coalesce(wanted, '[{}]')) v(value)) e
+      ON e.line = l.line_no::text OR wanted IS NULL
     CROSS JOIN LATERAL (
-      SELECT pg_catalog.count(*) AS n, coalesce(pg_catalog.sum(pg_catalog.abs(x.net_amount)), 0) AS credited
+      -- left_over: of the quantity, as long as all credits so far were by quantity, at the line's own price
+      SELECT coalesce(pg_catalog.sum(pg_catalog.abs(x.net_amount)), 0) AS credited,
+             CASE WHEN pg_catalog.count(x.id) = 0 THEN l.quantity
+                  WHEN pg_catalog.bool_and(x.unit_price = l.unit_price AND x.discount_percent = l.discount_percent AND x.quantity > 0)
+                  THEN greatest(0, l.quantity - pg_catalog.sum(x.quantity)) END AS left_over
       FROM o2c.invoice_line x JOIN o2c.invoice c ON c.company_id = x.company_id AND c.id = x.invoice_id
       WHERE x.company_id = l.company_id AND x.original_line_id = l.id AND c.state <> 'void') u
-    WHERE e.value ?| '{quantity,amount}' OR u.n = 0 OR l.net_amount <> u.credited;
+    WHERE l.company_id = company AND l.invoice_id = invoice
+      AND (e.pieces IS NOT NULL OR e.money IS NOT NULL OR u.left_over <> 0 OR l.net_amount <> u.credited);
 END $$;
 COMMENT ON FUNCTION o2c._credit_lines(integer, bigint, jsonb) IS
   'What to credit of which line: net amount, and the quantity where it is one. Errors: O2004.';
 
 CREATE FUNCTION o2c.credit_invoice(company_id integer, invoice_id bigint, lines jsonb DEFAULT NULL,
-  reason text DEFAULT NULL, issue_date date DEFAULT NULL) RETURNS bigint
+  reason text DEFAULT NULL, issue_date date DEFAULT NULL, rebill boolean DEFAULT false) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 -- one document: planning would cost more than it saves
@@ -97,7 +94,16 @@ DECLARE
   note_id bigint;
   on_date constant date := coalesce($5, o2c.today($1));
 BEGIN
-  -- open items before invoices and accounts: the order of all locks
+  -- orders before open items, these before invoices and accounts: the order of all locks
+  IF $6 THEN
+    PERFORM FROM o2c.sales_order s
+    WHERE s.company_id = $1 AND s.id IN (
+      SELECT o.order_id FROM o2c.invoice_line l
+      JOIN o2c.sales_order_line o ON o.company_id = l.company_id AND o.id = l.order_line_id
+      WHERE l.company_id = $1 AND l.invoice_id = $2
+      UNION SELECT a.order_id FROM o2c.invoice_allowance a WHERE a.company_id = $1 AND a.invoice_id = $2)
+    ORDER BY s.id FOR NO KEY UPDATE;
+  END IF;
   PERFORM FROM o2c.open_item i WHERE i.company_id = $1 AND i.invoice_id = $2 ORDER BY i.id FOR NO KEY UPDATE;
   SELECT i.* INTO original FROM o2c.invoice i
   WHERE i.company_id = $1 AND i.id = $2 FOR NO KEY UPDATE;
@@ -124,25 +130,27 @@ BEGIN
           original.customer_reference, original.buyer_reference, original.supply_date, false, $4, original.delivery)
   RETURNING id INTO note_id;
 
-  -- a line is credited by quantity at its own price where that makes the
-  -- amount, otherwise as one piece of the amount
+  -- a line is credited by quantity at its own price, with an allowance or a
+  -- charge where that does not make the amount, otherwise as one piece of the amount
   INSERT INTO o2c.invoice_line (company_id, invoice_id, line_no, product_id, order_line_id, shipment_line_id, original_line_id,
                                 description, quantity, unit, unit_price, discount_percent, allowance_amount, charge_amount,
-                                currency, tax_category, tax_rate, exemption_code, exemption_reason, period_start, period_end)
+                                currency, tax_category, tax_rate, exemption_code, exemption_reason, period_start, period_end, rebill)
   SELECT $1, note_id, pg_catalog.row_number() OVER (ORDER BY l.line_no), l.product_id, l.order_line_id, l.shipment_line_id, l.id,
          l.description,
-         CASE WHEN x.whole THEN l.quantity WHEN x.exact THEN w.quantity WHEN w.amount < 0 THEN -1 ELSE 1 END,
-         CASE WHEN x.whole OR x.exact THEN l.unit ELSE 'C62' END,
-         CASE WHEN x.whole OR x.exact THEN l.unit_price ELSE pg_catalog.abs(w.amount) END,
-         CASE WHEN x.whole OR x.exact THEN l.discount_percent ELSE 0 END,
-         CASE WHEN x.whole THEN l.allowance_amount ELSE 0 END, CASE WHEN x.whole THEN l.charge_amount ELSE 0 END,
-         l.currency, l.tax_category, l.tax_rate, l.exemption_code, l.exemption_reason, l.period_start, l.period_end
+         CASE WHEN x.whole OR x.pieces THEN w.quantity WHEN w.amount < 0 THEN -1 ELSE 1 END,
+         CASE WHEN x.whole OR x.pieces THEN l.unit ELSE 'C62' END,
+         CASE WHEN x.whole OR x.pieces THEN l.unit_price ELSE pg_catalog.abs(w.amount) END,
+         CASE WHEN x.whole OR x.pieces THEN l.discount_percent ELSE 0 END,
+         CASE WHEN x.whole THEN l.allowance_amount WHEN x.pieces THEN greatest(x.price - w.amount, 0) ELSE 0 END,
+         CASE WHEN x.whole THEN l.charge_amount WHEN x.pieces THEN greatest(w.amount - x.price, 0) ELSE 0 END,
+         l.currency, l.tax_category, l.tax_rate, l.exemption_code, l.exemption_reason, l.period_start, l.period_end,
+         coalesce($6 AND l.order_line_id IS NOT NULL AND l.original_line_id IS NULL AND (x.whole OR x.pieces), false)
   FROM o2c._credit_lines($1, $2, $3) w
   JOIN o2c.invoice_line l ON l.company_id = $1 AND l.id = w.line_id
   CROSS JOIN LATERAL (
     SELECT w.quantity = l.quantity AND w.amount = l.net_amount AS whole,
-           w.quantity IS NOT NULL AND l.allowance_amount = 0 AND l.charge_amount = 0
-           AND o2c.round_amount(w.quantity * l.unit_price * (100 - l.discount_percent) * 0.01, l.currency) = w.amount AS exact) x;
+           w.quantity > 0 AS pieces,
+           o2c.round_amount(w.quantity * l.unit_price * (100 - l.discount_percent) * 0.01, l.currency) AS price) x;
 
   -- never more than what is left of a line
   SELECT l.line_no, l.net_amount, pg_catalog.sum(pg_catalog.abs(c.net_amount)) AS credited INTO over
@@ -160,10 +168,12 @@ BEGIN
   END IF;
   IF $3 IS NULL THEN
     INSERT INTO o2c.invoice_allowance (company_id, invoice_id, charge, currency, amount, percent, base_amount, reason_code, reason,
-                                       tax_category, tax_rate, exemption_code, exemption_reason, cash_discount, original_allowance_id)
+                                       tax_category, tax_rate, exemption_code, exemption_reason, cash_discount, original_allowance_id,
+                                       rebill)
     SELECT $1, note_id, a.charge, a.currency, a.amount - u.credited, CASE WHEN u.credited = 0 THEN a.percent END,
            CASE WHEN u.credited = 0 THEN a.base_amount END, a.reason_code, a.reason,
-           a.tax_category, a.tax_rate, a.exemption_code, a.exemption_reason, a.cash_discount, a.id
+           a.tax_category, a.tax_rate, a.exemption_code, a.exemption_reason, a.cash_discount, a.id,
+           coalesce($6, false) AND a.order_id IS NOT NULL
     FROM o2c.invoice_allowance a
     CROSS JOIN LATERAL (
       SELECT coalesce(pg_catalog.sum(x.amount), 0) AS credited
@@ -173,6 +183,10 @@ BEGIN
   IF NOT EXISTS (SELECT FROM o2c.invoice_line l WHERE l.company_id = $1 AND l.invoice_id = note_id) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2033',
       MESSAGE = pg_catalog.format('nothing is left to credit of invoice %s', coalesce(original.number, $2::text));
+  END IF;
+
+  IF $6 THEN
+    PERFORM o2c._require_rebillable($1, note_id, coalesce(original.number, $2::text));
   END IF;
 
   -- base by the lines; tax by the rate, but all of the rest with the last of a
@@ -214,8 +228,43 @@ BEGIN
   PERFORM o2c._settle_credit($1, note_id, $2, on_date);
   RETURN note_id;
 END $$;
-COMMENT ON FUNCTION o2c.credit_invoice(integer, bigint, jsonb, text, date) IS
-  'Issue a credit note of an invoice and set it off against what is open of it: all that is left, or lines [{"line": 1, "quantity": 2}, {"line": 2, "amount": 5.00}] (amounts before tax). Returns the credit note''s id. Errors: O2003, O2004, O2010, O2031, O2032, O2033 when more than what is left would be credited.';
+COMMENT ON FUNCTION o2c.credit_invoice(integer, bigint, jsonb, text, date, boolean) IS
+  'Issue a credit note of an invoice and set it off against what is open of it: all that is left, or lines [{"line": 1, "quantity": 2}, {"line": 2, "amount": 5.00}] (amounts before tax). With rebill, the quantities of orders and the cost of shipping that it takes back are billable again. Returns the credit note''s id. Errors: O2003, O2004, O2010, O2031, O2032, O2033 when more than what is left would be credited, or nothing can be billed again.';
+
+CREATE FUNCTION o2c._require_rebillable(company integer, note bigint, original text) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  bad record;
+BEGIN
+  SELECT l.line_no, l.milestone_id, l.subscription_id, d.line_no AS deduction INTO bad
+  FROM o2c.invoice_line n
+  JOIN o2c.invoice_line l ON l.company_id = n.company_id AND l.id = n.original_line_id
+  LEFT JOIN LATERAL (SELECT pg_catalog.min(x.line_no) AS line_no FROM o2c.invoice_line x
+    WHERE x.company_id = l.company_id AND x.invoice_id = l.invoice_id AND x.original_line_id IS NOT NULL) d ON true
+  WHERE n.company_id = company AND n.invoice_id = note
+    AND ((l.order_line_id IS NOT NULL AND NOT n.rebill)
+         OR coalesce(l.milestone_id, l.subscription_id) IS NOT NULL OR d.line_no IS NOT NULL)
+  ORDER BY l.line_no LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2033',
+      MESSAGE = pg_catalog.format('line %s of invoice %s cannot be billed again', bad.line_no, original),
+      DETAIL = CASE WHEN bad.deduction IS NOT NULL THEN pg_catalog.format('The invoice deducts a prepayment, on its line %s.', bad.deduction)
+                    WHEN bad.milestone_id IS NOT NULL THEN 'It bills a milestone, and each is billed once.'
+                    WHEN bad.subscription_id IS NOT NULL THEN 'It bills a period of a subscription, and each is billed once.'
+                    ELSE 'It is credited by an amount, not by a quantity.' END,
+      HINT = 'Credit it without rebill, and draft by hand what is to be billed instead.';
+  ELSIF NOT EXISTS (SELECT FROM o2c.invoice_line n WHERE n.company_id = company AND n.invoice_id = note AND n.rebill)
+    AND NOT EXISTS (SELECT FROM o2c.invoice_allowance a WHERE a.company_id = company AND a.invoice_id = note AND a.rebill) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2033',
+      MESSAGE = pg_catalog.format('nothing of invoice %s would be billed again', original),
+      DETAIL = 'None of the lines that are credited bills an order.',
+      HINT = 'Credit it without rebill.';
+  END IF;
+END $$;
+COMMENT ON FUNCTION o2c._require_rebillable(integer, bigint, text) IS
+  'Raises O2033 unless what a credit note with rebill takes back can be billed again.';
 
 CREATE FUNCTION o2c._settle_credit(company integer, note bigint, original bigint, on_date date) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

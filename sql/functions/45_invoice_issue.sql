@@ -316,9 +316,10 @@ BEGIN
   PERFORM o2c._require_draft($1, $2);
   PERFORM o2c._require_open_period($1, on_date);
   -- its quantities are free again, its number is not
-  UPDATE o2c.invoice_line l SET order_line_id = NULL, shipment_line_id = NULL, subscription_id = NULL, milestone_id = NULL
+  UPDATE o2c.invoice_line l SET order_line_id = NULL, shipment_line_id = NULL, subscription_id = NULL, milestone_id = NULL, rebill = false
   WHERE l.company_id = $1 AND l.invoice_id = $2;
-  UPDATE o2c.invoice_allowance a SET order_id = NULL WHERE a.company_id = $1 AND a.invoice_id = $2 AND a.order_id IS NOT NULL;
+  UPDATE o2c.invoice_allowance a SET order_id = NULL, rebills_id = NULL, rebill = false
+  WHERE a.company_id = $1 AND a.invoice_id = $2 AND (a.order_id IS NOT NULL OR a.rebill);
   SELECT s.code, b.first, b.period, b.issued_at,
          o2c._format_number(s.pattern, coalesce(s.prefix, s.code), on_date, b.first) AS number INTO drawn
   FROM o2c.invoice i

@@ -94,8 +94,8 @@ COMMENT ON COLUMN o2c.sales_order_line.net_amount IS 'quantity × unit_price × 
 COMMENT ON COLUMN o2c.sales_order_line.cancelled IS 'Part of quantity that will not be delivered any more.';
 COMMENT ON COLUMN o2c.sales_order_line.picked IS 'Sum of the line in shipments that are not cancelled, shipped ones included.';
 COMMENT ON COLUMN o2c.sales_order_line.shipped IS 'Sum of the line in shipments that have left.';
-COMMENT ON COLUMN o2c.sales_order_line.invoiced IS 'Sum of the line on draft and issued invoices.';
-COMMENT ON COLUMN o2c.sales_order_line.billed IS 'Sum of the line on issued invoices: from then on the open item counts for credit.';
+COMMENT ON COLUMN o2c.sales_order_line.invoiced IS 'Sum of the line on draft and issued invoices, less what issued credit notes took back to be billed again.';
+COMMENT ON COLUMN o2c.sales_order_line.billed IS 'Sum of the line on issued invoices, less what was taken back to be billed again: from then on the open item counts for credit.';
 
 CREATE SEQUENCE o2c.hold_id_seq;
 CREATE TABLE o2c.hold (

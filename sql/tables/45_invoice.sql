@@ -129,6 +129,7 @@ CREATE TABLE o2c.invoice_line (
   period_end date CHECK (pg_catalog.isfinite(period_end)),
   subscription_id bigint,
   milestone_id bigint,
+  rebill boolean NOT NULL DEFAULT false,
   PRIMARY KEY (company_id, id),
   UNIQUE (company_id, invoice_id, line_no),
   FOREIGN KEY (company_id, invoice_id) REFERENCES o2c.invoice (company_id, id) ON DELETE CASCADE,
@@ -138,7 +139,9 @@ CREATE TABLE o2c.invoice_line (
   FOREIGN KEY (company_id, original_line_id) REFERENCES o2c.invoice_line (company_id, id),
   FOREIGN KEY (company_id, subscription_id) REFERENCES o2c.subscription (company_id, id),
   FOREIGN KEY (company_id, milestone_id) REFERENCES o2c.billing_milestone (company_id, id),
-  CHECK (period_start <= period_end)
+  CHECK (period_start <= period_end),
+  CONSTRAINT invoice_line_rebill CHECK
+    (NOT rebill OR (original_line_id IS NOT NULL AND order_line_id IS NOT NULL AND quantity > 0))
 );
 ALTER SEQUENCE o2c.invoice_line_id_seq OWNED BY o2c.invoice_line.id;
 CREATE INDEX invoice_line_product_idx ON o2c.invoice_line (company_id, product_id) WHERE product_id IS NOT NULL;
@@ -165,6 +168,8 @@ COMMENT ON COLUMN o2c.invoice_line.gross_price IS 'Price of one unit with tax, w
 COMMENT ON COLUMN o2c.invoice_line.allowance_amount IS 'Further deduction from the line, beside discount_percent.';
 COMMENT ON COLUMN o2c.invoice_line.tax_category IS 'EN 16931 category (UNCL 5305).';
 COMMENT ON COLUMN o2c.invoice_line.original_line_id IS 'The line that this one credits or deducts.';
+COMMENT ON COLUMN o2c.invoice_line.rebill IS
+  'Of a credit note: from its issue on, the quantity of the order line that it takes back is to be billed again.';
 
 CREATE SEQUENCE o2c.invoice_allowance_id_seq;
 CREATE TABLE o2c.invoice_allowance (
@@ -185,15 +190,27 @@ CREATE TABLE o2c.invoice_allowance (
   cash_discount boolean NOT NULL DEFAULT false,
   original_allowance_id bigint,
   order_id bigint,
+  rebill boolean NOT NULL DEFAULT false,
+  rebills_id bigint,
   PRIMARY KEY (company_id, id),
   FOREIGN KEY (company_id, invoice_id) REFERENCES o2c.invoice (company_id, id) ON DELETE CASCADE,
   FOREIGN KEY (company_id, order_id) REFERENCES o2c.sales_order (company_id, id),
-  FOREIGN KEY (company_id, original_allowance_id) REFERENCES o2c.invoice_allowance (company_id, id)
+  FOREIGN KEY (company_id, original_allowance_id) REFERENCES o2c.invoice_allowance (company_id, id),
+  FOREIGN KEY (company_id, rebills_id) REFERENCES o2c.invoice_allowance (company_id, id),
+  CHECK (NOT rebill OR original_allowance_id IS NOT NULL),
+  CHECK (rebills_id IS NULL OR order_id IS NOT NULL)
 );
 ALTER SEQUENCE o2c.invoice_allowance_id_seq OWNED BY o2c.invoice_allowance.id;
 CREATE INDEX invoice_allowance_invoice_idx ON o2c.invoice_allowance (company_id, invoice_id);
-CREATE UNIQUE INDEX invoice_allowance_order_key ON o2c.invoice_allowance (company_id, order_id) WHERE order_id IS NOT NULL;
+-- once, and once more for each credit that takes it back for that
+CREATE UNIQUE INDEX invoice_allowance_order_key ON o2c.invoice_allowance (company_id, order_id, rebills_id) NULLS NOT DISTINCT
+  WHERE order_id IS NOT NULL;
+CREATE UNIQUE INDEX invoice_allowance_rebill_key ON o2c.invoice_allowance (company_id, original_allowance_id) WHERE rebill;
+CREATE INDEX invoice_allowance_rebills_idx ON o2c.invoice_allowance (company_id, rebills_id) WHERE rebills_id IS NOT NULL;
 COMMENT ON COLUMN o2c.invoice_allowance.order_id IS 'The order whose cost of shipping this charge bills, once.';
+COMMENT ON COLUMN o2c.invoice_allowance.rebill IS
+  'Of a credit note: from its issue on, the cost of shipping that it takes back is to be billed again.';
+COMMENT ON COLUMN o2c.invoice_allowance.rebills_id IS 'The credited charge that this one bills again.';
 CREATE INDEX invoice_allowance_original_idx ON o2c.invoice_allowance (company_id, original_allowance_id)
   WHERE original_allowance_id IS NOT NULL;
 CREATE TRIGGER invoice_allowance_insert AFTER INSERT ON o2c.invoice_allowance

@@ -4,7 +4,8 @@
  *
  * A draft changes nothing: goods that were shipped count as such until their
  * invoice is issued.  Then the lines note what was billed, and the open item
- * that the same transaction posts counts instead.
+ * that the same transaction posts counts instead.  A credit note that takes
+ * goods back to be billed again is the reverse of it.
  *
  * What is settled of a prepayment invoice and not yet deducted is an advance:
  * the document keeps it, and its account has it among what is unapplied.
@@ -90,13 +91,40 @@ FindInvoiceMoves(TriggerData *trigdata, InvoiceMoves *moves)
 	ExecDropSingleTupleTableSlot(newslot);
 }
 
-/* Lines of invoices that were issued in this statement and bill an order line. */
+/*
+ * Lines of documents that were issued in this statement and bill an order
+ * line, or take back what is to be billed again.
+ */
 #define BILLED \
-	"SELECT v.company_id, v.order_line_id, sum(v.quantity) AS quantity" \
+	"SELECT v.company_id, v.order_line_id," \
+	" sum(CASE WHEN v.rebill THEN -v.quantity ELSE v.quantity END) AS quantity," \
+	" coalesce(sum(v.quantity) FILTER (WHERE v.rebill), 0) AS back" \
 	" FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id" \
 	" JOIN o2c.invoice_line v ON v.company_id = n.company_id AND v.invoice_id = n.id" \
 	" WHERE o.state = 'draft' AND n.state NOT IN ('draft', 'void')" \
-	" AND v.order_line_id IS NOT NULL AND v.original_line_id IS NULL GROUP BY 1, 2"
+	" AND v.order_line_id IS NOT NULL AND (v.original_line_id IS NULL OR v.rebill) GROUP BY 1, 2"
+
+/*
+ * A line that is to be billed again and cannot be: it takes back more than
+ * what the line that it credits billed, or another line than that, or one
+ * whose invoice deducts a prepayment, which its credit would have to undo.
+ */
+#define WRONG_REBILL \
+	"SELECT v.line_no::text, n.id::text, CASE" \
+	"  WHEN n.kind <> 'credit_note' OR l.invoice_id <> n.original_id OR l.order_line_id IS DISTINCT FROM v.order_line_id" \
+	"   OR l.original_line_id IS NOT NULL THEN 'It does not credit a line that bills the same line of the order.'" \
+	"  WHEN EXISTS (SELECT FROM o2c.invoice_line d WHERE d.company_id = l.company_id AND d.invoice_id = l.invoice_id" \
+	"   AND d.original_line_id IS NOT NULL) THEN 'Its invoice deducts a prepayment.'" \
+	"  WHEN x.quantity > l.quantity THEN format('Line %s of the invoice billed %s, credits to be billed again would be %s.'," \
+	"   l.line_no, trim_scale(l.quantity), trim_scale(x.quantity)) END" \
+	" FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id" \
+	" JOIN o2c.invoice_line v ON v.company_id = n.company_id AND v.invoice_id = n.id AND v.rebill" \
+	" JOIN o2c.invoice_line l ON l.company_id = v.company_id AND l.id = v.original_line_id" \
+	" CROSS JOIN LATERAL (SELECT sum(c.quantity) AS quantity FROM o2c.invoice_line c" \
+	"  JOIN o2c.invoice i ON i.company_id = c.company_id AND i.id = c.invoice_id AND i.state NOT IN ('draft', 'void')" \
+	"  WHERE c.company_id = l.company_id AND c.original_line_id = l.id AND c.rebill) x" \
+	" WHERE o.state = 'draft' AND n.state NOT IN ('draft', 'void')" \
+	" ORDER BY n.id, v.line_no"
 
 /*
  * Prepayment invoices whose advance may change: what is open of them did, or a
@@ -178,19 +206,46 @@ WriteAdvances(Datum *args)
 	KeptPlanExecuteDerived(&keep, args, NULL, SPI_OK_UPDATE);
 }
 
+/*
+ * Refuse to bill again what was not billed.  The orders are locked by then, so
+ * whoever credits the same line meanwhile waits and sees this credit.
+ */
+static void
+RequireRebillable(void)
+{
+	static KeptPlan wrong = {.sql = WRONG_REBILL};
+
+	KeptPlanExecute(&wrong, NULL, NULL, SPI_OK_SELECT);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		char	   *why = SPI_getvalue(tuple, desc, 3);
+
+		if (why != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_O2C_BUSINESS_RULE),
+					 errmsg("line %s of credit note %s cannot be billed again",
+							SPI_getvalue(tuple, desc, 1), SPI_getvalue(tuple, desc, 2)),
+					 errdetail("%s", why),
+					 errhint("Credit it without rebill.")));
+	}
+}
+
 /* o2c_credit_on_invoices(): AFTER UPDATE ON invoice, for each statement. */
 Datum
 o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 {
 	static KeptPlan lock = {
-		.sql = "SELECT count(*) FROM (SELECT 1 FROM o2c.sales_order s WHERE (s.company_id, s.id) IN"
-		" (SELECT l.company_id, l.order_id FROM (" BILLED ") b"
-		"  JOIN o2c.sales_order_line l ON l.company_id = b.company_id AND l.id = b.order_line_id)"
-		" ORDER BY s.company_id, s.id FOR NO KEY UPDATE) x"
+		.sql = "SELECT count(*), bool_or(x.back) FROM (SELECT b.back FROM o2c.sales_order s JOIN"
+		" (SELECT l.company_id, l.order_id, bool_or(b.back <> 0) AS back FROM (" BILLED ") b"
+		"  JOIN o2c.sales_order_line l ON l.company_id = b.company_id AND l.id = b.order_line_id GROUP BY 1, 2) b"
+		" ON s.company_id = b.company_id AND s.id = b.order_id"
+		" ORDER BY s.company_id, s.id FOR NO KEY UPDATE OF s) x"
 	};
 	static KeptPlan bill = {
-		.sql = "UPDATE o2c.sales_order_line l SET billed = l.billed + b.quantity FROM (" BILLED ") b"
-		" WHERE l.company_id = b.company_id AND l.id = b.order_line_id"
+		.sql = "UPDATE o2c.sales_order_line l SET billed = l.billed + b.quantity, invoiced = l.invoiced - b.back"
+		" FROM (" BILLED ") b WHERE l.company_id = b.company_id AND l.id = b.order_line_id"
 	};
 	static KeptPlan advance = {
 		.sql = CREDIT_APPLY("SELECT n.company_id, n.customer_id, n.currency, 0::numeric AS oo, 0::numeric AS sni,"
@@ -203,6 +258,7 @@ o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 	TriggerFrame frame;
 	Datum		args[2];
 	bool		advances = false;
+	bool		rebill = false;
 
 	if (o2c_numbering)
 		return PointerGetDatum(NULL);
@@ -213,11 +269,22 @@ o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 	TriggerFrameBegin(&frame, trigdata);
 	/* orders, items and documents are locked before accounts, and those of all lines at once */
 	if (moves.issued)
+	{
+		bool		isnull;
+		Datum		back;
+
 		KeptPlanExecute(&lock, NULL, NULL, SPI_OK_SELECT);
+		back = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
+		rebill = !isnull && DatumGetBool(back);
+	}
 	if (moves.issued || moves.settled)
 		advances = LockAdvances(args);
 	if (moves.issued)
+	{
+		if (rebill)
+			RequireRebillable();
 		KeptPlanExecuteDerived(&bill, NULL, NULL, SPI_OK_UPDATE);
+	}
 	if (advances)
 		WriteAdvances(args);
 	if (moves.advanced)
