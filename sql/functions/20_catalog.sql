@@ -8,6 +8,23 @@ AS $$
 $$;
 COMMENT ON FUNCTION o2c._seed_company_catalog(integer) IS 'What every company starts with: the warehouse "main".';
 
+CREATE FUNCTION o2c._product_id(company integer, product_code text) RETURNS bigint
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  found bigint;
+BEGIN
+  PERFORM o2c._require_company(company);
+  found := (SELECT p.id FROM o2c.product p WHERE p.company_id = company AND p.code = product_code);
+  IF found IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2003',
+      MESSAGE = pg_catalog.format('there is no product "%s"', coalesce(pg_catalog.left(product_code, 100), 'NULL'));
+  END IF;
+  RETURN found;
+END $$;
+COMMENT ON FUNCTION o2c._product_id(integer, text) IS 'Id of the product with the user''s code. Errors: O2002, O2003.';
+
 CREATE FUNCTION o2c.import_products(company_id integer, source regclass,
   OUT imported bigint, OUT unchanged bigint, OUT rejected bigint)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -52,11 +52,8 @@ AS $$
 #variable_conflict use_column
 DECLARE
   customer bigint := o2c._customer_id($1, $2);
-  product bigint := (SELECT p.id FROM o2c.product p WHERE p.company_id = $1 AND p.code = $3);
+  product bigint := o2c._product_id($1, $3);
 BEGIN
-  IF product IS NULL THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no product "%s"', coalesce($3, 'NULL'));
-  END IF;
   IF NOT coalesce(pg_catalog.isfinite($5), true) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'the date of a price must be finite';
   END IF;

@@ -38,6 +38,18 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION o2c._order_label(integer, bigint) IS 'Code of an order. Errors: O2002, O2003.';
 
+CREATE FUNCTION o2c._lock_order(company integer, wanted bigint, OUT label text, OUT state o2c.order_state, OUT warehouse text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  label := o2c._order_label(company, wanted);
+  SELECT s.state, s.warehouse INTO state, warehouse FROM o2c.sales_order s
+  WHERE s.company_id = company AND s.id = wanted FOR NO KEY UPDATE;
+END $$;
+COMMENT ON FUNCTION o2c._lock_order(integer, bigint) IS
+  'Lock an order until the end of the transaction: its code, state and warehouse. Errors: O2002, O2003.';
+
 CREATE FUNCTION o2c._note_reason(reason text) RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -246,6 +258,16 @@ AS $$
          pg_catalog.format('order %s is %s and has reserved %s', s.code, s.state, l.reserved)
   FROM o2c.sales_order s JOIN o2c.sales_order_line l ON l.company_id = s.company_id AND l.order_id = s.id
   WHERE ($1 IS NULL OR s.company_id = $1) AND l.reserved > 0 AND s.state NOT IN ('submitted', 'confirmed', 'fulfilling')
+  UNION ALL
+  SELECT 'an order is as far as its goods', s.company_id, 'order', s.id,
+         pg_catalog.format('order %s is %s, %s shipped, %s open', s.code, s.state, l.shipped, l.open)
+  FROM o2c.sales_order s
+  JOIN (SELECT l.company_id, l.order_id, pg_catalog.sum(l.shipped) AS shipped, pg_catalog.sum(l.quantity - l.cancelled - l.shipped) AS open
+        FROM o2c.sales_order_line l WHERE $1 IS NULL OR l.company_id = $1 GROUP BY 1, 2) l
+    ON l.company_id = s.company_id AND l.order_id = s.id
+  WHERE ($1 IS NULL OR s.company_id = $1)
+    AND CASE WHEN s.state IN ('fulfilled', 'closed') THEN l.open > 0 OR l.shipped = 0
+             WHEN s.state = 'fulfilling' THEN l.shipped = 0 ELSE l.shipped > 0 END
   UNION ALL
   SELECT 'reserved stock is that of the order lines', coalesce(k.company_id, d.company_id), 'product',
          coalesce(k.product_id, d.product_id),

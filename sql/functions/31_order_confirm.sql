@@ -54,28 +54,56 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-  label text := o2c._order_label($1, $2);
-  present o2c.order_state;
+  o record;
   why text;
 BEGIN
-  SELECT s.state INTO present FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
-  IF present = 'submitted' THEN
-    RETURN present;
+  SELECT * INTO o FROM o2c._lock_order($1, $2);
+  IF o.state = 'submitted' THEN
+    RETURN o.state;
   END IF;
-  IF present <> 'draft' THEN
+  IF o.state <> 'draft' THEN
     RAISE EXCEPTION USING ERRCODE = 'O2010',
-      MESSAGE = pg_catalog.format('order %s is %s and cannot be submitted', label, present),
+      MESSAGE = pg_catalog.format('order %s is %s and cannot be submitted', o.label, o.state),
       HINT = 'o2c.amend_order() changes a confirmed order.';
   END IF;
   SELECT f.finding INTO why FROM o2c._submit_findings($1, ARRAY[$2]) f;
   IF FOUND THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('order %s cannot be submitted: %s', label, why);
+    RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('order %s cannot be submitted: %s', o.label, why);
   END IF;
   PERFORM o2c._submit($1, ARRAY[$2]);
   RETURN 'submitted';
 END $$;
 COMMENT ON FUNCTION o2c.submit_order(integer, bigint) IS
   'Submit a draft order; returns its state. Errors: O2002, O2003, O2010 (not a draft), O2033 (what is wrong with it).';
+
+CREATE FUNCTION o2c._reserve(company integer, order_ids bigint[], only_product bigint DEFAULT NULL) RETURNS numeric
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+SET jit = off
+AS $$
+DECLARE
+  total numeric;
+BEGIN
+  WITH given AS (
+    UPDATE o2c.sales_order_line l SET reserved = l.reserved + a.quantity
+    FROM (SELECT w.id, least(w.wanted, greatest(0, k.available - w.before)) AS quantity
+          FROM (SELECT l.id, l.product_id, s.warehouse, l.quantity - l.cancelled - l.shipped - l.reserved AS wanted,
+                       coalesce(pg_catalog.sum(l.quantity - l.cancelled - l.shipped - l.reserved) OVER (
+                         PARTITION BY l.product_id, s.warehouse
+                         ORDER BY coalesce(s.promised_on, s.ordered_on), s.id, l.line_no
+                         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
+                FROM o2c.sales_order s
+                JOIN o2c.sales_order_line l ON l.company_id = s.company_id AND l.order_id = s.id
+                JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id AND p.stocked
+                WHERE s.company_id = company AND s.id = ANY (order_ids) AND (only_product IS NULL OR p.id = only_product)) w
+          JOIN o2c.stock k ON k.company_id = company AND k.product_id = w.product_id AND k.warehouse = w.warehouse) a
+    WHERE l.company_id = company AND l.id = a.id AND a.quantity > 0
+    RETURNING a.quantity)
+  SELECT coalesce(pg_catalog.sum(g.quantity), 0) INTO total FROM given g;
+  RETURN total;
+END $$;
+COMMENT ON FUNCTION o2c._reserve(integer, bigint[], bigint) IS
+  'Reserve what is available for the lines of orders, oldest promise first, of one product or all; orders and stock are locked before. Returns the quantity.';
 
 CREATE FUNCTION o2c.confirm_orders(company_id integer, order_ids bigint[])
 RETURNS TABLE (order_id bigint, state text, holds text, note text)
@@ -132,19 +160,7 @@ BEGIN
     PERFORM FROM o2c.sales_order_line l WHERE l.company_id = $1 AND l.order_id = ANY (passing) ORDER BY l.id FOR NO KEY UPDATE;
   END IF;
   IF passing IS NOT NULL THEN
-    UPDATE o2c.sales_order_line l SET reserved = l.reserved + a.quantity
-    FROM (SELECT w.id, least(w.wanted, greatest(0, k.available - w.before)) AS quantity
-          FROM (SELECT l.id, l.product_id, s.warehouse, l.quantity - l.cancelled - l.shipped - l.reserved AS wanted,
-                       coalesce(pg_catalog.sum(l.quantity - l.cancelled - l.shipped - l.reserved) OVER (
-                         PARTITION BY l.product_id, s.warehouse
-                         ORDER BY coalesce(s.promised_on, s.ordered_on), s.id, l.line_no
-                         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
-                FROM o2c.sales_order s
-                JOIN o2c.sales_order_line l ON l.company_id = s.company_id AND l.order_id = s.id
-                JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id AND p.stocked
-                WHERE s.company_id = $1 AND s.id = ANY (passing)) w
-          JOIN o2c.stock k ON k.company_id = $1 AND k.product_id = w.product_id AND k.warehouse = w.warehouse) a
-    WHERE l.company_id = $1 AND l.id = a.id AND a.quantity > 0;
+    PERFORM o2c._reserve($1, passing);
     UPDATE o2c.sales_order s SET state = 'confirmed' WHERE s.company_id = $1 AND s.id = ANY (passing);
   END IF;
 
@@ -193,8 +209,7 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-  label text := o2c._order_label($1, $2);
-  present o2c.order_state;
+  o record;
 BEGIN
   IF coalesce(pg_catalog.btrim($3), '') = '' THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a hold needs a reason';
@@ -203,17 +218,17 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'the reason of a hold has at most 500 characters',
       HINT = 'Say the rest in the note.';
   END IF;
-  SELECT s.state INTO present FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
-  IF present IN ('closed', 'cancelled') THEN
+  SELECT * INTO o FROM o2c._lock_order($1, $2);
+  IF o.state IN ('closed', 'cancelled') THEN
     RAISE EXCEPTION USING ERRCODE = 'O2010',
-      MESSAGE = pg_catalog.format('order %s is %s and cannot be put on hold', label, present);
+      MESSAGE = pg_catalog.format('order %s is %s and cannot be put on hold', o.label, o.state);
   END IF;
   INSERT INTO o2c.hold (company_id, order_id, reason, note, blocks, release_role, expires_at)
   SELECT $1, $2, $3, $4, coalesce(r.blocks, '{confirm,pick,ship}'), r.release_role,
          coalesce($5, pg_catalog.now() + r.expires_after)
   FROM (SELECT 1) one LEFT JOIN o2c.hold_reason r ON r.company_id = $1 AND r.code = $3
   ON CONFLICT DO NOTHING;
-  RETURN present;
+  RETURN o.state;
 END $$;
 COMMENT ON FUNCTION o2c.hold_order(integer, bigint, text, text, timestamptz) IS
   'Put an order on hold for a reason, which o2c.hold_reason may describe; its state stays, and is returned. Errors: O2002, O2003, O2004, O2010.';
@@ -225,20 +240,19 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-  label text := o2c._order_label($1, $2);
-  present o2c.order_state;
+  o record;
   again boolean;
 BEGIN
-  SELECT s.state INTO present FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
+  SELECT * INTO o FROM o2c._lock_order($1, $2);
   WITH released AS (
     UPDATE o2c.hold h SET released_by = current_user, released_at = pg_catalog.clock_timestamp(), release_note = $3
     WHERE h.company_id = $1 AND h.order_id = $2 AND h.released_at IS NULL AND ($4 IS NULL OR h.reason = $4)
     RETURNING h.automatic)
   SELECT pg_catalog.bool_or(r.automatic) INTO again FROM released r;
-  IF again AND present = 'submitted' THEN
+  IF again AND o.state = 'submitted' THEN
     RETURN o2c.confirm_order($1, $2);
   END IF;
-  RETURN present;
+  RETURN o.state;
 END $$;
 COMMENT ON FUNCTION o2c.release_order(integer, bigint, text, text) IS
   'Release the holds of an order, or that of one reason; what a check at confirmation had held is checked again and held again when it still must be. Takes a member of the hold''s role, or of o2c_manager. Returns the state after. Errors: O2002, O2003, O2008.';
@@ -249,11 +263,10 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-  label text := o2c._order_label($1, $2);
-  present o2c.order_state;
+  o record;
 BEGIN
-  SELECT s.state INTO present FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
-  IF present <> 'cancelled' THEN
+  SELECT * INTO o FROM o2c._lock_order($1, $2);
+  IF o.state <> 'cancelled' THEN
     PERFORM o2c._note_reason($3);
     UPDATE o2c.sales_order s SET state = 'cancelled' WHERE s.company_id = $1 AND s.id = $2;
     PERFORM o2c._note_reason(NULL);
@@ -269,14 +282,13 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-  label text := o2c._order_label($1, $2);
-  present o2c.order_state;
+  o record;
   done boolean;
 BEGIN
-  SELECT s.state INTO present FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
-  IF present NOT IN ('confirmed', 'fulfilling') THEN
+  SELECT * INTO o FROM o2c._lock_order($1, $2);
+  IF o.state NOT IN ('confirmed', 'fulfilling') THEN
     RAISE EXCEPTION USING ERRCODE = 'O2010',
-      MESSAGE = pg_catalog.format('order %s is %s: there is no open rest to cancel', label, present);
+      MESSAGE = pg_catalog.format('order %s is %s: there is no open rest to cancel', o.label, o.state);
   END IF;
   IF NOT EXISTS (SELECT FROM o2c.sales_order_line l WHERE l.company_id = $1 AND l.order_id = $2 AND l.picked > 0) THEN
     RETURN o2c.cancel_order($1, $2, $3);
@@ -301,14 +313,28 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 #variable_conflict use_column
-DECLARE
-  label text := o2c._order_label($1, $2);
 BEGIN
+  PERFORM o2c._lock_order($1, $2);
   UPDATE o2c.sales_order s SET state = 'closed' WHERE s.company_id = $1 AND s.id = $2 AND s.state <> 'closed';
   RETURN 'closed';
 END $$;
 COMMENT ON FUNCTION o2c.close_order(integer, bigint) IS
   'Close a fulfilled order that is invoiced. Errors: O2002, O2003, O2010.';
+
+CREATE FUNCTION o2c.reopen_order(company_id integer, order_id bigint, reason text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM o2c._lock_order($1, $2);
+  PERFORM o2c._note_reason($3);
+  UPDATE o2c.sales_order s SET state = 'draft' WHERE s.company_id = $1 AND s.id = $2 AND s.state <> 'draft';
+  PERFORM o2c._note_reason(NULL);
+  RETURN 'draft';
+END $$;
+COMMENT ON FUNCTION o2c.reopen_order(integer, bigint, text) IS
+  'Make a submitted order a draft again. Errors: O2002, O2003, O2010.';
 
 CREATE FUNCTION o2c.amend_order(company_id integer, order_id bigint, lines jsonb, reason text DEFAULT NULL,
   promised_on date DEFAULT NULL)

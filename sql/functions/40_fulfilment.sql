@@ -52,15 +52,32 @@ END $$;
 COMMENT ON FUNCTION o2c._wanted_lines(integer, bigint, jsonb) IS
   'Order lines and quantities that a caller names by line or product, or all that is not yet picked. Errors: O2004.';
 
-CREATE FUNCTION o2c._blocked_by(company integer, wanted_order bigint, step text) RETURNS text
+CREATE FUNCTION o2c._refuse_held(company integer, wanted_order bigint, step text) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  reasons text := (SELECT pg_catalog.string_agg(h.reason, ', ' ORDER BY h.id) FROM o2c.hold h
+    WHERE h.company_id = company AND h.order_id = wanted_order AND h.released_at IS NULL
+      AND step = ANY (h.blocks) AND (h.expires_at IS NULL OR h.expires_at > pg_catalog.now()));
+BEGIN
+  IF reasons IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2011',
+      MESSAGE = pg_catalog.format('order %s is on hold: %s', o2c._order_label(company, wanted_order), reasons),
+      HINT = 'Release it with o2c.release_order().';
+  END IF;
+END $$;
+COMMENT ON FUNCTION o2c._refuse_held(integer, bigint, text) IS 'Raises O2011 when an open hold blocks that step of the order.';
+
+CREATE FUNCTION o2c._not_held(company integer, orders bigint[], steps text[]) RETURNS bigint[]
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
-  SELECT pg_catalog.string_agg(h.reason, ', ' ORDER BY h.id) FROM o2c.hold h
-  WHERE h.company_id = company AND h.order_id = wanted_order AND h.released_at IS NULL
-    AND step = ANY (h.blocks) AND (h.expires_at IS NULL OR h.expires_at > pg_catalog.now())
+  SELECT pg_catalog.array_agg(u.id) FROM pg_catalog.unnest(orders) u(id)
+  WHERE NOT EXISTS (SELECT FROM o2c.hold h WHERE h.company_id = company AND h.order_id = u.id AND h.released_at IS NULL
+                    AND h.blocks && steps AND (h.expires_at IS NULL OR h.expires_at > pg_catalog.now()))
 $$;
-COMMENT ON FUNCTION o2c._blocked_by(integer, bigint, text) IS 'Reasons of the open holds that block a step of an order; NULL when none.';
+COMMENT ON FUNCTION o2c._not_held(integer, bigint[], text[]) IS 'Those of the orders of which no open hold blocks one of these steps; NULL when none.';
 
 CREATE FUNCTION o2c.pick_order(company_id integer, order_id bigint, lines jsonb DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -68,23 +85,16 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-  label text := o2c._order_label($1, $2);
-  present o2c.order_state;
-  blocked text;
+  o record;
   new_id bigint;
 BEGIN
-  SELECT s.state INTO present FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
-  IF present NOT IN ('confirmed', 'fulfilling') THEN
+  SELECT * INTO o FROM o2c._lock_order($1, $2);
+  IF o.state NOT IN ('confirmed', 'fulfilling') THEN
     RAISE EXCEPTION USING ERRCODE = 'O2010',
-      MESSAGE = pg_catalog.format('order %s is %s and cannot be picked', label, present),
+      MESSAGE = pg_catalog.format('order %s is %s and cannot be picked', o.label, o.state),
       HINT = 'Only confirmed orders are picked and shipped; see o2c.confirm_order().';
   END IF;
-  blocked := o2c._blocked_by($1, $2, 'pick');
-  IF blocked IS NOT NULL THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2011',
-      MESSAGE = pg_catalog.format('order %s is on hold: %s', label, blocked),
-      HINT = 'Release it with o2c.release_order().';
-  END IF;
+  PERFORM o2c._refuse_held($1, $2, 'pick');
   PERFORM FROM o2c.sales_order_line l WHERE l.company_id = $1 AND l.order_id = $2 ORDER BY l.id FOR NO KEY UPDATE;
   new_id := pg_catalog.nextval('o2c.shipment_id_seq');
   INSERT INTO o2c.shipment (company_id, id, order_id, carrier)
@@ -92,7 +102,7 @@ BEGIN
   INSERT INTO o2c.shipment_line (company_id, shipment_id, order_line_id, quantity)
   SELECT $1, new_id, w.order_line_id, w.quantity FROM o2c._wanted_lines($1, $2, $3) w WHERE w.quantity > 0;
   IF NOT FOUND THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2012', MESSAGE = pg_catalog.format('order %s has nothing open to pick', label);
+    RAISE EXCEPTION USING ERRCODE = 'O2012', MESSAGE = pg_catalog.format('order %s has nothing open to pick', o.label);
   END IF;
   UPDATE o2c.shipment h SET state = 'picked' WHERE h.company_id = $1 AND h.id = new_id;
   RETURN new_id;
@@ -106,10 +116,9 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-  label text := o2c._order_label($1, $2);
   target bigint;
 BEGIN
-  PERFORM FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
+  PERFORM o2c._lock_order($1, $2);
   IF $3 IS NULL THEN
     target := (SELECT h.id FROM o2c.shipment h WHERE h.company_id = $1 AND h.order_id = $2 AND h.state = 'picked'
                ORDER BY h.id LIMIT 1);
@@ -159,21 +168,14 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-  label text := o2c._order_label($1, $2);
   on_date date := coalesce($4, o2c.today($1));
-  blocked text;
   target bigint;
 BEGIN
   IF NOT pg_catalog.isfinite(on_date) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'the date of a shipment must be finite';
   END IF;
-  PERFORM FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
-  blocked := o2c._blocked_by($1, $2, 'ship');
-  IF blocked IS NOT NULL THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2011',
-      MESSAGE = pg_catalog.format('order %s is on hold: %s', label, blocked),
-      HINT = 'Release it with o2c.release_order().';
-  END IF;
+  PERFORM o2c._lock_order($1, $2);
+  PERFORM o2c._refuse_held($1, $2, 'ship');
   IF $3 IS NULL THEN
     target := (SELECT h.id FROM o2c.shipment h WHERE h.company_id = $1 AND h.order_id = $2
                AND h.state IN ('planned', 'picked', 'packed') ORDER BY h.id LIMIT 1);
@@ -212,9 +214,7 @@ BEGIN
         WHERE s.company_id = $1 AND s.id = ANY ($2) AND s.state IN ('confirmed', 'fulfilling')
         ORDER BY s.id FOR NO KEY UPDATE) x;
   ready := (SELECT pg_catalog.array_agg(s.id) FROM o2c.sales_order s
-            WHERE s.company_id = $1 AND s.id = ANY (ready) AND s.state IN ('confirmed', 'fulfilling')
-              AND NOT EXISTS (SELECT FROM o2c.hold h WHERE h.company_id = $1 AND h.order_id = s.id AND h.released_at IS NULL
-                              AND h.blocks && '{pick,ship}' AND (h.expires_at IS NULL OR h.expires_at > pg_catalog.now()))
+            WHERE s.company_id = $1 AND s.id = ANY (o2c._not_held($1, ready, '{pick,ship}')) AND s.state IN ('confirmed', 'fulfilling')
               AND EXISTS (SELECT FROM o2c.sales_order_line l WHERE l.company_id = $1 AND l.order_id = s.id
                           AND l.quantity - l.cancelled - l.picked > 0));
   IF ready IS NULL THEN
@@ -249,18 +249,35 @@ END $$;
 COMMENT ON FUNCTION o2c.ship_orders(integer, bigint[], date) IS
   'Ship all that is open and reserved of many orders in one go, one shipment each; orders that are not ready or on hold are left out. Errors: O2002, O2003, O2044.';
 
+CREATE FUNCTION o2c._lock_shipment(company integer, wanted bigint, OUT order_id bigint, OUT state o2c.shipment_state,
+  OUT shipped_on date, OUT delivered_on date, OUT warehouse text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  -- a shipment keeps its order, and orders are locked before shipments
+  SELECT s.id, s.warehouse INTO order_id, warehouse FROM o2c.sales_order s
+  WHERE s.company_id = company AND s.id = (SELECT h.order_id FROM o2c.shipment h WHERE h.company_id = company AND h.id = wanted)
+  FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    PERFORM o2c._require_company(company);
+    RAISE EXCEPTION USING ERRCODE = 'O2003',
+      MESSAGE = pg_catalog.format('there is no shipment %s', coalesce(wanted::text, 'NULL'));
+  END IF;
+  SELECT h.state, h.shipped_on, h.delivered_on INTO state, shipped_on, delivered_on FROM o2c.shipment h
+  WHERE h.company_id = company AND h.id = wanted FOR NO KEY UPDATE;
+END $$;
+COMMENT ON FUNCTION o2c._lock_shipment(integer, bigint) IS
+  'Lock a shipment, after its order, until the end of the transaction. Errors: O2002, O2003.';
+
 CREATE FUNCTION o2c.cancel_shipment(company_id integer, shipment_id bigint, reason text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
-  PERFORM FROM o2c.sales_order s WHERE s.company_id = $1
-    AND s.id = (SELECT h.order_id FROM o2c.shipment h WHERE h.company_id = $1 AND h.id = $2) FOR NO KEY UPDATE;
-  IF NOT FOUND THEN
-    PERFORM o2c._require_company($1);
-    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no shipment %s', coalesce($2::text, 'NULL'));
-  END IF;
+  PERFORM o2c._lock_shipment($1, $2);
   PERFORM o2c._note_reason($3);
   UPDATE o2c.shipment h SET state = 'cancelled' WHERE h.company_id = $1 AND h.id = $2;
   PERFORM o2c._note_reason(NULL);
@@ -278,11 +295,7 @@ DECLARE
   h record;
   on_date date := coalesce($3, o2c.today($1));
 BEGIN
-  SELECT s.* INTO h FROM o2c.shipment s WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE;
-  IF NOT FOUND THEN
-    PERFORM o2c._require_company($1);
-    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no shipment %s', coalesce($2::text, 'NULL'));
-  END IF;
+  SELECT * INTO h FROM o2c._lock_shipment($1, $2);
   IF h.state = 'delivered' AND ($3 IS NULL OR h.delivered_on = $3) THEN
     RETURN 'delivered';
   END IF;
@@ -308,14 +321,7 @@ DECLARE
   over record;
   total numeric;
 BEGIN
-  PERFORM FROM o2c.sales_order s JOIN o2c.shipment t ON t.company_id = s.company_id AND t.order_id = s.id
-  WHERE t.company_id = $1 AND t.id = $2 FOR NO KEY UPDATE OF s;
-  SELECT s.*, o.warehouse INTO h FROM o2c.shipment s JOIN o2c.sales_order o ON o.company_id = s.company_id AND o.id = s.order_id
-  WHERE s.company_id = $1 AND s.id = $2 FOR NO KEY UPDATE OF s;
-  IF NOT FOUND THEN
-    PERFORM o2c._require_company($1);
-    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no shipment %s', coalesce($2::text, 'NULL'));
-  END IF;
+  SELECT * INTO h FROM o2c._lock_shipment($1, $2);
   IF h.state NOT IN ('shipped', 'delivered') THEN
     RAISE EXCEPTION USING ERRCODE = 'O2010', MESSAGE = pg_catalog.format('shipment %s is %s; nothing of it can come back', $2, h.state);
   END IF;
@@ -400,48 +406,73 @@ AS $$
 $$;
 COMMENT ON FUNCTION o2c._check_fulfilment(integer) IS 'Violated invariants of shipments and of what was billed.';
 
+CREATE FUNCTION o2c._lock_backorders(company integer, only_product bigint) RETURNS bigint[]
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT pg_catalog.array_agg(x.id) FROM (
+    SELECT s.id FROM o2c.sales_order s
+    WHERE s.company_id = company AND s.state IN ('confirmed', 'fulfilling')
+      AND EXISTS (SELECT FROM o2c.sales_order_line l JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id AND p.stocked
+                  WHERE l.company_id = company AND l.order_id = s.id AND l.reserved + l.shipped + l.cancelled < l.quantity
+                    AND (only_product IS NULL OR p.id = only_product))
+    ORDER BY s.id FOR NO KEY UPDATE) x
+$$;
+COMMENT ON FUNCTION o2c._lock_backorders(integer, bigint) IS
+  'Lock the confirmed orders that miss stocked goods, of one product or any, and return their ids.';
+
 CREATE FUNCTION o2c.allocate_stock(company_id integer, product_code text DEFAULT NULL) RETURNS numeric
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-  total numeric;
+  product bigint := CASE WHEN $2 IS NOT NULL THEN o2c._product_id($1, $2) END;
+  orders bigint[];
 BEGIN
   PERFORM o2c._require_company($1);
-  IF $2 IS NOT NULL AND NOT EXISTS (SELECT FROM o2c.product p WHERE p.company_id = $1 AND p.code = $2) THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no product "%s"', pg_catalog.left($2, 100));
-  END IF;
   -- orders first, then the stock: the order of all locks
-  PERFORM FROM o2c.sales_order s
-  WHERE s.company_id = $1 AND s.state IN ('confirmed', 'fulfilling')
-    AND EXISTS (SELECT FROM o2c.sales_order_line l JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id AND p.stocked
-                WHERE l.company_id = $1 AND l.order_id = s.id AND l.reserved + l.shipped + l.cancelled < l.quantity
-                  AND ($2 IS NULL OR p.code = $2))
-  ORDER BY s.id FOR NO KEY UPDATE;
-  WITH missing AS MATERIALIZED (
-    SELECT l.id, l.product_id, s.warehouse, l.quantity - l.cancelled - l.shipped - l.reserved AS wanted,
-           coalesce(pg_catalog.sum(l.quantity - l.cancelled - l.shipped - l.reserved) OVER (
-             PARTITION BY l.product_id, s.warehouse
-             ORDER BY coalesce(s.promised_on, s.ordered_on), s.id, l.line_no
-             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
-    FROM o2c.sales_order s
-    JOIN o2c.sales_order_line l ON l.company_id = s.company_id AND l.order_id = s.id
-    JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id AND p.stocked
-    WHERE s.company_id = $1 AND s.state IN ('confirmed', 'fulfilling')
-      AND l.reserved + l.shipped + l.cancelled < l.quantity AND ($2 IS NULL OR p.code = $2)
-  ), place AS MATERIALIZED (
-    SELECT k.product_id, k.warehouse, k.available FROM o2c.stock k
-    WHERE k.company_id = $1 AND k.product_id IN (SELECT m.product_id FROM missing m)
-    ORDER BY k.product_id, k.warehouse COLLATE "C" FOR NO KEY UPDATE
-  ), given AS (
-    UPDATE o2c.sales_order_line l SET reserved = l.reserved + q.quantity
-    FROM (SELECT m.id, least(m.wanted, greatest(0, k.available - m.before)) AS quantity
-          FROM missing m JOIN place k ON k.product_id = m.product_id AND k.warehouse = m.warehouse) q
-    WHERE l.company_id = $1 AND l.id = q.id AND q.quantity > 0
-    RETURNING q.quantity)
-  SELECT coalesce(pg_catalog.sum(g.quantity), 0) INTO total FROM given g;
-  RETURN total;
+  orders := o2c._lock_backorders($1, product);
+  PERFORM FROM o2c.stock k
+  WHERE k.company_id = $1 AND k.product_id IN (
+    SELECT l.product_id FROM o2c.sales_order_line l
+    WHERE l.company_id = $1 AND l.order_id = ANY (orders) AND (product IS NULL OR l.product_id = product))
+  ORDER BY k.product_id, k.warehouse COLLATE "C" FOR NO KEY UPDATE;
+  RETURN o2c._reserve($1, orders, product);
 END $$;
 COMMENT ON FUNCTION o2c.allocate_stock(integer, text) IS
   'Reserve what is on stock for back-ordered lines, oldest promise first, of one product or all. Returns the quantity. Errors: O2002, O2003.';
+
+CREATE FUNCTION o2c.receive_goods(company_id integer, product_code text, quantity numeric, warehouse text DEFAULT 'main',
+  reason text DEFAULT NULL)
+RETURNS numeric
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  product bigint := o2c._product_id($1, $2);
+  orders bigint[];
+BEGIN
+  IF $3 IS NULL OR $3 <= 0 OR NOT o2c.is_quantity($3) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('%s is not a quantity', coalesce($3::text, 'NULL')),
+      HINT = 'A quantity is greater than zero and has at most six decimals.';
+  END IF;
+  IF NOT EXISTS (SELECT FROM o2c.warehouse w WHERE w.company_id = $1 AND w.code = coalesce($4, 'main')) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no warehouse "%s"', pg_catalog.left($4, 100));
+  END IF;
+  IF NOT (SELECT p.stocked FROM o2c.product p WHERE p.company_id = $1 AND p.id = product) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('product "%s" is not kept on stock', $2),
+      HINT = 'Set product.stocked when orders are to reserve it.';
+  END IF;
+  -- who waits for these goods is served before anybody who orders now can reserve them
+  orders := o2c._lock_backorders($1, product);
+  INSERT INTO o2c.stock AS k (company_id, product_id, warehouse, on_hand) VALUES ($1, product, coalesce($4, 'main'), $3)
+  ON CONFLICT ON CONSTRAINT stock_company_id_product_id_warehouse_key DO UPDATE SET on_hand = k.on_hand + EXCLUDED.on_hand;
+  INSERT INTO o2c.event (company_id, entity, entity_id, event, reason, data)
+  VALUES ($1, 'product', product, 'receive', $5,
+          pg_catalog.jsonb_build_object('quantity', $3, 'warehouse', coalesce($4, 'main')));
+  RETURN o2c._reserve($1, orders, product);
+END $$;
+COMMENT ON FUNCTION o2c.receive_goods(integer, text, numeric, text, text) IS
+  'Add goods to the stock of a warehouse and reserve them for back-ordered lines, oldest promise first. Returns the quantity reserved. Errors: O2002, O2003 (product, warehouse), O2004 (quantity, product not stocked).';

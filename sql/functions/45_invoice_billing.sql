@@ -63,6 +63,7 @@ BEGIN
   -- whoever bills these orders at the same time waits here and then sees them billed
   PERFORM FROM o2c.sales_order o WHERE o.company_id = company AND o.id = ANY (orders)
   ORDER BY o.id FOR NO KEY UPDATE;
+  orders := o2c._not_held(company, orders, '{invoice}');
 
   WITH due AS MATERIALIZED (
     SELECT b.*, o.customer_id, o.currency, o.customer_reference, o.code,
@@ -135,9 +136,11 @@ BEGIN
                                      tax_category, tax_rate, exemption_code, exemption_reason, order_id, rebills_id)
   SELECT DISTINCT ON (o.id) company, v.invoice_id, true, o.currency, o.shipping_amount, 'FC', 'Freight service',
          v.tax_category, v.tax_rate, v.exemption_code, v.exemption_reason, o.id, b.id
-  FROM (SELECT l.order_id, v.invoice_id, v.tax_category, v.tax_rate, v.exemption_code, v.exemption_reason,
-               pg_catalog.sum(v.net_amount) AS net
-        FROM o2c.invoice_line v JOIN o2c.sales_order_line l ON l.company_id = company AND l.id = v.order_line_id
+  FROM (SELECT coalesce(l.order_id, m.order_id) AS order_id, v.invoice_id, v.tax_category, v.tax_rate, v.exemption_code,
+               v.exemption_reason, pg_catalog.sum(v.net_amount) AS net
+        FROM o2c.invoice_line v
+        LEFT JOIN o2c.sales_order_line l ON l.company_id = company AND l.id = v.order_line_id
+        LEFT JOIN o2c.billing_milestone m ON m.company_id = company AND m.id = v.milestone_id
         WHERE v.company_id = company AND v.invoice_id = ANY (drafts) GROUP BY 1, 2, 3, 4, 5, 6) v
   JOIN o2c.sales_order o ON o.company_id = company AND o.id = v.order_id AND o.shipping_amount > 0
   -- billed once, and again for each credit that took it back for that
@@ -212,6 +215,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2003',
       MESSAGE = pg_catalog.format('there is no order %s in company %s', coalesce($2::text, 'NULL'), $1);
   END IF;
+  PERFORM o2c._refuse_held($1, $2, 'invoice');
   drafts := o2c._bill_orders($1, ARRAY[$2], '5000-01-01');
   IF drafts IS NULL THEN
     -- nothing new: the draft of an earlier call, if it is still one
@@ -221,7 +225,7 @@ BEGIN
   RETURN drafts[1];
 END $$;
 COMMENT ON FUNCTION o2c.invoice_order(integer, bigint) IS
-  'Make a draft invoice of what is shipped and not invoiced of an order and return its id; again: the same draft; NULL when nothing is to be invoiced. Errors: O2002, O2003.';
+  'Make a draft invoice of what is shipped and not invoiced of an order and return its id; again: the same draft; NULL when nothing is to be invoiced. Errors: O2002, O2003, O2011.';
 
 CREATE FUNCTION o2c.run_billing(company_id integer, up_to date DEFAULT NULL,
   OUT invoices bigint, OUT amount numeric)
@@ -250,7 +254,7 @@ BEGIN
   FROM o2c.invoice i WHERE i.company_id = $1 AND i.id = ANY (drafts);
 END $$;
 COMMENT ON FUNCTION o2c.run_billing(integer, date) IS
-  'Make drafts of everything billable up to a date (default the company''s today): shipments, orders, milestones, recurring. Returns how many and their sum with tax; again: zero. Errors: O2002.';
+  'Make drafts of everything billable up to a date (default the company''s today): shipments, orders, milestones, recurring; orders that a hold keeps from being invoiced wait. Returns how many and their sum with tax; again: zero. Errors: O2002.';
 
 CREATE FUNCTION o2c.drop_draft(company_id integer, invoice_id bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

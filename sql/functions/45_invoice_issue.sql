@@ -59,6 +59,23 @@ END $$;
 COMMENT ON FUNCTION o2c._require_no_fault(integer, bigint[]) IS
   'Raises O2033 for the first document that violates a rule, with all rules that it violates.';
 
+CREATE FUNCTION o2c._held_drafts(company integer, ids bigint[]) RETURNS TABLE (invoice_id bigint, order_code text, reason text)
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  -- from the holds, of which there are few
+  SELECT i.id, s.code, h.reason
+  FROM o2c.hold h
+  JOIN o2c.sales_order s ON s.company_id = company AND s.id = h.order_id
+  JOIN o2c.invoice i ON i.company_id = company AND i.id = ANY (ids) AND i.kind <> 'credit_note'
+    AND (i.order_id = s.id OR (i.order_id IS NULL AND EXISTS (
+      SELECT FROM o2c.invoice_line v JOIN o2c.sales_order_line l ON l.company_id = company AND l.id = v.order_line_id
+      WHERE v.company_id = company AND v.invoice_id = i.id AND l.order_id = s.id)))
+  WHERE h.company_id = company AND h.released_at IS NULL AND 'invoice' = ANY (h.blocks)
+    AND (h.expires_at IS NULL OR h.expires_at > pg_catalog.now())
+$$;
+COMMENT ON FUNCTION o2c._held_drafts(integer, bigint[]) IS 'Which of these documents bill an order that an open hold keeps from being invoiced.';
+
 CREATE FUNCTION o2c._issue_drafts(company integer, ids bigint[], on_date date) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -76,6 +93,12 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'the issue date must be finite';
   END IF;
   PERFORM o2c._require_open_period(company, on_date);
+  SELECT * INTO s FROM o2c._held_drafts(company, ids) LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2011',
+      MESSAGE = pg_catalog.format('invoice %s cannot be issued: order %s is on hold: %s', s.invoice_id, s.order_code, s.reason),
+      HINT = 'Release it with o2c.release_order().';
+  END IF;
 
   -- one look at all drafts; only those that are not in order, or have amounts
   -- that the rules do not cover, are computed again and looked at again
@@ -263,7 +286,7 @@ BEGIN
   RETURN (SELECT i.number FROM o2c.invoice i WHERE i.company_id = $1 AND i.id = $2);
 END $$;
 COMMENT ON FUNCTION o2c.issue_invoice(integer, bigint, date) IS
-  'Issue a draft on a date (default the company''s today) and return its number; NULL when its series numbers at commit. Again: the same number. Errors: O2003, O2010, O2031 closed period, O2032 date before the last one, O2033 a rule is violated.';
+  'Issue a draft on a date (default the company''s today) and return its number; NULL when its series numbers at commit. Again: the same number. Errors: O2003, O2010, O2011 hold, O2031 closed period, O2032 date before the last one, O2033 a rule is violated.';
 
 CREATE FUNCTION o2c.issue_invoices(company_id integer, invoice_ids bigint[] DEFAULT NULL, issue_date date DEFAULT NULL)
 RETURNS TABLE (invoice_id bigint, number text)
@@ -278,6 +301,9 @@ DECLARE
 BEGIN
   PERFORM o2c._require_company($1);
   drafts := coalesce($2, (SELECT pg_catalog.array_agg(i.id) FROM o2c.invoice i WHERE i.company_id = $1 AND i.state = 'draft'));
+  IF $2 IS NULL THEN
+    drafts := ARRAY(SELECT pg_catalog.unnest(drafts) EXCEPT SELECT h.invoice_id FROM o2c._held_drafts($1, drafts) h);
+  END IF;
   PERFORM o2c._lock_billed_orders($1, drafts);
   SELECT pg_catalog.array_agg(x.id ORDER BY x.id) INTO drafts
   FROM (SELECT i.id FROM o2c.invoice i
@@ -299,7 +325,7 @@ BEGIN
     WHERE i.company_id = $1 AND i.id = ANY (coalesce($2, drafts)) ORDER BY i.sequence_no, i.id;
 END $$;
 COMMENT ON FUNCTION o2c.issue_invoices(integer, bigint[], date) IS
-  'Issue these drafts (default all) on a date, all or none, with one block of numbers for each series; rows of those already issued are returned as they are. Errors: as issue_invoice.';
+  'Issue these drafts (default all of orders that no hold keeps from it) on a date, all or none, with one block of numbers for each series; rows of those already issued are returned as they are. Errors: as issue_invoice.';
 
 CREATE FUNCTION o2c.void_invoice(company_id integer, invoice_id bigint, reason text, void_date date DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

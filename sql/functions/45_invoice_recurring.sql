@@ -18,6 +18,7 @@ BEGIN
     JOIN o2c.sales_order o ON o.company_id = m.company_id AND o.id = m.order_id
     WHERE m.company_id = company AND m.reached_on <= up_to
       AND o.state IN ('confirmed', 'fulfilling', 'fulfilled', 'closed')
+      AND o2c._not_held(company, ARRAY[o.id], '{invoice}') IS NOT NULL
       AND NOT EXISTS (SELECT FROM o2c.invoice_line l WHERE l.company_id = m.company_id AND l.milestone_id = m.id)),
   invoice AS (
     INSERT INTO o2c.invoice (company_id, id, customer_id, order_id, currency, payment_term, customer_reference, supply_date)
@@ -42,6 +43,8 @@ BEGIN
       AND t.vat_registered = (coalesce(pg_catalog.btrim(c.vat_id), '') <> ''))
   SELECT pg_catalog.array_agg(d.invoice_id) INTO drafts FROM due d;
   IF drafts IS NOT NULL THEN
+    PERFORM o2c._bill_shipping(company, drafts, ARRAY(SELECT i.order_id FROM o2c.invoice i
+      WHERE i.company_id = company AND i.id = ANY (drafts)));
     PERFORM o2c._deduct_prepayments(company, drafts);
     PERFORM o2c._recalculate(company, drafts);
   END IF;

@@ -56,6 +56,12 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$ SELECT o2c._call_when_present('run_billing', $1, $2) $$;
 COMMENT ON FUNCTION o2c._job_billing(integer, date) IS 'Job: draft invoices for what can be billed.';
 
+CREATE FUNCTION o2c._job_stock(company_id integer, day date) RETURNS text
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$ SELECT pg_catalog.format('%s reserved', o2c.allocate_stock($1)) $$;
+COMMENT ON FUNCTION o2c._job_stock(integer, date) IS 'Job: what became free on stock goes to back-orders.';
+
 CREATE FUNCTION o2c._job_expiry(company_id integer, day date) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -134,6 +140,7 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$
   VALUES ('promises', 'hour', '00:00'::time, false, true),
          ('matching', 'hour', '00:00', false, true),
+         ('stock', 'hour', '00:00', false, true),
          ('expiry', 'day', '00:05', false, true),
          ('billing', 'day', '02:00', false, true),
          ('kpi', 'day', '00:30', true, true),

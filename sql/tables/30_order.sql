@@ -123,6 +123,7 @@ CREATE UNIQUE INDEX hold_open_key ON o2c.hold (company_id, order_id, reason) WHE
 CREATE TRIGGER hold_guard BEFORE UPDATE ON o2c.hold
   FOR EACH ROW EXECUTE FUNCTION o2c.hold_guard();
 CREATE INDEX hold_order_idx ON o2c.hold (company_id, order_id);
+CREATE INDEX hold_invoice_idx ON o2c.hold (company_id, order_id) WHERE released_at IS NULL AND 'invoice' = ANY (blocks);
 COMMENT ON TABLE o2c.hold IS 'What keeps an order from moving on, until it is released by somebody for a reason.';
 COMMENT ON COLUMN o2c.hold.blocks IS 'Steps that the hold forbids: confirm, pick, ship, invoice.';
 COMMENT ON COLUMN o2c.hold.automatic IS 'Placed by a check at confirmation; releasing it checks again.';

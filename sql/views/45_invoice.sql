@@ -46,7 +46,7 @@ GRANT EXECUTE ON FUNCTION o2c._seed_company_invoice TO o2c_admin;
 GRANT EXECUTE ON FUNCTION o2c._draw_block, o2c._draw_numbers, o2c._next_number, o2c._recalculate, o2c._total,
   o2c.recalculate_invoice, o2c._require_draft, o2c._lock_billed_orders, o2c._bill_orders, o2c._bill_shipping, o2c._deduct_prepayments, o2c._bill_milestones,
   o2c._bill_subscriptions, o2c.prepayment_invoice, o2c.invoice_order, o2c.run_billing, o2c.drop_draft,
-  o2c._issue, o2c._issue_drafts, o2c._settle_nothing, o2c._post_invoices, o2c.issue_invoice, o2c.issue_invoices, o2c.void_invoice,
+  o2c._issue, o2c._issue_drafts, o2c._held_drafts, o2c._settle_nothing, o2c._post_invoices, o2c.issue_invoice, o2c.issue_invoices, o2c.void_invoice,
   o2c.credit_invoice, o2c._require_rebillable, o2c._settle_credit, o2c.import_ubl_order
   TO o2c_clerk;
 GRANT EXECUTE ON FUNCTION o2c._cash_step, o2c._expected_taxes, o2c._expected_totals, o2c._seller, o2c._payment_means, o2c._invoice_faults, o2c._require_no_fault,

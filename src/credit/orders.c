@@ -30,6 +30,7 @@ typedef struct OrderMoves
 	bool		leave;			/* some order may no longer reserve stock */
 	bool		cancel;
 	bool		close;
+	bool		progress;		/* some order is said to be on its way, or done */
 	int			moved;			/* how many orders */
 	OrderMove	only;			/* which, when it is one */
 } OrderMoves;
@@ -91,6 +92,8 @@ FindMoves(TriggerData *trigdata, OrderMoves *moves)
 			moves->cancel = moves->leave = true;
 		else if (strcmp(NameStr(to), "closed") == 0)
 			moves->close = true;
+		else if (!o2c_posting && (strcmp(NameStr(to), "fulfilling") == 0 || strcmp(NameStr(to), "fulfilled") == 0))
+			moves->progress = true;	/* not by the trigger of shipments, which counted */
 		else if (strcmp(NameStr(to), "draft") == 0 ||
 				 (strcmp(NameStr(to), "submitted") == 0 && StateCounts(NameStr(from))))
 			moves->leave = true;
@@ -179,10 +182,24 @@ o2c_credit_on_orders(PG_FUNCTION_ARGS)
 		" JOIN o2c.sales_order_line l ON l.company_id = n.company_id AND l.order_id = n.id"
 		" WHERE l.shipped > 0 GROUP BY n.code LIMIT 1"
 	};
+	/* goods say how far an order is */
+	static KeptPlan untrue = {
+		.sql = "SELECT n.code, n.state, sum(l.shipped), sum(l.quantity - l.cancelled - l.shipped)"
+		" FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id AND o.state <> n.state"
+		" JOIN o2c.sales_order_line l ON l.company_id = n.company_id AND l.order_id = n.id"
+		" WHERE n.state IN ('fulfilling', 'fulfilled') GROUP BY n.code, n.state"
+		" HAVING sum(l.shipped) = 0 OR (n.state = 'fulfilled') <> (sum(l.quantity - l.cancelled - l.shipped) = 0) LIMIT 1"
+	};
+	/* by line, or by milestones where an order has them */
 	static KeptPlan unbilled = {
 		.sql = "SELECT n.code, l.line_no FROM " MOVED_TO("closed")
 		" JOIN o2c.sales_order_line l ON l.company_id = n.company_id AND l.order_id = n.id"
-		" WHERE l.net_amount > 0 AND l.shipped - l.returned > l.billed ORDER BY l.line_no LIMIT 1"
+		" WHERE l.net_amount > 0 AND l.shipped - l.returned > l.billed"
+		" AND coalesce((SELECT bool_or(NOT EXISTS (SELECT FROM o2c.invoice_line v"
+		"   JOIN o2c.invoice i ON i.company_id = v.company_id AND i.id = v.invoice_id"
+		"   WHERE v.company_id = m.company_id AND v.milestone_id = m.id AND i.state NOT IN ('draft', 'void')))"
+		"  FROM o2c.billing_milestone m WHERE m.company_id = n.company_id AND m.order_id = n.id), true)"
+		" ORDER BY l.line_no LIMIT 1"
 	};
 	static KeptPlan put_back = {
 		.sql = "UPDATE o2c.shipment h SET state = 'cancelled' FROM " MOVED_TO("cancelled")
@@ -210,17 +227,23 @@ o2c_credit_on_orders(PG_FUNCTION_ARGS)
 	TriggerFrame frame;
 
 	FindMoves(trigdata, &moves);
-	if (!moves.confirm && !moves.credit && !moves.leave && !moves.close)
+	if (!moves.confirm && !moves.credit && !moves.leave && !moves.close && !moves.progress)
 		return PointerGetDatum(NULL);
 
 	if (moves.credit)
 		RequestEarlyReleaseOfCredit();
-	if (moves.moved == 1 && moves.credit && !moves.cancel && !moves.close && CreditQuick(&moves.only))
+	if (moves.moved == 1 && moves.credit && !moves.cancel && !moves.close && !moves.progress && CreditQuick(&moves.only))
 		return PointerGetDatum(NULL);
 
 	TriggerFrameBegin(&frame, trigdata);
 	if (moves.confirm)
 		RefuseConfirmation();
+	if (moves.progress && KeptPlanExecute(&untrue, NULL, NULL, SPI_OK_SELECT) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_LIFECYCLE),
+				 errmsg("order %s cannot be %s", FirstValue(1), FirstValue(2)),
+				 errdetail("%s of it have been shipped, %s are open.", FirstValue(3), FirstValue(4)),
+				 errhint("Ship it with o2c.ship_order(); o2c.cancel_rest() cancels what is still open.")));
 	if (moves.cancel && KeptPlanExecute(&shipped, NULL, NULL, SPI_OK_SELECT) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_O2C_LIFECYCLE),

@@ -19,7 +19,6 @@ static const Move order_moves[] = {
 	{"confirmed", "start", "fulfilling"},
 	{"confirmed", "complete", "fulfilled"},
 	{"fulfilling", "complete", "fulfilled"},
-	{"fulfilled", "return", "fulfilling"},
 	{"fulfilled", "close", "closed"},
 	{"draft", "cancel", "cancelled"},
 	{"submitted", "cancel", "cancelled"},

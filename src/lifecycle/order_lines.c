@@ -132,6 +132,7 @@ static const char *const content_columns[] = {
 	"tax_category", NULL
 };
 static const char *const reserved_columns[] = {"reserved", NULL};
+static const char *const cancelled_columns[] = {"cancelled", NULL};
 static const char *const progress_columns[] = {"cancelled", "shipped", "returned", "billed", NULL};
 
 /* o2c_follow_order_lines(): AFTER INSERT, UPDATE or DELETE ON sales_order_line, for each statement. */
@@ -156,6 +157,13 @@ o2c_follow_order_lines(PG_FUNCTION_ARGS)
 		" JOIN o2c.sales_order s ON s.company_id = n.company_id AND s.id = n.order_id"
 		" WHERE n.reserved > o.reserved AND s.state NOT IN ('submitted', 'confirmed', 'fulfilling') LIMIT 1"
 	};
+	/* credit was given back for what is cancelled, and a fulfilled order has nothing open */
+	static KeptPlan check_cancelled = {
+		.sql = "SELECT s.code, n.line_no, s.state, s.currency"
+		" FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id"
+		" JOIN o2c.sales_order s ON s.company_id = n.company_id AND s.id = n.order_id"
+		" WHERE n.cancelled < o.cancelled AND s.state NOT IN ('draft', 'submitted') LIMIT 1"
+	};
 	static KeptPlan apply = {
 		.sql = CREDIT_APPLY("SELECT x.company_id, x.customer_id, x.currency, sum(x.sign * (x.share - x.shipped)) AS oo,"
 							" sum(x.sign * x.shipped) AS sni, 0::numeric AS oi, 0::numeric AS ua"
@@ -171,6 +179,7 @@ o2c_follow_order_lines(PG_FUNCTION_ARGS)
 	bool		content;
 	bool		reserved;
 	bool		progress;
+	bool		cancelled;
 
 	if (!TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
 	{
@@ -183,6 +192,7 @@ o2c_follow_order_lines(PG_FUNCTION_ARGS)
 	content = RowsDiffer(trigdata, content_columns);
 	reserved = RowsDiffer(trigdata, reserved_columns);
 	progress = RowsDiffer(trigdata, progress_columns);
+	cancelled = progress && RowsDiffer(trigdata, cancelled_columns);
 	if (content || reserved || progress)
 	{
 		TriggerFrameBegin(&frame, trigdata);
@@ -197,6 +207,8 @@ o2c_follow_order_lines(PG_FUNCTION_ARGS)
 			RefuseContent(KeptPlanExecute(&check_reserved, NULL, NULL, SPI_OK_SELECT));
 			FollowReservations();
 		}
+		if (cancelled)
+			RefuseContent(KeptPlanExecute(&check_cancelled, NULL, NULL, SPI_OK_SELECT));
 		if (progress)
 			CreditApply(&apply, false);
 		TriggerFrameEnd(&frame);
