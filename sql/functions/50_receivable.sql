@@ -1,6 +1,15 @@
 -- The subledger: its triggers, periods, imports, write-offs and reversals.
 -- Aging stands in 51_aging.sql.
 
+CREATE FUNCTION o2c._entry_rights() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_entry_rights';
+COMMENT ON FUNCTION o2c._entry_rights() IS
+  'Trigger of ledger_entry: who is no manager writes only what applying money brings with it (discounts granted, differences within the tolerance, charges, returns, transfers of payments, the undoing of these). Errors: O2008.';
+CREATE FUNCTION o2c._item_rights() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_item_rights';
+COMMENT ON FUNCTION o2c._item_rights() IS
+  'Trigger of open_item: who is no manager makes items with their documents only, never an opening balance or a credit note of its own. Errors: O2008.';
+
 CREATE FUNCTION o2c.post_items() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_post_items';
 COMMENT ON FUNCTION o2c.post_items() IS

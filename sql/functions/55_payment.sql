@@ -390,6 +390,11 @@ END $$;
 COMMENT ON FUNCTION o2c.return_payment(integer, bigint, text, date) IS
   'The bank took the payment back: its applications are undone, the items are open again with their due dates, all from effective_on. Returns how many applications were undone. Errors: O2003, O2004, O2031, O2033, O2044, O2061.';
 
+CREATE FUNCTION o2c._four_eyes_refund() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_four_eyes_refund';
+COMMENT ON FUNCTION o2c._four_eyes_refund() IS
+  'Trigger of refund: asked for by who runs the session, approved once by a manager who is somebody else. Errors: O2008, O2010, O2030, O2080.';
+
 CREATE FUNCTION o2c.refund(company_id integer, payment_id bigint, amount numeric DEFAULT NULL, reason text DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

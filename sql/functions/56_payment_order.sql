@@ -4,6 +4,11 @@
 -- An order is drawn in one statement from what is due, keeps what was sent,
 -- and becomes XML as often as it is asked for; settling it books its receipts.
 
+CREATE FUNCTION o2c._four_eyes_order_line() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_four_eyes_order_line';
+COMMENT ON FUNCTION o2c._four_eyes_order_line() IS
+  'Trigger of payment_order_line: a transfer is an approved refund to the customer''s own account, a collection goes by his mandate. Errors: O2080.';
+
 CREATE FUNCTION o2c._sepa_text(value text, max_length integer) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp

@@ -60,6 +60,8 @@ CREATE TRIGGER open_item_keep BEFORE DELETE OR TRUNCATE ON o2c.open_item
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
 CREATE TRIGGER open_item_post AFTER INSERT ON o2c.open_item
   REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.post_items();
+CREATE TRIGGER open_item_rights AFTER INSERT ON o2c.open_item
+  REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c._item_rights();
 COMMENT ON TABLE o2c.open_item IS 'One instalment, credit note, payment on account or fee: what allocations pair.';
 COMMENT ON COLUMN o2c.open_item.amount IS 'Signed: debits positive, credits negative.';
 COMMENT ON COLUMN o2c.open_item.open_amount IS 'Sum of the item''s ledger entries, kept by their trigger.';
@@ -96,6 +98,8 @@ CREATE TRIGGER ledger_entry_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON o
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
 CREATE TRIGGER ledger_entry_post AFTER INSERT ON o2c.ledger_entry
   REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.post_entries();
+CREATE TRIGGER ledger_entry_rights AFTER INSERT ON o2c.ledger_entry
+  REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c._entry_rights();
 COMMENT ON TABLE o2c.ledger_entry IS 'Append-only: every change of an open item, signed, with its effective date and when it was recorded.';
 COMMENT ON COLUMN o2c.ledger_entry.customer_id IS 'That of the item, as are currency and due_date: aging of a past date reads entries alone.';
 COMMENT ON COLUMN o2c.ledger_entry.effective_on IS 'The date from which the entry counts.';

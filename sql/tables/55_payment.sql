@@ -235,4 +235,6 @@ CREATE TABLE o2c.refund (
 );
 ALTER SEQUENCE o2c.refund_id_seq OWNED BY o2c.refund.id;
 CREATE INDEX refund_payment_idx ON o2c.refund (company_id, payment_id);
+CREATE TRIGGER refund_four_eyes BEFORE INSERT OR UPDATE ON o2c.refund
+  FOR EACH ROW EXECUTE FUNCTION o2c._four_eyes_refund();
 COMMENT ON TABLE o2c.refund IS 'Money to be paid back: asked for by one person, granted by another.';

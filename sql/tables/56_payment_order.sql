@@ -103,5 +103,7 @@ CREATE TRIGGER payment_order_line_kept BEFORE UPDATE ON o2c.payment_order_line
     'sequence_type', 'end_to_end_id', 'amount', 'currency', 'party_name', 'iban', 'bic', 'remittance_text');
 CREATE TRIGGER payment_order_line_keep BEFORE DELETE OR TRUNCATE ON o2c.payment_order_line
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
+CREATE TRIGGER payment_order_line_stands AFTER INSERT ON o2c.payment_order_line
+  REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c._four_eyes_order_line();
 COMMENT ON TABLE o2c.payment_order_line IS 'One collection or transfer of an order, with the account as it was sent to the bank.';
 COMMENT ON COLUMN o2c.payment_order_line.pending IS 'True until the order is settled or void; an item is in one pending order at most.';

@@ -1,7 +1,8 @@
 -- The subledger: rights.  Reporting views stand in 80_analytics.sql.
 GRANT INSERT ON o2c.open_item, o2c.ledger_entry, o2c.allocation TO o2c_clerk, o2c_manager, o2c_admin;
-GRANT UPDATE (structured_ref, alt_number, discount_date, discount_amount, disputed_amount) ON o2c.open_item
+GRANT UPDATE (structured_ref, alt_number, disputed_amount) ON o2c.open_item
   TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin;
+GRANT UPDATE (discount_date, discount_amount) ON o2c.open_item TO o2c_manager, o2c_admin;
 GRANT INSERT, UPDATE (closed_at, closed_by) ON o2c.period TO o2c_manager, o2c_admin;
 GRANT EXECUTE ON FUNCTION o2c.import_open_items TO o2c_admin;
 GRANT EXECUTE ON FUNCTION o2c._require_effective TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
