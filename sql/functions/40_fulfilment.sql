@@ -213,36 +213,23 @@ BEGIN
   FROM (SELECT s.id FROM o2c.sales_order s
         WHERE s.company_id = $1 AND s.id = ANY ($2) AND s.state IN ('confirmed', 'fulfilling')
         ORDER BY s.id FOR NO KEY UPDATE) x;
-  ready := (SELECT pg_catalog.array_agg(s.id) FROM o2c.sales_order s
-            WHERE s.company_id = $1 AND s.id = ANY (o2c._not_held($1, ready, '{pick,ship}')) AND s.state IN ('confirmed', 'fulfilling')
-              AND EXISTS (SELECT FROM o2c.sales_order_line l WHERE l.company_id = $1 AND l.order_id = s.id
-                          AND l.quantity - l.cancelled - l.picked > 0));
-  IF ready IS NULL THEN
-    RETURN;
-  END IF;
+  ready := o2c._not_held($1, ready, '{pick,ship}');
   -- of stocked goods only what is reserved leaves; the rest stays as back-order
-  WITH part AS (
-    SELECT l.order_id, l.id, CASE WHEN p.stocked
-             THEN least(l.quantity - l.cancelled - l.picked, greatest(l.reserved - (l.picked - l.shipped), 0))
-             ELSE l.quantity - l.cancelled - l.picked END AS quantity
+  WITH part AS MATERIALIZED (
+    SELECT l.order_id, l.id, l.line_no, q.quantity
     FROM o2c.sales_order_line l JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id
-    WHERE l.company_id = $1 AND l.order_id = ANY (ready)
+    CROSS JOIN LATERAL (SELECT l.quantity - l.cancelled - l.picked AS open, l.reserved - (l.picked - l.shipped) AS reserved) o
+    CROSS JOIN LATERAL (SELECT CASE WHEN p.stocked THEN least(o.open, o.reserved) ELSE o.open END AS quantity) q
+    WHERE l.company_id = $1 AND l.order_id = ANY (ready) AND q.quantity > 0
   ), header AS (
     INSERT INTO o2c.shipment (company_id, order_id, carrier)
     SELECT $1, s.id, s.carrier FROM o2c.sales_order s
-    WHERE s.company_id = $1 AND s.id IN (SELECT q.order_id FROM part q WHERE q.quantity > 0) ORDER BY s.id
-    RETURNING id, order_id)
+    WHERE s.company_id = $1 AND s.id IN (SELECT q.order_id FROM part q) ORDER BY s.id
+    RETURNING id, order_id
+  ), line AS (
+    INSERT INTO o2c.shipment_line (company_id, shipment_id, order_line_id, quantity)
+    SELECT $1, h.id, q.id, q.quantity FROM header h JOIN part q ON q.order_id = h.order_id ORDER BY q.order_id, q.line_no)
   SELECT pg_catalog.array_agg(h.id) INTO made FROM header h;
-  INSERT INTO o2c.shipment_line (company_id, shipment_id, order_line_id, quantity)
-  SELECT $1, h.id, l.id, q.quantity
-  FROM o2c.shipment h
-  JOIN o2c.sales_order_line l ON l.company_id = $1 AND l.order_id = h.order_id
-  JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id
-  CROSS JOIN LATERAL (SELECT CASE WHEN p.stocked
-             THEN least(l.quantity - l.cancelled - l.picked, greatest(l.reserved - (l.picked - l.shipped), 0))
-             ELSE l.quantity - l.cancelled - l.picked END AS quantity) q
-  WHERE h.company_id = $1 AND h.id = ANY (made) AND q.quantity > 0
-  ORDER BY l.order_id, l.line_no;
   PERFORM o2c._ship($1, made, on_date);
   RETURN QUERY SELECT h.order_id, h.id FROM o2c.shipment h WHERE h.company_id = $1 AND h.id = ANY (made) ORDER BY h.order_id;
 END $$;
