@@ -39,6 +39,7 @@ FUNCTION_FILES = \
 	sql/functions/45_invoice_recurring.sql \
 	sql/functions/45_invoice_issue.sql \
 	sql/functions/45_invoice_credit.sql \
+	sql/functions/45_invoice_debit.sql \
 	sql/functions/45_invoice_ubl.sql \
 	sql/functions/45_invoice_html.sql \
 	sql/functions/45_invoice_check.sql \
@@ -183,7 +184,7 @@ OBJS_credit = src/credit/account.o src/credit/alert.o src/credit/customers.o \
 	src/credit/screen.o
 
 OBJS_invoicing = src/invoicing/numbering.o src/invoicing/guard.o src/invoicing/assign.o src/invoicing/write_number.o \
-	src/invoicing/issue.o src/invoicing/early_release.o
+	src/invoicing/issue.o src/invoicing/early_release.o src/invoicing/correction.o
 
 OBJS_receivables = src/receivables/append_only.o src/receivables/posting.o src/receivables/item_change.o src/receivables/item_guard.o src/receivables/entry_rights.o src/receivables/payment_fit.o src/receivables/journal.o
 

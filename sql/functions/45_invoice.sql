@@ -225,7 +225,7 @@ BEGIN
   ELSIF found <> 'draft' THEN
     RAISE EXCEPTION USING ERRCODE = 'O2010',
       MESSAGE = pg_catalog.format('invoice %s is %s, not a draft', invoice, found),
-      HINT = 'Issued documents are corrected by o2c.credit_invoice().';
+      HINT = 'Issued documents are corrected by o2c.credit_invoice() and o2c.debit_invoice().';
   END IF;
 END $$;
 COMMENT ON FUNCTION o2c._require_draft(integer, bigint) IS

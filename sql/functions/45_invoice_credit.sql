@@ -118,7 +118,7 @@ BEGIN
   ELSIF original.kind = 'credit_note' THEN
     RAISE EXCEPTION USING ERRCODE = 'O2010',
       MESSAGE = pg_catalog.format('%s is a credit note and cannot be credited', coalesce(original.number, $2::text)),
-      HINT = 'Issue a debit note.';
+      HINT = 'Correct it by a debit note: o2c.debit_invoice().';
   ELSIF on_date < original.issue_date THEN
     RAISE EXCEPTION USING ERRCODE = 'O2032',
       MESSAGE = pg_catalog.format('a credit note of %s would be older than its invoice of %s', on_date, original.issue_date);

@@ -47,8 +47,8 @@ GRANT EXECUTE ON FUNCTION o2c._draw_block, o2c._draw_numbers, o2c._next_number, 
   o2c.recalculate_invoice, o2c._require_draft, o2c._lock_billed_orders, o2c._bill_orders, o2c._bill_shipping, o2c._deduct_prepayments, o2c._bill_milestones,
   o2c._bill_subscriptions, o2c.prepayment_invoice, o2c.invoice_order, o2c.run_billing, o2c.drop_draft,
   o2c._issue, o2c._issue_drafts, o2c._held_drafts, o2c._settle_nothing, o2c._post_invoices, o2c.issue_invoice, o2c.issue_invoices, o2c.void_invoice,
-  o2c.credit_invoice, o2c._require_rebillable, o2c._settle_credit, o2c.import_ubl_order
+  o2c.credit_invoice, o2c._require_rebillable, o2c.debit_invoice, o2c._settle_credit, o2c.import_ubl_order
   TO o2c_clerk;
 GRANT EXECUTE ON FUNCTION o2c._cash_step, o2c._expected_taxes, o2c._expected_totals, o2c._seller, o2c._payment_means, o2c._invoice_faults, o2c._require_no_fault,
-  o2c.invoice_faults, o2c._ubl_unit, o2c._payment_terms_text, o2c._ubl_lines, o2c._invoice_ubl, o2c._ubl_faults, o2c.invoice_ubl, o2c._invoice_context, o2c._check_invoice, o2c._warnings_invoice, o2c.invoice_html, o2c._billable_lines, o2c._default_term, o2c._require_open_period, o2c._credit_left, o2c._credit_lines
+  o2c.invoice_faults, o2c._ubl_unit, o2c._payment_terms_text, o2c._ubl_lines, o2c._invoice_ubl, o2c._ubl_faults, o2c.invoice_ubl, o2c._invoice_context, o2c._check_invoice, o2c._warnings_invoice, o2c.invoice_html, o2c._billable_lines, o2c._default_term, o2c._require_open_period, o2c._credit_left, o2c._credit_lines, o2c._debit_lines
   TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;

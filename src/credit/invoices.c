@@ -21,6 +21,7 @@
 #include "utils/tuplestore.h"
 
 #include "credit/credit.h"
+#include "invoicing/correction.h"
 
 PG_FUNCTION_INFO_V1(o2c_credit_on_invoices);
 
@@ -28,6 +29,7 @@ PG_FUNCTION_INFO_V1(o2c_credit_on_invoices);
 typedef struct InvoiceMoves
 {
 	bool		issued;			/* some row left the state "draft" */
+	bool		corrects;		/* and corrects another document */
 	bool		settled;		/* what is open of a prepayment invoice changed */
 	bool		advanced;		/* an advance changed: this trigger's own doing */
 } InvoiceMoves;
@@ -54,6 +56,7 @@ FindInvoiceMoves(TriggerData *trigdata, InvoiceMoves *moves)
 	int			kind = SPI_fnumber(desc, "kind");
 	int			open = SPI_fnumber(desc, "open_amount");
 	int			advance = SPI_fnumber(desc, "advance_amount");
+	int			original = SPI_fnumber(desc, "original_id");
 	TupleTableSlot *oldslot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	TupleTableSlot *newslot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 
@@ -75,7 +78,11 @@ FindInvoiceMoves(TriggerData *trigdata, InvoiceMoves *moves)
 			if (!HeapTupleIsValid(tup))
 				elog(ERROR, "cache lookup failed for enum value %u", DatumGetObjectId(before));
 			if (strcmp(NameStr(((Form_pg_enum) GETSTRUCT(tup))->enumlabel), "draft") == 0)
+			{
 				moves->issued = true;
+				if (!slot_attisnull(newslot, original))
+					moves->corrects = true;
+			}
 			ReleaseSysCache(tup);
 		}
 		label = DatumGetTextPP(slot_getattr(newslot, kind, &isnull));
@@ -105,28 +112,6 @@ FindInvoiceMoves(TriggerData *trigdata, InvoiceMoves *moves)
 	" AND v.order_line_id IS NOT NULL AND (v.original_line_id IS NULL OR v.rebill) GROUP BY 1, 2"
 
 /*
- * A line that is to be billed again and cannot be: it takes back more than
- * what the line that it credits billed, or another line than that, or one
- * whose invoice deducts a prepayment, which its credit would have to undo.
- */
-#define WRONG_REBILL \
-	"SELECT v.line_no::text, n.id::text, CASE" \
-	"  WHEN n.kind <> 'credit_note' OR l.invoice_id <> n.original_id OR l.order_line_id IS DISTINCT FROM v.order_line_id" \
-	"   OR l.original_line_id IS NOT NULL THEN 'It does not credit a line that bills the same line of the order.'" \
-	"  WHEN EXISTS (SELECT FROM o2c.invoice_line d WHERE d.company_id = l.company_id AND d.invoice_id = l.invoice_id" \
-	"   AND d.original_line_id IS NOT NULL) THEN 'Its invoice deducts a prepayment.'" \
-	"  WHEN x.quantity > l.quantity THEN format('Line %s of the invoice billed %s, credits to be billed again would be %s.'," \
-	"   l.line_no, trim_scale(l.quantity), trim_scale(x.quantity)) END" \
-	" FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id" \
-	" JOIN o2c.invoice_line v ON v.company_id = n.company_id AND v.invoice_id = n.id AND v.rebill" \
-	" JOIN o2c.invoice_line l ON l.company_id = v.company_id AND l.id = v.original_line_id" \
-	" CROSS JOIN LATERAL (SELECT sum(c.quantity) AS quantity FROM o2c.invoice_line c" \
-	"  JOIN o2c.invoice i ON i.company_id = c.company_id AND i.id = c.invoice_id AND i.state NOT IN ('draft', 'void')" \
-	"  WHERE c.company_id = l.company_id AND c.original_line_id = l.id AND c.rebill) x" \
-	" WHERE o.state = 'draft' AND n.state NOT IN ('draft', 'void')" \
-	" ORDER BY n.id, v.line_no"
-
-/*
  * Prepayment invoices whose advance may change: what is open of them did, or a
  * document that was issued in this statement deducts or credits their lines.
  */
@@ -141,17 +126,24 @@ FindInvoiceMoves(TriggerData *trigdata, InvoiceMoves *moves)
 	" UNION SELECT p.company_id, p.id FROM (" USED ") x" \
 	" JOIN o2c.invoice p ON p.company_id = x.company_id AND p.id = x.id WHERE p.kind = 'prepayment'"
 
+/* Documents that are corrected by one that was issued in this statement. */
+#define CORRECTED \
+	"SELECT n.company_id, n.original_id FROM new_rows n" \
+	" JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id" \
+	" WHERE o.state = 'draft' AND n.state NOT IN ('draft', 'void') AND n.original_id IS NOT NULL"
+
 /*
- * Lock the prepayment invoices concerned, items before documents as payments
- * do: a payment and the invoice that deducts it wait for each other, and the
- * later one sees both.  Their keys are left in args; false when there are none.
+ * Lock the prepayment invoices and corrected documents concerned, items before
+ * documents as payments do: a payment and the invoice that deducts it wait for
+ * each other, and the later one sees both.  Their keys are left in args; false
+ * when there are none.
  */
 static bool
 LockAdvances(Datum *args)
 {
 	static KeptPlan find = {
 		.sql = "SELECT array_agg(p.company_id ORDER BY p.company_id, p.id), array_agg(p.id ORDER BY p.company_id, p.id)"
-		" FROM (" PREPAYMENTS ") p"
+		" FROM (" PREPAYMENTS " UNION " CORRECTED ") p"
 	};
 	static KeptPlan lock_items = {
 		.sql = "SELECT FROM o2c.open_item i JOIN unnest($1, $2) p(company_id, id)"
@@ -181,8 +173,9 @@ LockAdvances(Datum *args)
 
 /*
  * Bring the advances of locked prepayment invoices up to date.  A document
- * that is used is written even when its advance stays: a payment that runs at
- * a higher isolation level and did not see the use must fail.
+ * that is used or corrected is written even when its advance stays: a payment
+ * or correction that runs at a higher isolation level and did not see the use
+ * must fail.
  */
 static void
 WriteAdvances(Datum *args)
@@ -194,42 +187,16 @@ WriteAdvances(Datum *args)
 		"  JOIN o2c.invoice_line u ON u.company_id = l.company_id AND u.original_line_id = l.id"
 		"  JOIN o2c.invoice d ON d.company_id = u.company_id AND d.id = u.invoice_id AND d.state NOT IN ('draft', 'void')"
 		"  WHERE l.company_id = v.company_id AND l.invoice_id = v.id) used"
-		" CROSS JOIN LATERAL (SELECT CASE WHEN v.state IN ('void', 'written_off') OR v.payable_amount <= 0 THEN 0"
+		" CROSS JOIN LATERAL (SELECT CASE WHEN v.kind <> 'prepayment' THEN v.advance_amount WHEN v.state IN ('void', 'written_off') OR v.payable_amount <= 0 THEN 0"
 		"  ELSE greatest(0, o2c.round_amount(v.net_amount * (v.payable_amount - v.open_amount) / v.payable_amount,"
 		"   v.currency) - used.net) END AS advance) x"
 		" WHERE i.company_id = v.company_id AND i.id = v.id"
-		" AND (i.advance_amount <> x.advance OR used.net <> 0)",
+		" AND (i.advance_amount <> x.advance OR used.net <> 0 OR v.kind <> 'prepayment')",
 		.nargs = 2,
 		.argtypes = {INT4ARRAYOID, INT8ARRAYOID}
 	};
 
 	KeptPlanExecuteDerived(&keep, args, NULL, SPI_OK_UPDATE);
-}
-
-/*
- * Refuse to bill again what was not billed.  The orders are locked by then, so
- * whoever credits the same line meanwhile waits and sees this credit.
- */
-static void
-RequireRebillable(void)
-{
-	static KeptPlan wrong = {.sql = WRONG_REBILL};
-
-	KeptPlanExecute(&wrong, NULL, NULL, SPI_OK_SELECT);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		char	   *why = SPI_getvalue(tuple, desc, 3);
-
-		if (why != NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_O2C_BUSINESS_RULE),
-					 errmsg("line %s of credit note %s cannot be billed again",
-							SPI_getvalue(tuple, desc, 1), SPI_getvalue(tuple, desc, 2)),
-					 errdetail("%s", why),
-					 errhint("Credit it without rebill.")));
-	}
 }
 
 /* o2c_credit_on_invoices(): AFTER UPDATE ON invoice, for each statement. */
@@ -287,6 +254,8 @@ o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 	}
 	if (advances)
 		WriteAdvances(args);
+	if (moves.corrects)
+		RequireCorrect();
 	if (moves.advanced)
 		CreditApply(&advance, false);
 	TriggerFrameEnd(&frame);

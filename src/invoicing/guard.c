@@ -58,7 +58,7 @@ RefuseChange(const char *verb, const char *document)
 			(errcode(ERRCODE_O2C_IMMUTABLE),
 			 errmsg("cannot %s issued invoice %s", verb, document),
 			 errdetail("Issued documents are never changed."),
-			 errhint("Correct it by a further document: o2c.credit_invoice() or a debit note.")));
+			 errhint("Correct it by a further document: o2c.credit_invoice() or o2c.debit_invoice().")));
 }
 
 /*
