@@ -10,6 +10,9 @@
  */
 #include "cash/weigh.h"
 
+/* From here on a name is worth a person's look; alone it decides nothing. */
+#define NAME_LIKELY	0.4
+
 /* One item of exactly the amount (or less its discount) with some citation. */
 static bool
 WeighWeakCitation(Weighing *w)
@@ -82,6 +85,49 @@ OtherCited(const Weighing *w, int meant)
 	return false;
 }
 
+/* Does an item fall due before another?  Of the same day, the lower number. */
+static bool
+DueBefore(const Candidate *a, const Candidate *b)
+{
+	return a->due < b->due || (a->due == b->due && strcmp(a->number, b->number) <= 0);
+}
+
+/* Does an item fall due nearer to the line's day than another? */
+static bool
+DueNearer(const Weighing *w, const Candidate *a, const Candidate *b)
+{
+	int			far_a = abs(a->due - w->line->date);
+	int			far_b = abs(b->due - w->line->date);
+
+	return far_a < far_b || (far_a == far_b && DueBefore(a, b));
+}
+
+/*
+ * Of items with equal amounts offer the one that falls due first, then those
+ * that fall due nearest to the line's day: the two ways in which people pay.
+ */
+static void
+OfferOfEqual(const Weighing *w, int *order, int *n, int candidate)
+{
+	int			k;
+
+	if (*n > 0 && DueBefore(&w->cand[candidate], &w->cand[order[0]]))
+	{
+		int			first = order[0];
+
+		order[0] = candidate;
+		candidate = first;
+	}
+	for (k = *n; k > 1 && DueNearer(w, &w->cand[candidate], &w->cand[order[k - 1]]); k--)
+		if (k < ANSWERS_MAX)
+			order[k] = order[k - 1];
+	if (k < ANSWERS_MAX)
+	{
+		order[k] = candidate;
+		*n = Min(*n + 1, ANSWERS_MAX);
+	}
+}
+
 /* No citation: the one open item of the payer with this amount. */
 static bool
 WeighAmount(Weighing *w)
@@ -102,7 +148,6 @@ WeighAmount(Weighing *w)
 		{
 			const Candidate *c = &w->cand[i];
 			int			rel = c->group ? REL_NAME : c->rel;
-			int			k;
 
 			if (!WeighPayable(w, c) || c->rel < REL_NAME ||
 				(pass == 0 ? c->open != w->line->amount :
@@ -117,21 +162,7 @@ WeighAmount(Weighing *w)
 			else if (rel < level)
 				continue;
 			count++;
-			/* earliest due first, then the lowest number */
-			for (k = n; k > 0; k--)
-			{
-				const Candidate *o = &w->cand[order[k - 1]];
-
-				if (o->due < c->due || (o->due == c->due && strcmp(o->number, c->number) <= 0))
-					break;
-				if (k < ANSWERS_MAX)
-					order[k] = order[k - 1];
-			}
-			if (k < ANSWERS_MAX)
-			{
-				order[k] = i;
-				n = Min(n + 1, ANSWERS_MAX);
-			}
+			OfferOfEqual(w, order, &n, i);
 		}
 		net = pass == 1;
 	}
@@ -156,6 +187,46 @@ WeighAmount(Weighing *w)
 				psprintf("%s equals this and %d other items", WeighMoney(w->line, w->line->amount), count - 1));
 	}
 	return true;
+}
+
+/*
+ * Nothing known of the payer explains the line: items of this amount whose
+ * customers are called something like him.  Never posted; a person sees at
+ * once what it is.
+ */
+static void
+WeighLikelyNames(Weighing *w)
+{
+	int			order[ANSWERS_MAX];
+	int			n = 0;
+
+	if (w->line->payer == REL_ACCOUNT || WeighOnAccountWords(w->line))
+		return;
+	for (int i = 0; i < w->n; i++)
+	{
+		const Candidate *c = &w->cand[i];
+		int			k;
+
+		if (!WeighPayable(w, c) || c->rel != REL_UNKNOWN || c->open != w->line->amount ||
+			c->similarity < NAME_LIKELY)
+			continue;
+		for (k = n; k > 0 && c->similarity > w->cand[order[k - 1]].similarity; k--)
+			if (k < ANSWERS_MAX)
+				order[k] = order[k - 1];
+		if (k < ANSWERS_MAX)
+		{
+			order[k] = i;
+			n = Min(n + 1, ANSWERS_MAX);
+		}
+	}
+	for (int i = 0; i < n; i++)
+	{
+		const Candidate *c = &w->cand[order[i]];
+		Answer	   *a = WeighNewAnswer(w, "amount_name", 8, c->similarity / 2 / n, false);
+
+		WeighAddItem(a, c, w->line->amount, 0);
+		WeighExplain(w, a, c, psprintf("%s equals this item of %s", WeighMoney(w->line, w->line->amount), c->customer_name));
+	}
 }
 
 /* No citation: several items of the payer that make the amount, in one way. */
@@ -364,5 +435,7 @@ WeighLine(Line *line, Candidate *cand, int n, const WeighSettings *settings,
 			return w.nanswers;
 		(void) WeighBundle(&w);
 	}
+	if (w.nanswers == 0)
+		WeighLikelyNames(&w);
 	return w.nanswers;
 }

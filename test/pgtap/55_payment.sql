@@ -1,7 +1,7 @@
 -- Cash application: text, references, names, subset search, the engine's
 -- decisions, and what people do with payments.
 BEGIN;
-SELECT plan(111);
+SELECT plan(115);
 
 ----------------------------------------------------------------- tokeniser
 CREATE FUNCTION pg_temp.tokens(t text, k text) RETURNS text LANGUAGE sql AS $$
@@ -177,6 +177,28 @@ SELECT results_eq(format('SELECT line_id, status, rule FROM o2c_bi.cash_matches 
 SELECT throws_ok(format($$INSERT INTO o2c.match_rule (company_id, rule, customer_id) SELECT %s, 'order', id FROM o2c.customer WHERE company_id = %1$s$$, :oc),
   '23505', NULL, 'one rule of a kind for a customer');
 SELECT throws_ok(format($$INSERT INTO o2c.match_rule (company_id, rule) VALUES (%s, 'order')$$, :oc), '23505', NULL, 'and for the company');
+-- what a person is offered: of equal amounts the oldest, then those due about when it was paid; and names that are only alike
+SELECT o2c.create_company('Offers', 'DE', 'EUR') AS offers \gset
+INSERT INTO o2c.customer (company_id, code, name, iban) VALUES (:offers, 'R', 'Regal AG', 'DE89370400440532013000'),
+  (:offers, 'K', 'Kroner Trust', NULL), (:offers, 'S', 'Sommer Wind', NULL);
+INSERT INTO o2c.bank_account (company_id, code) VALUES (:offers, 'B') RETURNING id AS offers_account \gset
+CREATE TEMPORARY TABLE offer_items AS
+SELECT 'RE-' || 80000 + n AS number, 'R' AS customer_code, '2025-01-01'::date AS document_date, '2025-01-31'::date + 10 * n AS due_date,
+  'EUR' AS currency, 50.00 AS amount FROM generate_series(1, 9) n
+UNION ALL VALUES ('RE-90001', 'K', '2025-01-01'::date, '2025-02-01'::date, 'EUR', 88.11), ('RE-90002', 'S', '2025-01-01', '2025-02-01', 'EUR', 88.12);
+SELECT o2c.import_open_items(:offers, 'offer_items') \g /dev/null
+INSERT INTO o2c.bank_line (company_id, bank_account_id, line_id, booking_date, amount, currency, payer_name, payer_iban)
+VALUES (:offers, :offers_account, 'equal', '2025-04-01', 50.00, 'EUR', 'Regal AG', 'DE89370400440532013000'),
+  (:offers, :offers_account, 'alike', '2025-04-01', 88.11, 'EUR', 'KRONER', 'X9'),
+  (:offers, :offers_account, 'unlike', '2025-04-01', 88.12, 'EUR', 'FINANZAMT', 'X8');
+SELECT results_eq(format('SELECT suggested_lines, unmatched_lines FROM o2c.match_cash(%s)', :offers), 'VALUES (2::bigint, 1::bigint)',
+  'an amount is suggested for a name that is alike, not for any name');
+SELECT is(pg_temp.result(:offers, 'equal'),
+  'RE-80001=50.00 suggested amount, RE-80006=50.00 suggested amount, RE-80005=50.00 suggested amount',
+  'of nine equal items: the oldest, then those due on 1 April and 22 March');
+SELECT is(pg_temp.result(:offers, 'alike'), 'RE-90001=88.11 suggested amount_name', 'Kroner Trust may be KRONER');
+SELECT is_empty(format('SELECT * FROM o2c.check(%s)', :offers), 'the books are right');
+
 -- a second payment of one amount, and proposals that take one item twice
 SELECT o2c.create_company('Bulk', 'DE', 'EUR') AS bulk \gset
 INSERT INTO o2c.customer (company_id, code, name, iban) VALUES (:bulk, 'B', 'Bulk AG', 'DE89370400440532013000');
