@@ -180,8 +180,8 @@ OBJS_lifecycle = src/lifecycle/machines.o src/lifecycle/guard.o \
 	src/lifecycle/four_eyes.o src/lifecycle/history.o src/lifecycle/hold.o src/lifecycle/order_lines.o src/lifecycle/shipments.o
 
 OBJS_credit = src/credit/account.o src/credit/alert.o src/credit/customers.o \
-	src/credit/invoices.o src/credit/items.o src/credit/orders.o src/credit/quick.o \
-	src/credit/screen.o
+	src/credit/horizon.o src/credit/invoices.o src/credit/items.o src/credit/orders.o \
+	src/credit/quick.o src/credit/receipts.o src/credit/screen.o src/credit/settle.o
 
 OBJS_invoicing = src/invoicing/numbering.o src/invoicing/guard.o src/invoicing/assign.o src/invoicing/write_number.o \
 	src/invoicing/issue.o src/invoicing/early_release.o src/invoicing/correction.o

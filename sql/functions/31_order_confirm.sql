@@ -233,6 +233,21 @@ END $$;
 COMMENT ON FUNCTION o2c.hold_order(integer, bigint, text, text, timestamptz) IS
   'Put an order on hold for a reason, which o2c.hold_reason may describe; its state stays, and is returned. Errors: O2002, O2003, O2004, O2010.';
 
+CREATE FUNCTION o2c._hold_over_limit(company_id integer, order_id bigint) RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  INSERT INTO o2c.hold (company_id, order_id, reason, note, blocks, release_role, automatic)
+  SELECT $1, v.order_id, v.verdict, v.note, coalesce(r.blocks, '{confirm,pick,ship}'), r.release_role, true
+  FROM o2c.sales_order s
+  CROSS JOIN LATERAL o2c._screen_orders($1, ARRAY[s.id]) v
+  LEFT JOIN o2c.hold_reason r ON r.company_id = $1 AND r.code = v.verdict
+  WHERE s.company_id = $1 AND s.id = $2 AND s.state IN ('confirmed', 'fulfilling') AND v.verdict = 'credit'
+  ON CONFLICT DO NOTHING
+$$;
+COMMENT ON FUNCTION o2c._hold_over_limit(integer, bigint) IS
+  'Put a confirmed order on hold again while its customer is over the limit.';
+
 CREATE FUNCTION o2c.release_order(company_id integer, order_id bigint, note text DEFAULT NULL, reason text DEFAULT NULL)
 RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -251,6 +266,8 @@ BEGIN
   SELECT pg_catalog.bool_or(r.automatic) INTO again FROM released r;
   IF again AND o.state = 'submitted' THEN
     RETURN o2c.confirm_order($1, $2);
+  ELSIF again THEN
+    PERFORM o2c._hold_over_limit($1, $2);
   END IF;
   RETURN o.state;
 END $$;

@@ -23,16 +23,35 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_credit_on_items';
 COMMENT ON FUNCTION o2c.credit_on_items() IS
   'Statement trigger of open_item: carries what is open and what is unapplied to the accounts.';
 
+CREATE FUNCTION o2c.credit_on_payments() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_credit_on_payments';
+COMMENT ON FUNCTION o2c.credit_on_payments() IS
+  'Statement trigger of payment: carries what can still bounce to the accounts.';
+
+CREATE FUNCTION o2c.credit_receipt() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_credit_receipt';
+COMMENT ON FUNCTION o2c.credit_receipt() IS
+  'Row trigger of payment: until when it can bounce, by the company''s setting for its method; nothing once it is returned.';
+
+CREATE FUNCTION o2c.credit_settings() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_credit_settings';
+COMMENT ON FUNCTION o2c.credit_settings() IS
+  'Row trigger of company: refuses settings "credit_horizon_days" and "credit_return_days" that are no days (O2004).';
+
 CREATE FUNCTION o2c.credit_on_invoices() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_credit_on_invoices';
 COMMENT ON FUNCTION o2c.credit_on_invoices() IS
   'Statement trigger of invoice: what an issued invoice bills is noted on the order lines, which then no longer count.';
 
-CREATE FUNCTION o2c._screen_orders(company_id integer, order_ids bigint[])
+CREATE FUNCTION o2c._screen_orders(company_id integer, order_ids bigint[], as_of date DEFAULT NULL)
 RETURNS TABLE (order_id bigint, verdict text, note text)
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'o2c_credit_screen';
-COMMENT ON FUNCTION o2c._screen_orders(integer, bigint[]) IS
-  'Lock stock and accounts and say of each order, by oldest promise, whether it may be confirmed: verdict NULL, stock or credit.';
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'o2c_credit_screen';
+COMMENT ON FUNCTION o2c._screen_orders(integer, bigint[], date) IS
+  'Lock stock and accounts and say of each order, by oldest promise, whether it may be confirmed, or once confirmed take credit: verdict NULL, stock or credit. An order beyond the horizon of as_of (NULL: today) takes none.';
+
+CREATE FUNCTION o2c._settle_exposure(company_id integer, as_of date, OUT receipts bigint, OUT orders bigint, OUT held bigint)
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'o2c_credit_settle';
+COMMENT ON FUNCTION o2c._settle_exposure(integer, date) IS 'See o2c.settle_exposure(). Errors: O2002.';
 
 CREATE FUNCTION o2c._credit_thresholds(company integer) RETURNS integer[]
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -63,25 +82,28 @@ COMMENT ON FUNCTION o2c._credit_rate(integer, text, text) IS
 
 CREATE FUNCTION o2c._credit_parts(company integer)
 RETURNS TABLE (customer_id bigint, currency o2c.currency, open_orders numeric, shipped_not_invoiced numeric,
-               open_items numeric, unapplied numeric)
+               open_items numeric, unapplied numeric, returnable numeric)
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
-  SELECT x.customer_id, x.currency, pg_catalog.sum(x.oo), pg_catalog.sum(x.sni), pg_catalog.sum(x.oi), pg_catalog.sum(x.ua)
+  SELECT x.customer_id, x.currency, pg_catalog.sum(x.oo), pg_catalog.sum(x.sni), pg_catalog.sum(x.oi), pg_catalog.sum(x.ua), pg_catalog.sum(x.rt)
   FROM (
-    SELECT s.customer_id, s.currency,
-           o2c.round_amount(l.net_amount * greatest(greatest(l.quantity - l.cancelled, l.shipped) - l.returned - l.billed, 0) / l.quantity, l.currency)
-           - o2c.round_amount(l.net_amount * greatest(l.shipped - l.returned - l.billed, 0) / l.quantity, l.currency) AS oo,
+    SELECT s.customer_id, s.currency, CASE WHEN s.deferred THEN 0 ELSE
+             o2c.round_amount(l.net_amount * greatest(greatest(l.quantity - l.cancelled, l.shipped) - l.returned - l.billed, 0) / l.quantity, l.currency)
+             - o2c.round_amount(l.net_amount * greatest(l.shipped - l.returned - l.billed, 0) / l.quantity, l.currency) END AS oo,
            o2c.round_amount(l.net_amount * greatest(l.shipped - l.returned - l.billed, 0) / l.quantity, l.currency) AS sni,
-           0 AS oi, 0 AS ua
+           0 AS oi, 0 AS ua, 0 AS rt
     FROM o2c.sales_order s JOIN o2c.sales_order_line l ON l.company_id = s.company_id AND l.order_id = s.id
     WHERE s.company_id = company AND s.state IN ('confirmed', 'fulfilling', 'fulfilled')
     UNION ALL
-    SELECT i.customer_id, i.currency, 0, 0, greatest(i.open_amount, 0), -least(i.open_amount, 0)
+    SELECT i.customer_id, i.currency, 0, 0, greatest(i.open_amount, 0), -least(i.open_amount, 0), 0
     FROM o2c.open_item i WHERE i.company_id = company AND i.open_amount <> 0 AND i.customer_id IS NOT NULL
     UNION ALL
-    SELECT p.customer_id, p.currency, 0, 0, 0, p.advance_amount
-    FROM o2c.invoice p WHERE p.company_id = company AND p.advance_amount <> 0) x
+    SELECT p.customer_id, p.currency, 0, 0, 0, p.advance_amount, 0
+    FROM o2c.invoice p WHERE p.company_id = company AND p.advance_amount <> 0
+    UNION ALL
+    SELECT m.customer_id, m.currency, 0, 0, 0, 0, m.returnable_amount
+    FROM o2c.payment m WHERE m.company_id = company AND m.returnable_amount <> 0 AND m.customer_id IS NOT NULL) x
   GROUP BY 1, 2
 $$;
 COMMENT ON FUNCTION o2c._credit_parts(integer) IS
@@ -102,7 +124,8 @@ COMMENT ON FUNCTION o2c._credit_family(integer, text) IS 'A customer and everybo
 
 CREATE FUNCTION o2c.credit_exposure(company_id integer, customer_code text,
   OUT credit_limit numeric, OUT exposure numeric, OUT available numeric, OUT ratio numeric, OUT open_items numeric,
-  OUT open_orders numeric, OUT shipped_not_invoiced numeric, OUT unapplied numeric, OUT currency text, OUT prepaid numeric)
+  OUT open_orders numeric, OUT shipped_not_invoiced numeric, OUT unapplied numeric, OUT currency text, OUT prepaid numeric,
+  OUT returnable numeric)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
@@ -116,19 +139,20 @@ BEGIN
   SELECT coalesce(pg_catalog.sum(o2c.round_amount(a.open_items * r.rate, limit_currency)), 0),
          coalesce(pg_catalog.sum(o2c.round_amount(a.open_orders * r.rate, limit_currency)), 0),
          coalesce(pg_catalog.sum(o2c.round_amount(a.shipped_not_invoiced * r.rate, limit_currency)), 0),
-         coalesce(pg_catalog.sum(o2c.round_amount(a.unapplied * r.rate, limit_currency)), 0)
-  INTO open_items, open_orders, shipped_not_invoiced, unapplied
+         coalesce(pg_catalog.sum(o2c.round_amount(a.unapplied * r.rate, limit_currency)), 0),
+         coalesce(pg_catalog.sum(o2c.round_amount(a.returnable * r.rate, limit_currency)), 0)
+  INTO open_items, open_orders, shipped_not_invoiced, unapplied, returnable
   FROM o2c.credit_account a
   CROSS JOIN LATERAL (SELECT CASE WHEN a.currency = limit_currency THEN 1
     ELSE o2c.exchange_rate_on($1, a.currency, limit_currency, o2c.today($1)) END AS rate) r
   WHERE a.company_id = $1 AND a.customer_id IN (SELECT f.customer_id FROM o2c._credit_family($1, $2) f)
-    AND (a.open_items, a.open_orders, a.shipped_not_invoiced, a.unapplied) <> (0, 0, 0, 0);
+    AND (a.open_items, a.open_orders, a.shipped_not_invoiced, a.unapplied, a.returnable) <> (0, 0, 0, 0, 0);
   SELECT coalesce(pg_catalog.sum(o2c.round_amount(p.advance_amount * r.rate, limit_currency)), 0) INTO prepaid
   FROM o2c.invoice p
   CROSS JOIN LATERAL (SELECT CASE WHEN p.currency = limit_currency THEN 1
     ELSE o2c.exchange_rate_on($1, p.currency, limit_currency, o2c.today($1)) END AS rate) r
   WHERE p.company_id = $1 AND p.customer_id IN (SELECT f.customer_id FROM o2c._credit_family($1, $2) f) AND p.advance_amount <> 0;
-  exposure := open_items + open_orders + shipped_not_invoiced - unapplied;
+  exposure := open_items + open_orders + shipped_not_invoiced + returnable - unapplied;
   -- accounts hold both as one
   unapplied := unapplied - prepaid;
   credit_limit := credit_limit + coalesce((SELECT pg_catalog.sum(i.amount) FROM o2c.credit_increase i
@@ -137,7 +161,7 @@ BEGIN
   ratio := pg_catalog.round(exposure / nullif(credit_limit, 0), 6);
 END $$;
 COMMENT ON FUNCTION o2c.credit_exposure(integer, text) IS
-  'What a customer and those below it owe or have ordered, in the currency of the limit: exposure = open_items + open_orders + shipped_not_invoiced - unapplied - prepaid (net of prepayment invoices settled and not yet deducted). The limit has what o2c.credit_increase adds today; limit, available and ratio are NULL when unlimited. Errors: O2002, O2003.';
+  'What a customer and those below it owe or have ordered, in the currency of the limit: exposure = open_items + open_orders (those within the horizon) + shipped_not_invoiced + returnable (receipts that can still bounce) - unapplied - prepaid (net of prepayment invoices settled and not yet deducted). The limit has what o2c.credit_increase adds today; limit, available and ratio are NULL when unlimited. Errors: O2002, O2003.';
 
 CREATE FUNCTION o2c.set_credit_limit(company_id integer, customer_code text, credit_limit numeric, reason text DEFAULT NULL)
 RETURNS void
@@ -166,3 +190,18 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION o2c.set_credit_limit(integer, text, numeric, text) IS
   'Set a customer''s limit in its currency (NULL is unlimited, 0 no credit) and note why. Errors: O2002, O2003, O2043.';
+
+CREATE FUNCTION o2c.settle_exposure(company_id integer, as_of date DEFAULT NULL,
+  OUT receipts bigint, OUT orders bigint, OUT held bigint)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  PERFORM o2c._require_company($1);
+  IF NOT coalesce(pg_catalog.isfinite($2), true) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'the date must be finite';
+  END IF;
+  SELECT s.* INTO receipts, orders, held FROM o2c._settle_exposure($1, coalesce($2, o2c.today($1))) s;
+END $$;
+COMMENT ON FUNCTION o2c.settle_exposure(integer, date) IS
+  'Bring credit to a day (default: today), as the job "credit" does daily: receipts that can no longer bounce leave the exposure, orders that have come inside the horizon enter it and those beyond leave it. An order for which there is no room is put on hold. Returns how many receipts became final, orders moved and orders were held; again: zero. Errors: O2002, O2044.';

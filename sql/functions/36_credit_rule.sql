@@ -1,5 +1,14 @@
 -- Credit: rules as data, risk classes, temporary limits, and the proof.
 
+CREATE FUNCTION o2c._credit_horizon(company integer) RETURNS date
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  SELECT o2c.today(company) + (c.settings ->> 'credit_horizon_days')::integer FROM o2c.company c WHERE c.company_id = company
+$$;
+COMMENT ON FUNCTION o2c._credit_horizon(integer) IS
+  'Last day of orders that take credit today, by company.settings {"credit_horizon_days": n}; NULL: all do.';
+
 CREATE FUNCTION o2c._credit_findings(company integer, order_ids bigint[])
 RETURNS TABLE (order_id bigint, reason text, note text)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -14,6 +23,8 @@ BEGIN
   WITH o AS (
     SELECT s.id, s.customer_id, c.code, c.risk_class, c.currency, a.credit_limit,
            s.total_amount * o2c._credit_rate(company, s.currency, c.currency) AS amount,
+           CASE WHEN coalesce(s.promised_on, s.ordered_on) > o2c._credit_horizon(company) THEN 0
+                ELSE s.total_amount * o2c._credit_rate(company, s.currency, c.currency) END AS takes,
            (SELECT pg_catalog.sum(x.group_exposure * o2c._credit_rate(company, x.currency, c.currency))
             FROM o2c.credit_account x WHERE x.company_id = company AND x.customer_id = s.customer_id
               AND x.group_exposure <> 0) AS exposure,
@@ -27,12 +38,12 @@ BEGIN
   SELECT DISTINCT ON (o.id, r.hold_reason) o.id, r.hold_reason, CASE r.kind
       WHEN 'overdue_days' THEN pg_catalog.format('rule "%s": customer "%s" is overdue for %s days', r.code, o.code, o.overdue)
       WHEN 'limit_share' THEN pg_catalog.format('rule "%s": exposure %s and this order of %s are over %s %% of the limit of %s',
-                                                r.code, coalesce(o.exposure, 0), o.amount, r.threshold, o.credit_limit)
+                                                r.code, coalesce(o.exposure, 0), o.takes, r.threshold, o.credit_limit)
       WHEN 'risk_class' THEN pg_catalog.format('rule "%s": customer "%s" is in risk class "%s"', r.code, o.code, o.risk_class)
       ELSE pg_catalog.format('rule "%s": the order of %s is over %s', r.code, o.amount, r.threshold) END
   FROM o JOIN o2c.credit_rule r ON r.company_id = company AND r.active AND CASE r.kind
       WHEN 'overdue_days' THEN o.overdue > r.threshold
-      WHEN 'limit_share' THEN coalesce(o.exposure, 0) + o.amount > o.credit_limit * r.threshold / 100
+      WHEN 'limit_share' THEN coalesce(o.exposure, 0) + o.takes > o.credit_limit * r.threshold / 100
       WHEN 'risk_class' THEN o.risk_class = r.risk_class
       ELSE o.amount > r.threshold END
   ORDER BY o.id, r.hold_reason, r.id;
@@ -127,19 +138,19 @@ AS $$
     WHERE p.depth < 100
   ), family AS (
     SELECT p.company_id, p.above AS customer_id, d.currency,
-           pg_catalog.sum(d.open_orders + d.shipped_not_invoiced + d.open_items - d.unapplied) AS exposure
+           pg_catalog.sum(d.open_orders + d.shipped_not_invoiced + d.open_items + d.returnable - d.unapplied) AS exposure
     FROM pair p JOIN due d ON d.company_id = p.company_id AND d.customer_id = p.member
     GROUP BY 1, 2, 3
   )
   SELECT 'stored exposure is that of the documents', coalesce(a.company_id, d.company_id), 'customer',
          coalesce(a.customer_id, d.customer_id),
          pg_catalog.format('%s: stored %s, documents %s', coalesce(a.currency, d.currency),
-           (a.open_orders, a.shipped_not_invoiced, a.open_items, a.unapplied),
-           (d.open_orders, d.shipped_not_invoiced, d.open_items, d.unapplied))
+           (a.open_orders, a.shipped_not_invoiced, a.open_items, a.unapplied, a.returnable),
+           (d.open_orders, d.shipped_not_invoiced, d.open_items, d.unapplied, d.returnable))
   FROM (SELECT * FROM o2c.credit_account a WHERE $1 IS NULL OR a.company_id = $1) a
   FULL JOIN due d ON d.company_id = a.company_id AND d.customer_id = a.customer_id AND d.currency = a.currency
-  WHERE (coalesce(a.open_orders, 0), coalesce(a.shipped_not_invoiced, 0), coalesce(a.open_items, 0), coalesce(a.unapplied, 0))
-     <> (coalesce(d.open_orders, 0), coalesce(d.shipped_not_invoiced, 0), coalesce(d.open_items, 0), coalesce(d.unapplied, 0))
+  WHERE (coalesce(a.open_orders, 0), coalesce(a.shipped_not_invoiced, 0), coalesce(a.open_items, 0), coalesce(a.unapplied, 0), coalesce(a.returnable, 0))
+     <> (coalesce(d.open_orders, 0), coalesce(d.shipped_not_invoiced, 0), coalesce(d.open_items, 0), coalesce(d.unapplied, 0), coalesce(d.returnable, 0))
   UNION ALL
   SELECT 'exposure of a group is that of its members', coalesce(a.company_id, f.company_id), 'customer',
          coalesce(a.customer_id, f.customer_id),

@@ -85,6 +85,12 @@ END $$;
 COMMENT ON FUNCTION o2c._job_expiry(integer, date) IS
   'Job: an event for each temporary limit and reminder block that has ended, once.';
 
+CREATE FUNCTION o2c._job_credit(company_id integer, day date) RETURNS text
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$ SELECT pg_catalog.format('%s receipts final, %s orders moved, %s held', s.receipts, s.orders, s.held) FROM o2c.settle_exposure($1, $2) s $$;
+COMMENT ON FUNCTION o2c._job_credit(integer, date) IS 'Job: what the day changes in credit.';
+
 CREATE FUNCTION o2c._job_kpi(company_id integer, day date) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -142,6 +148,7 @@ AS $$
          ('matching', 'hour', '00:00', false, true),
          ('stock', 'hour', '00:00', false, true),
          ('expiry', 'day', '00:05', false, true),
+         ('credit', 'day', '00:01', false, true),
          ('billing', 'day', '02:00', false, true),
          ('kpi', 'day', '00:30', true, true),
          ('retention', 'day', '03:00', false, true),

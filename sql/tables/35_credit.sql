@@ -10,6 +10,7 @@ CREATE TABLE o2c.credit_account (
   shipped_not_invoiced numeric NOT NULL DEFAULT 0 CHECK (o2c.is_total(shipped_not_invoiced, currency)),
   open_items numeric NOT NULL DEFAULT 0 CHECK (o2c.is_total(open_items, currency)),
   unapplied numeric NOT NULL DEFAULT 0 CHECK (o2c.is_total(unapplied, currency)),
+  returnable numeric NOT NULL DEFAULT 0 CHECK (o2c.is_total(returnable, currency)),
   group_exposure numeric NOT NULL DEFAULT 0 CHECK (o2c.is_total(group_exposure, currency)),
   mixed boolean NOT NULL DEFAULT false,
   credit_limit numeric CHECK (o2c.is_amount(credit_limit, currency)),
@@ -27,7 +28,7 @@ CREATE TRIGGER credit_account_guard BEFORE INSERT OR UPDATE ON o2c.credit_accoun
   FOR EACH ROW EXECUTE FUNCTION o2c.posting_only();
 CREATE TRIGGER credit_account_guard_delete BEFORE DELETE ON o2c.credit_account
   FOR EACH ROW WHEN (OLD.open_orders <> 0 OR OLD.shipped_not_invoiced <> 0 OR OLD.open_items <> 0
-                     OR OLD.unapplied <> 0 OR OLD.group_exposure <> 0)
+                     OR OLD.unapplied <> 0 OR OLD.returnable <> 0 OR OLD.group_exposure <> 0)
   EXECUTE FUNCTION o2c.posting_only();
 COMMENT ON TABLE o2c.credit_account IS
   'Exposure of a customer in a currency, changed only by triggers on orders, shipments, invoices and payments under the row''s lock.';
@@ -35,6 +36,7 @@ COMMENT ON COLUMN o2c.credit_account.head IS
   'The row in the currency of the limit. Every change of any row of the customer, or of one below it, changes this row too: whoever holds it knows the exposure.';
 COMMENT ON COLUMN o2c.credit_account.unapplied IS
   'What the customer has paid or been credited and no invoice has used: credits that are open, and advances on prepayment invoices.';
+COMMENT ON COLUMN o2c.credit_account.returnable IS 'Receipts that can still bounce, whatever they were applied to.';
 COMMENT ON COLUMN o2c.credit_account.group_exposure IS
   'Exposure in this currency of the customer and everybody below it.';
 COMMENT ON COLUMN o2c.credit_account.mixed IS 'Whether rows in other currencies exist.';
@@ -88,6 +90,10 @@ ALTER SEQUENCE o2c.credit_rule_id_seq OWNED BY o2c.credit_rule.id;
 COMMENT ON TABLE o2c.credit_rule IS 'When a customer''s order must not be confirmed although its limit would allow it.';
 COMMENT ON COLUMN o2c.credit_rule.kind IS
   'overdue_days: some item is overdue for more than threshold days; limit_share: exposure with the order is over threshold percent of the limit; risk_class: the customer is in risk_class; order_amount: the order is over threshold, in the customer''s currency.';
+
+-- What a company decides about days: settings that make no sense are refused.
+CREATE TRIGGER company_credit_settings BEFORE INSERT OR UPDATE OF settings ON o2c.company
+  FOR EACH ROW EXECUTE FUNCTION o2c.credit_settings();
 
 -- Customers come before this table, so their accounts are attached here.
 CREATE TRIGGER customer_credit_insert AFTER INSERT ON o2c.customer

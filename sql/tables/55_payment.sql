@@ -19,6 +19,8 @@ CREATE TABLE o2c.payment (
   reference text,
   bank_line_id bigint,
   item_id bigint NOT NULL,
+  returnable_until date CHECK (isfinite(returnable_until)),
+  returnable_amount numeric NOT NULL DEFAULT 0,
   returned_on date CHECK (isfinite(returned_on)),
   return_reason text,
   created_at timestamptz NOT NULL DEFAULT now(),
@@ -26,12 +28,15 @@ CREATE TABLE o2c.payment (
   PRIMARY KEY (company_id, id),
   -- item and bank line: a trigger looks when it is inserted, both are never deleted
   FOREIGN KEY (company_id, customer_id) REFERENCES o2c.customer (company_id, id),
-  CHECK ((state = 'returned') = (returned_on IS NOT NULL))
+  CHECK ((state = 'returned') = (returned_on IS NOT NULL)),
+  CHECK (o2c.is_amount(returnable_amount, currency)),
+  CHECK (returnable_amount = 0 OR (returnable_amount = amount AND returnable_until IS NOT NULL AND state <> 'returned'))
 );
 ALTER SEQUENCE o2c.payment_id_seq OWNED BY o2c.payment.id;
 CREATE UNIQUE INDEX payment_bank_line_key ON o2c.payment (company_id, bank_line_id) WHERE bank_line_id IS NOT NULL;
 CREATE UNIQUE INDEX payment_item_key ON o2c.payment (company_id, item_id);
 CREATE INDEX payment_customer_idx ON o2c.payment (company_id, customer_id) WHERE customer_id IS NOT NULL;
+CREATE INDEX payment_returnable_idx ON o2c.payment (company_id, returnable_until) WHERE returnable_amount <> 0;
 CREATE INDEX payment_received_idx ON o2c.payment (company_id, received_on) WHERE state = 'received';
 CREATE TRIGGER payment_lifecycle BEFORE INSERT OR UPDATE ON o2c.payment
   FOR EACH ROW EXECUTE FUNCTION o2c.lifecycle_guard('payment');
@@ -41,10 +46,19 @@ CREATE TRIGGER payment_log_update AFTER UPDATE ON o2c.payment
   REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.lifecycle_log('payment');
 -- what was received stays; received or applied follows from the ledger
-CREATE TRIGGER payment_kept BEFORE UPDATE OF company_id, id, amount, currency, bank_line_id ON o2c.payment
-  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('company_id', 'id', 'amount', 'currency', 'bank_line_id');
+CREATE TRIGGER payment_kept BEFORE UPDATE OF company_id, id, amount, currency, bank_line_id, returnable_until, returnable_amount ON o2c.payment
+  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('company_id', 'id', 'amount', 'currency', 'bank_line_id', 'returnable_until', 'returnable_amount');
 CREATE TRIGGER payment_state BEFORE UPDATE OF state ON o2c.payment
   FOR EACH ROW WHEN (NEW.state <> OLD.state AND NEW.state <> 'returned') EXECUTE FUNCTION o2c.guard_derived('state');
+-- what can still bounce stays in the exposure of the customer (src/credit/receipts.c)
+CREATE TRIGGER payment_receipt_insert BEFORE INSERT ON o2c.payment
+  FOR EACH ROW EXECUTE FUNCTION o2c.credit_receipt();
+CREATE TRIGGER payment_receipt_return BEFORE UPDATE OF state ON o2c.payment
+  FOR EACH ROW WHEN (NEW.state = 'returned' AND NEW.returnable_amount <> 0) EXECUTE FUNCTION o2c.credit_receipt();
+CREATE TRIGGER payment_credit_insert AFTER INSERT ON o2c.payment
+  REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.credit_on_payments();
+CREATE TRIGGER payment_credit_update AFTER UPDATE ON o2c.payment
+  REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.credit_on_payments();
 CREATE TRIGGER payment_keep BEFORE DELETE OR TRUNCATE ON o2c.payment
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
 CREATE TRIGGER payment_fit_insert AFTER INSERT ON o2c.payment
@@ -56,6 +70,10 @@ CREATE CONSTRAINT TRIGGER payment_fit_update AFTER UPDATE OF state, customer_id,
 COMMENT ON TABLE o2c.payment IS 'Money received: from a bank line, or recorded by hand.';
 COMMENT ON COLUMN o2c.payment.customer_id IS 'Whose account it is credited to; null = unidentified.';
 COMMENT ON COLUMN o2c.payment.item_id IS 'Its credit item in the subledger: on account, or unidentified.';
+COMMENT ON COLUMN o2c.payment.returnable_until IS
+  'Last day on which it can bounce, by company.settings "credit_return_days" for its method when it was recorded; null: it was final at once.';
+COMMENT ON COLUMN o2c.payment.returnable_amount IS
+  'What of it stays in the customer''s exposure because it can bounce: all, or 0 once it is final or was returned.';
 COMMENT ON COLUMN o2c.payment.reference IS 'What the payer gave as reference; with method and date the identity of a payment recorded by hand.';
 
 -- Keys: under which a line may find an item ------------------------------------------------

@@ -10,7 +10,7 @@ GRANT EXECUTE ON FUNCTION o2c.place_order, o2c.submit_order, o2c.confirm_orders,
   o2c.cancel_order, o2c.reopen_order, o2c._order_label, o2c._lock_order, o2c._reserve, o2c._note_reason, o2c._parse_order_lines, o2c._insert_order_lines,
   o2c.import_orders
   TO o2c_clerk, o2c_manager;
-GRANT EXECUTE ON FUNCTION o2c.release_order TO o2c_manager;
+GRANT EXECUTE ON FUNCTION o2c.release_order, o2c._hold_over_limit TO o2c_manager;
 GRANT EXECUTE ON FUNCTION o2c._seed_company_order TO o2c_admin;
 
 CREATE OR REPLACE VIEW o2c_bi.open_orders WITH (security_invoker = true) AS

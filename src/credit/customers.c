@@ -82,7 +82,7 @@ MoveCustomers(MovePlans *plans)
 		"   ON h.company_id = p.company_id AND h.customer_id = p.above AND h.head WHERE h.parent_id IS NOT NULL)"
 		" INSERT INTO o2c.credit_account AS a (company_id, customer_id, currency, group_exposure)"
 		" SELECT p.company_id, p.above, m.currency,"
-		"  sum(m.open_orders + m.shipped_not_invoiced + m.open_items - m.unapplied)"
+		"  sum(m.open_orders + m.shipped_not_invoiced + m.open_items - m.unapplied + m.returnable)"
 		" FROM pair p JOIN o2c.credit_account m ON m.company_id = p.company_id AND m.customer_id = p.member"
 		" GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
 		" ON CONFLICT (company_id, customer_id, currency) DO UPDATE SET group_exposure = EXCLUDED.group_exposure"
@@ -129,7 +129,7 @@ ChangeCurrency(void)
 		" JOIN o2c.customer c ON c.company_id = n.company_id AND c.id = n.id"
 		" JOIN o2c.credit_account a ON a.company_id = n.company_id AND a.customer_id = n.id"
 		" WHERE a.open_orders <> 0 OR a.shipped_not_invoiced <> 0 OR a.open_items <> 0"
-		"  OR a.unapplied <> 0 OR a.group_exposure <> 0"
+		"  OR a.unapplied <> 0 OR a.returnable <> 0 OR a.group_exposure <> 0"
 		" ORDER BY a.company_id, a.customer_id, a.head DESC, a.currency FOR NO KEY UPDATE OF a"
 	};
 	static KeptPlan leave = {

@@ -216,7 +216,7 @@ o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 	};
 	static KeptPlan advance = {
 		.sql = CREDIT_APPLY("SELECT n.company_id, n.customer_id, n.currency, 0::numeric AS oo, 0::numeric AS sni,"
-							" 0::numeric AS oi, sum(n.advance_amount - o.advance_amount) AS ua"
+							" 0::numeric AS oi, sum(n.advance_amount - o.advance_amount) AS ua, 0::numeric AS rt"
 							" FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id"
 							" WHERE n.advance_amount <> o.advance_amount GROUP BY 1, 2, 3")
 	};

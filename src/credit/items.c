@@ -26,7 +26,7 @@ PG_FUNCTION_INFO_V1(o2c_credit_on_items);
 	" WHERE r.open_amount <> 0 AND r.customer_id IS NOT NULL"
 #define ITEM_DELTA(rows) \
 	"SELECT i.company_id, i.customer_id, i.currency, 0::numeric AS oo, 0::numeric AS sni," \
-	" sum(i.oi) AS oi, sum(i.ua) AS ua FROM (" rows ") i GROUP BY 1, 2, 3"
+	" sum(i.oi) AS oi, sum(i.ua) AS ua, 0::numeric AS rt FROM (" rows ") i GROUP BY 1, 2, 3"
 
 static inline bool
 IsZero(Numeric value)
@@ -34,9 +34,11 @@ IsZero(Numeric value)
 	return NumericCompare(value, int64_to_numeric(0)) == 0;
 }
 
-/* What the items of one account change. */
+/* What the rows of one account change. */
 typedef struct OneAccount
 {
+	const char *amount;			/* the column that counts */
+	bool		receipts;		/* it is a receipt that can bounce, not what is open */
 	bool		any;
 	AccountMove move;
 } OneAccount;
@@ -49,7 +51,7 @@ AddRows(TriggerData *trigdata, Tuplestorestate *rows, bool add, OneAccount *acco
 	int			company_att = SPI_fnumber(desc, "company_id");
 	int			customer_att = SPI_fnumber(desc, "customer_id");
 	int			currency_att = SPI_fnumber(desc, "currency");
-	int			open_att = SPI_fnumber(desc, "open_amount");
+	int			open_att = SPI_fnumber(desc, account->amount);
 	AccountMove *move = &account->move;
 	RowReader	reader;
 	TupleTableSlot *row;
@@ -73,14 +75,16 @@ AddRows(TriggerData *trigdata, Tuplestorestate *rows, bool add, OneAccount *acco
 			move->company_id = company_id;
 			move->customer_id = customer_id;
 			move->currency = datumCopy(currency, false, -1);
-			move->items = move->unapplied = int64_to_numeric(0);
+			move->items = move->unapplied = move->returnable = int64_to_numeric(0);
 		}
 		one = company_id == move->company_id && customer_id == move->customer_id &&
 			DatumGetBool(DirectFunctionCall2Coll(texteq, DEFAULT_COLLATION_OID, currency, move->currency));
 		if (!one)
 			break;
 		/* a credit that is open adds to what is unapplied */
-		if (NumericCompare(open, int64_to_numeric(0)) > 0)
+		if (account->receipts)
+			sum = &move->returnable;
+		else if (NumericCompare(open, int64_to_numeric(0)) > 0)
 			sum = &move->items;
 		else
 		{
@@ -93,17 +97,21 @@ AddRows(TriggerData *trigdata, Tuplestorestate *rows, bool add, OneAccount *acco
 	return one;
 }
 
-/* Do it without SQL, when the rows are few and all of one account. */
-static bool
-ApplyToOneAccount(TriggerData *trigdata)
+/*
+ * Carry the rows of the transition tables to the account without SQL, when all
+ * are of one; false when they are not, with nothing changed.  "amount" is the
+ * column that counts: of receipts that can bounce, else what is open.
+ */
+bool
+CreditOneAccount(TriggerData *trigdata, const char *amount, bool receipts)
 {
-	OneAccount	account = {0};
+	OneAccount	account = {.amount = amount, .receipts = receipts};
 
 	if (trigdata->tg_oldtable != NULL && !AddRows(trigdata, trigdata->tg_oldtable, false, &account))
 		return false;
 	if (trigdata->tg_newtable != NULL && !AddRows(trigdata, trigdata->tg_newtable, true, &account))
 		return false;
-	if (!account.any || (IsZero(account.move.items) && IsZero(account.move.unapplied)))
+	if (!account.any || (IsZero(account.move.items) && IsZero(account.move.unapplied) && IsZero(account.move.returnable)))
 		return true;
 	return CreditQuickItems(&account.move);
 }
@@ -120,7 +128,7 @@ o2c_credit_on_items(PG_FUNCTION_ARGS)
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_credit_on_items");
 	TriggerFrame frame;
 
-	if (o2c_numbering || ApplyToOneAccount(trigdata))
+	if (o2c_numbering || CreditOneAccount(trigdata, "open_amount", false))
 		return PointerGetDatum(NULL);
 
 	TriggerFrameBegin(&frame, trigdata);

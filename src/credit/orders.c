@@ -6,12 +6,18 @@
  * its transition tables row by row, without SQL, and runs only the statements
  * that the moves it found call for.  It is the judge for every client: an
  * order that may not be confirmed is refused here, whoever tries.
+ *
+ * It also keeps the flag "deferred" of orders that count: whether the order is
+ * promised for a day beyond the company's horizon, decided when it is
+ * confirmed and whenever its date changes.  What is not yet shipped of such an
+ * order takes no credit; settle.c brings it in when its day comes.
  */
 #include "o2c.h"
 
 #include "catalog/pg_enum.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -27,13 +33,21 @@ typedef struct OrderMoves
 {
 	bool		confirm;		/* some order became confirmed */
 	bool		credit;			/* some order began or ceased to count */
+	bool		flipped;		/* settle.c brought orders inside or outside of the horizon */
 	bool		leave;			/* some order may no longer reserve stock */
 	bool		cancel;
 	bool		close;
 	bool		progress;		/* some order is said to be on its way, or done */
 	int			moved;			/* how many orders */
 	OrderMove	only;			/* which, when it is one */
+	int			ndefer;			/* orders whose flag is no longer right */
+	int			maxdefer;
+	Datum	   *companies;
+	Datum	   *orders;
 } OrderMoves;
+
+/* While SetDeferred updates orders, whose change of credit its caller applies. */
+static bool setting_deferred = false;
 
 /* Label of an order's state. */
 static void
@@ -54,12 +68,61 @@ StateCounts(const char *state)
 		strcmp(state, "fulfilled") == 0;
 }
 
-/* Compare the states before and after, row by row. */
+/* The columns of an order that decide on its credit. */
+typedef struct OrderColumns
+{
+	int			company_id;
+	int			id;
+	int			state;
+	int			deferred;
+	int			ordered_on;
+	int			promised_on;
+} OrderColumns;
+
+/* The day for which an order is wanted. */
+static DateADT
+WantedOn(TupleTableSlot *slot, const OrderColumns *columns)
+{
+	bool		isnull;
+	Datum		day = slot_getattr(slot, columns->promised_on, &isnull);
+
+	if (isnull)
+		day = slot_getattr(slot, columns->ordered_on, &isnull);
+	return DatumGetDateADT(day);
+}
+
+/* Note an order whose flag is not what its day calls for. */
+static void
+NoteDeferral(TupleTableSlot *slot, const OrderColumns *columns, CreditPolicy *policy, OrderMoves *moves)
+{
+	bool		isnull;
+	Datum		company_id = slot_getattr(slot, columns->company_id, &isnull);
+
+	if (CreditIsBeyond(policy, DatumGetInt32(company_id), WantedOn(slot, columns)) ==
+		DatumGetBool(slot_getattr(slot, columns->deferred, &isnull)))
+		return;
+	if (moves->ndefer == moves->maxdefer)
+	{
+		Size		size = (moves->maxdefer = Max(8, moves->maxdefer * 2)) * sizeof(Datum);
+
+		moves->companies = moves->ndefer == 0 ? palloc(size) : repalloc_huge(moves->companies, size);
+		moves->orders = moves->ndefer == 0 ? palloc(size) : repalloc_huge(moves->orders, size);
+	}
+	moves->companies[moves->ndefer] = company_id;
+	moves->orders[moves->ndefer++] = Int64GetDatum(DatumGetInt64(slot_getattr(slot, columns->id, &isnull)));
+	moves->credit = true;
+}
+
+/* Compare the orders before and after, row by row. */
 static void
 FindMoves(TriggerData *trigdata, OrderMoves *moves)
 {
 	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
-	int			att = SPI_fnumber(desc, "state");
+	const OrderColumns columns = {
+		SPI_fnumber(desc, "company_id"), SPI_fnumber(desc, "id"), SPI_fnumber(desc, "state"),
+		SPI_fnumber(desc, "deferred"), SPI_fnumber(desc, "ordered_on"), SPI_fnumber(desc, "promised_on")
+	};
+	CreditPolicy policy = {0};
 	HeapTuple	only = NULL;
 	TupleTableSlot *oldslot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	TupleTableSlot *newslot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
@@ -71,17 +134,26 @@ FindMoves(TriggerData *trigdata, OrderMoves *moves)
 		   tuplestore_gettupleslot(trigdata->tg_newtable, true, false, newslot))
 	{
 		bool		isnull;
-		Oid			before = DatumGetObjectId(slot_getattr(oldslot, att, &isnull));
-		Oid			after = DatumGetObjectId(slot_getattr(newslot, att, &isnull));
+		Oid			before = DatumGetObjectId(slot_getattr(oldslot, columns.state, &isnull));
+		Oid			after = DatumGetObjectId(slot_getattr(newslot, columns.state, &isnull));
+		bool		deferred = DatumGetBool(slot_getattr(newslot, columns.deferred, &isnull));
+		bool		postponed = WantedOn(oldslot, &columns) != WantedOn(newslot, &columns);
 		NameData	from;
 		NameData	to;
 
-		if (before == after)
+		if (DatumGetBool(slot_getattr(oldslot, columns.deferred, &isnull)) != deferred)
+			moves->flipped = moves->credit = true;
+		if (before == after && !postponed)
 			continue;
 		StateLabel(before, &from);
 		StateLabel(after, &to);
+		if (StateCounts(NameStr(to)) && (postponed || !StateCounts(NameStr(from))))
+			NoteDeferral(newslot, &columns, &policy, moves);
+		if (before == after)
+			continue;
 		if (moves->moved++ == 0)
 			only = ExecCopySlotHeapTuple(newslot);
+		moves->only.deferred = deferred;
 		moves->only.confirmed = strcmp(NameStr(to), "confirmed") == 0;
 		moves->only.counts = StateCounts(NameStr(to));
 		if (strcmp(NameStr(to), "confirmed") == 0)
@@ -173,6 +245,49 @@ RefuseConfirmation(void)
 				 errhint("Call o2c.confirm_order(), which reserves what it confirms.")));
 }
 
+/* Bring the flag of the orders that were noted to what it should be. */
+static void
+SetDeferred(OrderMoves *moves)
+{
+	static KeptPlan change = {
+		.sql = "UPDATE o2c.sales_order s SET deferred = NOT s.deferred FROM unnest($1, $2) d(company_id, id)"
+		" WHERE s.company_id = d.company_id AND s.id = d.id",
+		.nargs = 2,
+		.argtypes = {INT4ARRAYOID, INT8ARRAYOID}
+	};
+	Datum		args[2];
+
+	args[0] = PointerGetDatum(construct_array(moves->companies, moves->ndefer, INT4OID, 4, true, TYPALIGN_INT));
+	args[1] = PointerGetDatum(construct_array(moves->orders, moves->ndefer, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	setting_deferred = true;
+	PG_TRY();
+	{
+		KeptPlanExecuteDerived(&change, args, NULL, SPI_OK_UPDATE);
+	}
+	PG_FINALLY();
+	{
+		setting_deferred = false;
+	}
+	PG_END_TRY();
+}
+
+/*
+ * What orders "n", "o" before, add to the accounts: all of it as they begin to
+ * count, what is not shipped as they come inside the horizon.  "deferred" is
+ * the flag as it now is, "join" what it takes to know it.
+ */
+#define ORDER_DELTA(deferred, join) \
+	"SELECT x.company_id, x.customer_id, x.currency, sum(x.opens * (x.share - x.shipped)) AS oo," \
+	" sum(x.counts * x.shipped) AS sni, 0::numeric AS oi, 0::numeric AS ua, 0::numeric AS rt" \
+	" FROM (SELECT n.company_id, n.customer_id, n.currency," \
+	"   (" COUNTS("n.state") ")::integer - (" COUNTS("o.state") ")::integer AS counts," \
+	"   (" COUNTS("n.state") " AND NOT " deferred ")::integer - (" COUNTS("o.state") " AND NOT o.deferred)::integer AS opens," \
+	"   " LINE_SHARE("l") " AS share, " LINE_SHIPPED("l") " AS shipped" \
+	"  FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id" join \
+	"  JOIN o2c.sales_order_line l ON l.company_id = n.company_id AND l.order_id = n.id" \
+	"  WHERE (" COUNTS("n.state") ") <> (" COUNTS("o.state") ") OR " deferred " <> o.deferred) x" \
+	" GROUP BY 1, 2, 3"
+
 /* o2c_credit_on_orders(): AFTER UPDATE ON sales_order, for each statement. */
 Datum
 o2c_credit_on_orders(PG_FUNCTION_ARGS)
@@ -211,28 +326,25 @@ o2c_credit_on_orders(PG_FUNCTION_ARGS)
 		" WHERE l.company_id = n.company_id AND l.order_id = n.id AND l.reserved > 0"
 		" AND n.state IN ('draft', 'submitted', 'cancelled')"
 	};
-	static KeptPlan apply = {
-		.sql = CREDIT_APPLY("SELECT x.company_id, x.customer_id, x.currency, sum(x.sign * (x.share - x.shipped)) AS oo,"
-							" sum(x.sign * x.shipped) AS sni, 0::numeric AS oi, 0::numeric AS ua"
-							" FROM (SELECT n.company_id, n.customer_id, n.currency,"
-							"   CASE WHEN " COUNTS("n.state") " THEN 1 ELSE -1 END AS sign,"
-							"   " LINE_SHARE("l") " AS share, " LINE_SHIPPED("l") " AS shipped"
-							"  FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id"
-							"  JOIN o2c.sales_order_line l ON l.company_id = n.company_id AND l.order_id = n.id"
-							"  WHERE (" COUNTS("n.state") ") <> (" COUNTS("o.state") ")) x"
-							" GROUP BY 1, 2, 3")
+	static KeptPlan apply = {.sql = CREDIT_APPLY(ORDER_DELTA("n.deferred", ""))};
+	static KeptPlan apply_deferral = {
+		.sql = CREDIT_APPLY(ORDER_DELTA("f.deferred", " JOIN o2c.sales_order f ON f.company_id = n.company_id AND f.id = n.id"))
 	};
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_credit_on_orders");
 	OrderMoves	moves;
 	TriggerFrame frame;
 
+	if (setting_deferred)
+		return PointerGetDatum(NULL);
 	FindMoves(trigdata, &moves);
 	if (!moves.confirm && !moves.credit && !moves.leave && !moves.close && !moves.progress)
 		return PointerGetDatum(NULL);
 
-	if (moves.credit)
+	if (moves.credit && moves.moved > 0)
 		RequestEarlyReleaseOfCredit();
-	if (moves.moved == 1 && moves.credit && !moves.cancel && !moves.close && !moves.progress && CreditQuick(&moves.only))
+	if (moves.moved == 1 && moves.credit && !moves.cancel && !moves.close && !moves.progress &&
+		!moves.flipped && moves.ndefer == 0 &&
+		CreditQuick(&moves.only))
 		return PointerGetDatum(NULL);
 
 	TriggerFrameBegin(&frame, trigdata);
@@ -260,8 +372,10 @@ o2c_credit_on_orders(PG_FUNCTION_ARGS)
 		KeptPlanExecute(&put_back, NULL, NULL, SPI_OK_UPDATE);
 	if (moves.leave)
 		KeptPlanExecute(&release, NULL, NULL, SPI_OK_UPDATE);
+	if (moves.ndefer > 0)
+		SetDeferred(&moves);
 	if (moves.credit)
-		CreditApply(&apply, moves.confirm);
+		CreditApply(moves.ndefer > 0 ? &apply_deferral : &apply, moves.confirm || moves.ndefer > 0);
 	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);
 }

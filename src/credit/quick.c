@@ -59,7 +59,7 @@ static DirectTable accounts = {
 	.name = "credit_account", .nkeys = 2,
 	.columns = {"company_id", "customer_id", "head", "currency", "parent_id", "mixed", "temporary",
 	"credit_limit", "alert_at", "alert_below", "open_orders", "shipped_not_invoiced", "open_items",
-	"unapplied", "group_exposure"}
+	"unapplied", "returnable", "group_exposure"}
 };
 
 /* Positions in the columns of lines and accounts. */
@@ -72,7 +72,7 @@ enum
 {
 	ACCOUNT_HEAD = 2, ACCOUNT_CURRENCY, ACCOUNT_PARENT, ACCOUNT_MIXED, ACCOUNT_TEMPORARY,
 	ACCOUNT_LIMIT, ACCOUNT_ALERT_AT, ACCOUNT_ALERT_BELOW, ACCOUNT_ORDERS, ACCOUNT_SHIPPED,
-	ACCOUNT_ITEMS, ACCOUNT_UNAPPLIED, ACCOUNT_EXPOSURE
+	ACCOUNT_ITEMS, ACCOUNT_UNAPPLIED, ACCOUNT_RETURNABLE, ACCOUNT_EXPOSURE
 };
 
 /* The head account of the customer or of somebody above, as first read. */
@@ -168,7 +168,7 @@ Share(Numeric net, Numeric part, Numeric quantity, Datum currency)
 
 /*
  * What the lines of an order count: LINE_SHARE and LINE_SHIPPED of credit.h,
- * summed.  False when goods that must be reserved are not, or when goods are
+ * summed; only what is shipped when the order is beyond the horizon.  False when goods that must be reserved are not, or when goods are
  * reserved of an order that no longer may.
  */
 static bool
@@ -205,7 +205,8 @@ SumLines(const OrderMove *move, Snapshot snapshot, Numeric *open, Numeric *shipp
 		share = Share(net, Greatest(NumericSubtract(Greatest(wanted, gone), done), zero), quantity, move->currency);
 		left = NumericCompare(gone, zero) == 0 ? zero :
 			Share(net, Greatest(NumericSubtract(gone, done), zero), quantity, move->currency);
-		*open = NumericAdd(*open, NumericSubtract(share, left));
+		if (!move->deferred)
+			*open = NumericAdd(*open, NumericSubtract(share, left));
 		*shipped = NumericAdd(*shipped, left);
 	}
 	DirectScanEnd(&scan, AccessShareLock);
@@ -221,7 +222,7 @@ AccountIsPlain(Relation rel)
 {
 	static const char *const guards[] = {"credit_account_guard", "credit_account_guard_delete"};
 
-	if (rel->rd_att->constr == NULL || rel->rd_att->constr->num_check > 6 ||
+	if (rel->rd_att->constr == NULL || rel->rd_att->constr->num_check > 7 ||
 		rel->rd_att->constr->has_generated_stored || rel->rd_rel->relispartition)
 		return false;
 	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
@@ -352,9 +353,11 @@ WriteAccount(Relation rel, Link *link, const AccountMove *move, Numeric total, b
 	bool		shouldfree;
 	HeapTuple	tuple = ExecFetchSlotHeapTuple(link->slot, false, &shouldfree);
 	const int	accounts_columns[] = {
-		ACCOUNT_EXPOSURE, ACCOUNT_ORDERS, ACCOUNT_SHIPPED, ACCOUNT_ITEMS, ACCOUNT_UNAPPLIED
+		ACCOUNT_EXPOSURE, ACCOUNT_ORDERS, ACCOUNT_SHIPPED, ACCOUNT_ITEMS, ACCOUNT_UNAPPLIED, ACCOUNT_RETURNABLE
 	};
-	const Numeric changes[] = {total, move->orders, move->shipped, move->items, move->unapplied};
+	const Numeric changes[] = {
+		total, move->orders, move->shipped, move->items, move->unapplied, move->returnable
+	};
 	int			columns[lengthof(changes)];
 	Datum		values[lengthof(changes)];
 	bool		nulls[lengthof(changes)] = {false};
@@ -422,6 +425,8 @@ Apply(const AccountMove *move, Snapshot snapshot)
 		total = NumericAdd(total, move->items);
 	if (move->unapplied)
 		total = NumericSubtract(total, move->unapplied);
+	if (move->returnable)
+		total = NumericAdd(total, move->returnable);
 	enforce = move->enforce && NumericCompare(total, zero) > 0;
 	n = ReadChain(move, snapshot, chain);
 	if (n < 0)

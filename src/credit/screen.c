@@ -73,7 +73,7 @@ LockStock(Screen *screen, Datum *args)
 		" WHERE k.company_id = $1 AND (k.product_id, k.warehouse) IN (SELECT l.product_id, s.warehouse"
 		"  FROM o2c.sales_order s JOIN o2c.sales_order_line l ON l.company_id = s.company_id AND l.order_id = s.id"
 		"  JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id AND p.stocked"
-		"  WHERE s.company_id = $1 AND s.id = ANY ($2))"
+		"  WHERE s.company_id = $1 AND s.id = ANY ($2) AND NOT (" COUNTS("s.state") "))"
 		" ORDER BY k.product_id, k.warehouse COLLATE \"C\" FOR NO KEY UPDATE",
 		.nargs = 2,
 		.argtypes = {INT4OID, INT8ARRAYOID}
@@ -225,7 +225,10 @@ CreditRefusal(Screen *screen, int64 customer_id, Numeric amount, const char *cur
 			return psprintf("customer \"%s\": there is no exchange rate into %s",
 							account->code, account->head.currency);
 		if (NumericCompare(NumericAdd(account->head.exposure, more), account->head.limit) > 0)
-			return psprintf("customer \"%s\": exposure %s and this order of %s are over the limit of %s %s",
+			return NumericCompare(more, int64_to_numeric(0)) == 0 ?
+				psprintf("customer \"%s\": exposure %s is over the limit of %s %s", account->code,
+						 NumericText(account->head.exposure), NumericText(account->head.limit), account->head.currency) :
+				psprintf("customer \"%s\": exposure %s and this order of %s are over the limit of %s %s",
 							account->code, NumericText(account->head.exposure), NumericText(more),
 							NumericText(account->head.limit), account->head.currency);
 	}
@@ -244,24 +247,32 @@ TakeCredit(Screen *screen, int64 customer_id, Numeric amount, const char *curren
 }
 
 /*
- * _screen_orders(company_id, order_ids): order_id, verdict (NULL: passes,
- * "stock" or "credit") and note for each order that has lines.
+ * _screen_orders(company_id, order_ids, as_of): order_id, verdict (NULL:
+ * passes, "stock" or "credit") and note for each order that has lines.  An
+ * order beyond the horizon takes no credit.  One that is confirmed has its
+ * goods; it takes credit when it was beyond the horizon and no longer is, and
+ * is over the limit when its customer is.
  */
 Datum
 o2c_credit_screen(PG_FUNCTION_ARGS)
 {
 	static KeptPlan lines = {
-		.sql = "SELECT s.id, s.customer_id, s.currency, s.warehouse, l.product_id, p.code, p.stocked, p.backorder,"
-		" l.quantity - l.cancelled - l.shipped - l.reserved, " LINE_SHARE("l")
+		.sql = "SELECT s.id, s.customer_id, s.currency, s.warehouse, l.product_id, p.code,"
+		" p.stocked AND NOT (" COUNTS("s.state") "), p.backorder, l.quantity - l.cancelled - l.shipped - l.reserved,"
+		" CASE WHEN coalesce(s.promised_on, s.ordered_on) > $3 OR (" COUNTS("s.state") " AND NOT s.deferred) THEN 0"
+		"  ELSE " LINE_SHARE("l") " - " LINE_SHIPPED("l") " END,"
+		" " COUNTS("s.state") " AND NOT s.deferred"
 		" FROM o2c.sales_order s JOIN o2c.sales_order_line l ON l.company_id = s.company_id AND l.order_id = s.id"
 		" JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id"
 		" WHERE s.company_id = $1 AND s.id = ANY ($2)"
 		" ORDER BY coalesce(s.promised_on, s.ordered_on), s.id, l.line_no",
-		.nargs = 2,
-		.argtypes = {INT4OID, INT8ARRAYOID}
+		.nargs = 3,
+		.argtypes = {INT4OID, INT8ARRAYOID, DATEOID}
 	};
+	CreditPolicy policy;
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Datum		args[2];
+	Datum		args[3];
+	char		nulls[] = "   ";
 	Screen		screen;
 	SPITupleTable *rows;
 	TupleDesc	desc;
@@ -270,14 +281,21 @@ o2c_credit_screen(PG_FUNCTION_ARGS)
 	int			next;
 
 	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		return (Datum) 0;
 	args[0] = PG_GETARG_DATUM(0);
 	args[1] = PG_GETARG_DATUM(1);
+	CreditPolicyOf(PG_GETARG_INT32(0), &policy);
+	if (policy.horizon < 0)
+		nulls[2] = 'n';
+	else
+		args[2] = DateADTGetDatum((PG_ARGISNULL(2) ? policy.today : PG_GETARG_DATEADT(2)) + policy.horizon);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	screen.company_id = args[0];
 	LockStock(&screen, args);
 	LockAccounts(&screen, args);
-	n = KeptPlanExecute(&lines, args, NULL, SPI_OK_SELECT);
+	n = KeptPlanExecute(&lines, args, nulls, SPI_OK_SELECT);
 	rows = SPI_tuptable;
 	desc = rows->tupdesc;
 
@@ -329,7 +347,7 @@ o2c_credit_screen(PG_FUNCTION_ARGS)
 			before[ntaken++] = place->available;
 			place->available = NumericSubtract(place->available, wanted);
 		}
-		if (verdict == NULL && NumericCompare(amount, zero) > 0)
+		if (verdict == NULL && (NumericCompare(amount, zero) > 0 || GetBool(rows->vals[first], desc, 11)))
 		{
 			note = CreditRefusal(&screen, customer_id, amount, currency);
 			if (note != NULL)

@@ -165,9 +165,10 @@ o2c_follow_order_lines(PG_FUNCTION_ARGS)
 		" WHERE n.cancelled < o.cancelled AND s.state NOT IN ('draft', 'submitted') LIMIT 1"
 	};
 	static KeptPlan apply = {
-		.sql = CREDIT_APPLY("SELECT x.company_id, x.customer_id, x.currency, sum(x.sign * (x.share - x.shipped)) AS oo,"
-							" sum(x.sign * x.shipped) AS sni, 0::numeric AS oi, 0::numeric AS ua"
-							" FROM (SELECT s.company_id, s.customer_id, s.currency, l.sign, " LINE_SHARE("l") " AS share,"
+		.sql = CREDIT_APPLY("SELECT x.company_id, x.customer_id, x.currency,"
+							" sum(CASE WHEN x.deferred THEN 0 ELSE x.sign * (x.share - x.shipped) END) AS oo,"
+							" sum(x.sign * x.shipped) AS sni, 0::numeric AS oi, 0::numeric AS ua, 0::numeric AS rt"
+							" FROM (SELECT s.company_id, s.customer_id, s.currency, s.deferred, l.sign, " LINE_SHARE("l") " AS share,"
 							"   " LINE_SHIPPED("l") " AS shipped"
 							"  FROM (SELECT n.*, 1 AS sign FROM new_rows n UNION ALL SELECT o.*, -1 FROM old_rows o) l"
 							"  JOIN o2c.sales_order s ON s.company_id = l.company_id AND s.id = l.order_id"

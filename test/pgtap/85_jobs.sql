@@ -13,7 +13,7 @@ INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date,
 SELECT c, k.id, 'invoice', 'I1', '2026-01-01', '2026-01-31', 'EUR', 100, 100 FROM ctx JOIN o2c.customer k ON k.company_id = c;
 
 -- the time of day is the company's: 06:00 in Berlin is 05:00 UTC in winter
-SELECT is(pg_temp.tick('2026-03-01 04:59+00'), 'billing expiry kpi matching promises retention stock', 'dunning waits for its time of day');
+SELECT is(pg_temp.tick('2026-03-01 04:59+00'), 'billing credit expiry kpi matching promises retention stock', 'dunning waits for its time of day');
 SELECT is(pg_temp.tick('2026-03-01 05:00+00'), 'dunning matching promises stock', 'and comes with it, in the company''s time zone');
 SELECT is(pg_temp.last('dunning'), '2026-03-01'::date, 'for the day');
 SELECT is((SELECT array_agg(as_of) FROM o2c.aging_snapshot WHERE company_id = pg_temp.c()), '{2026-02-28}', 'the first of a month keeps how the last one closed');
@@ -22,19 +22,19 @@ SELECT is((SELECT result FROM o2c.job_run WHERE company_id = pg_temp.c() AND nam
 SELECT is(pg_temp.tick('2026-03-01 05:00+00'), NULL, 'a second tick finds nothing');
 SELECT is(pg_temp.tick('2026-03-01 05:59+00'), NULL, 'nor another minute');
 SELECT is(pg_temp.tick('2026-03-01 06:00+00'), 'matching promises stock', 'hourly jobs, every hour');
-SELECT is(pg_temp.tick('2026-03-01 23:10+00'), 'expiry matching promises stock', 'the company''s midnight begins a day');
+SELECT is(pg_temp.tick('2026-03-01 23:10+00'), 'credit expiry matching promises stock', 'the company''s midnight begins a day');
 SELECT is(pg_temp.tick('2026-02-20 12:00+00'), NULL, 'a clock that goes back does nothing');
 
 -- missed nights
 UPDATE o2c.message SET state = 'sending', lease_owner = gen_random_uuid() WHERE company_id = pg_temp.c();
 UPDATE o2c.message SET state = 'sent', sent_at = '2026-03-01', lease_owner = NULL WHERE company_id = pg_temp.c();
-SELECT is(pg_temp.tick('2026-03-25 12:00+00'), 'billing dunning expiry kpi matching promises retention stock', 'after a long outage everything runs');
+SELECT is(pg_temp.tick('2026-03-25 12:00+00'), 'billing credit dunning expiry kpi matching promises retention stock', 'after a long outage everything runs');
 SELECT is(pg_temp.last('dunning'), '2026-03-25'::date, 'dunning for the present day only');
 SELECT is((SELECT count(*) FROM o2c.dunning_notice WHERE company_id = pg_temp.c()), 2::bigint, 'one further notice, not one for each night');
 SELECT is(pg_temp.tick('2026-03-25 12:00+00'), NULL, 'and nothing is left');
 
 -- switched off, monthly
-UPDATE o2c.job SET enabled = false WHERE company_id = pg_temp.c() AND name IN ('billing', 'kpi', 'expiry', 'retention', 'matching', 'promises', 'stock');
+UPDATE o2c.job SET enabled = false WHERE company_id = pg_temp.c() AND name IN ('billing', 'credit', 'kpi', 'expiry', 'retention', 'matching', 'promises', 'stock');
 UPDATE o2c.job SET enabled = true WHERE company_id = pg_temp.c() AND name = 'statements';
 SELECT is(pg_temp.tick('2026-03-31 12:00+00'), 'dunning', 'only what is enabled');
 SELECT is(pg_temp.tick('2026-04-01 04:29+00'), 'dunning', 'statements wait for their time');

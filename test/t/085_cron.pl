@@ -46,7 +46,7 @@ $node->safe_psql('postgres', q{
 	INSERT INTO o2c.job (company_id, name, every, run_at) VALUES (1, 'cancelled', 'day', '23:00')});
 isnt($node->psql('postgres', q{CALL o2c.run_jobs('2026-03-01 23:30+00')}), 0, 'a tick that is cancelled in its last job');
 is($node->safe_psql('postgres', q{SELECT string_agg(name, ' ' ORDER BY name) FROM o2c.job WHERE last_for = '2026-03-01' AND last_started_at IS NOT NULL}),
-	'billing dunning expiry kpi matching promises retention stock', 'has done the others');
+	'billing credit dunning expiry kpi matching promises retention stock', 'has done the others');
 is($node->safe_psql('postgres', q{SELECT last_started_at IS NULL FROM o2c.job WHERE name = 'cancelled'}), 't', 'and not that one');
 isnt($node->psql('postgres', q{SELECT * FROM o2c.run_due_jobs('2026-03-02 23:30+00')}), 0, 'as a function it is one transaction');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM o2c.job WHERE last_for = '2026-03-02' AND last_started_at IS NOT NULL}), '0', 'that did nothing');
