@@ -16,23 +16,32 @@ BEGIN
   SELECT l.order_id, l.id, d.quantity - l.invoiced, d.supply_date, d.shipment_line_id
   FROM o2c.sales_order_line l
   JOIN o2c.sales_order o ON o.company_id = l.company_id AND o.id = l.order_id
+  JOIN o2c.company c ON c.company_id = o.company_id
   LEFT JOIN o2c.billing_policy p ON p.company_id = o.company_id AND p.customer_id = o.customer_id
   CROSS JOIN LATERAL (
     -- by order: all of it as soon as it is confirmed
     SELECT greatest(l.quantity, l.shipped) - l.returned AS quantity, o.ordered_on AS supply_date, NULL::bigint AS shipment_line_id
     WHERE p.method = 'order' AND o.ordered_on <= $3
     UNION ALL
-    -- by shipment: what has left and has not come back
-    SELECT pg_catalog.sum(sl.quantity - sl.returned), pg_catalog.max(s.shipped_on),
-           CASE WHEN pg_catalog.count(*) = 1 THEN pg_catalog.min(sl.id) END
-    FROM o2c.shipment_line sl
-    JOIN o2c.shipment s ON s.company_id = sl.company_id AND s.id = sl.shipment_id
-    WHERE coalesce(p.method, 'shipment') = 'shipment'
-      AND sl.company_id = l.company_id AND sl.order_line_id = l.id
-      AND s.state IN ('shipped', 'delivered')
-      AND s.shipped_on <= CASE p.frequency WHEN 'week' THEN pg_catalog.date_trunc('week', ($3 + 1)::timestamp)::date - 1
-                                           WHEN 'month' THEN pg_catalog.date_trunc('month', ($3 + 1)::timestamp)::date - 1
-                                           ELSE $3 END) d
+    -- by shipment: what has left and has not come back; an invoice for each
+    -- shipment needs what each still has when the oldest are billed first
+    SELECT CASE WHEN x.apart THEN l.invoiced + least(x.quantity, x.upto - l.invoiced) ELSE x.quantity END,
+           x.supply_date, x.shipment_line_id
+    FROM (
+      SELECT q.apart, pg_catalog.sum(q.quantity) AS quantity, pg_catalog.max(q.upto) AS upto, pg_catalog.max(q.shipped_on) AS supply_date,
+             CASE WHEN pg_catalog.count(*) = 1 THEN pg_catalog.min(q.id) END AS shipment_line_id
+      FROM (SELECT sl.id, s.shipped_on, sl.quantity - sl.returned AS quantity,
+                   pg_catalog.sum(sl.quantity - sl.returned) OVER (ORDER BY s.shipped_on, sl.id) AS upto,
+                   coalesce(p.consolidate, c.settings #>> '{invoice,consolidate}', '') = 'shipment' AS apart
+            FROM o2c.shipment_line sl
+            JOIN o2c.shipment s ON s.company_id = sl.company_id AND s.id = sl.shipment_id
+            WHERE coalesce(p.method, 'shipment') = 'shipment'
+              AND sl.company_id = l.company_id AND sl.order_line_id = l.id
+              AND s.state IN ('shipped', 'delivered')
+              AND s.shipped_on <= CASE p.frequency WHEN 'week' THEN pg_catalog.date_trunc('week', ($3 + 1)::timestamp)::date - 1
+                                                   WHEN 'month' THEN pg_catalog.date_trunc('month', ($3 + 1)::timestamp)::date - 1
+                                                   ELSE $3 END) q
+      GROUP BY q.apart, CASE WHEN q.apart THEN q.id END) x) d
   WHERE l.company_id = $1 AND l.order_id = ANY ($2)
     AND o.state IN ('confirmed', 'fulfilling', 'fulfilled', 'closed', 'cancelled')
     AND d.quantity > l.invoiced
@@ -68,7 +77,11 @@ BEGIN
   WITH due AS MATERIALIZED (
     SELECT b.*, o.customer_id, o.currency, o.customer_reference, o.code,
            CASE coalesce(p.consolidate, c.settings #>> '{invoice,consolidate}')
-             WHEN 'customer' THEN 'c' || o.customer_id || o.currency
+             WHEN 'customer' THEN
+               -- what was prepaid of an order is deducted from that order's own invoices
+               CASE WHEN EXISTS (SELECT FROM o2c.invoice a WHERE a.company_id = company AND a.order_id = o.id
+                                 AND a.kind = 'prepayment' AND a.state IN ('issued', 'paid'))
+                    THEN 'o' || o.id ELSE 'c' || o.customer_id || o.currency END
              WHEN 'shipment' THEN 's' || coalesce((SELECT sl.shipment_id FROM o2c.shipment_line sl
                WHERE sl.company_id = company AND sl.id = b.shipment_line_id)::text, 'o' || o.id)
              ELSE 'o' || o.id END AS grp
@@ -164,38 +177,43 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 BEGIN
   -- what prepayment invoices of the same order hold in the same category is
-  -- taken off base and tax, oldest first, as far as the invoice has it
+  -- taken off base and tax, oldest first, as far as the invoices have it
   IF NOT EXISTS (SELECT FROM o2c.invoice p JOIN o2c.invoice i ON i.company_id = p.company_id AND i.order_id = p.order_id
                  WHERE i.company_id = company AND i.id = ANY (drafts)
                    AND p.kind = 'prepayment' AND p.state IN ('issued', 'paid')) THEN
     RETURN;
   END IF;
+  -- both are laid end to end, prepayments by age and drafts by id: where they
+  -- overlap, one is taken off the other
+  WITH base AS (
+    SELECT x.*, pg_catalog.sum(x.base) OVER (PARTITION BY x.order_id, x.currency, x.tax_category, x.tax_rate ORDER BY x.id) AS upto
+    FROM (SELECT i.id, i.order_id, i.currency::text AS currency, l.tax_category, l.tax_rate, pg_catalog.sum(l.net_amount) AS base
+          FROM o2c.invoice i JOIN o2c.invoice_line l ON l.company_id = company AND l.invoice_id = i.id
+          WHERE i.company_id = company AND i.id = ANY (drafts) AND i.kind = 'invoice'
+          GROUP BY 1, 2, 3, 4, 5 HAVING pg_catalog.sum(l.net_amount) > 0) x),
+  advance AS (
+    SELECT x.*, pg_catalog.sum(x.remaining) OVER (PARTITION BY x.order_id, x.currency, x.tax_category, x.tax_rate
+                                                  ORDER BY x.issue_date, x.id) AS upto
+    FROM (SELECT p.order_id, p.number, p.issue_date, p.currency::text AS currency, pl.id, pl.description, pl.tax_category, pl.tax_rate,
+                 pl.exemption_code, pl.exemption_reason,
+                 pl.net_amount - coalesce((SELECT pg_catalog.sum(pg_catalog.abs(u.net_amount)) FROM o2c.invoice_line u
+                   JOIN o2c.invoice d ON d.company_id = company AND d.id = u.invoice_id AND d.state <> 'void'
+                   WHERE u.company_id = company AND u.original_line_id = pl.id), 0) AS remaining
+          FROM o2c.invoice p JOIN o2c.invoice_line pl ON pl.company_id = company AND pl.invoice_id = p.id
+          WHERE p.company_id = company AND p.kind = 'prepayment' AND p.state IN ('issued', 'paid')
+            AND p.order_id IN (SELECT b.order_id FROM base b)) x
+    WHERE x.remaining > 0)
   INSERT INTO o2c.invoice_line (company_id, invoice_id, line_no, original_line_id, description, quantity, unit_price, currency,
                                 tax_category, tax_rate, exemption_code, exemption_reason)
-  SELECT company, x.invoice_id, x.last_line + pg_catalog.row_number() OVER (PARTITION BY x.invoice_id ORDER BY x.line_id),
-         x.line_id, pg_catalog.format('%s (%s, %s)', x.description, x.number, x.issue_date), -1,
-         least(x.remaining, x.base - x.before), x.currency, x.tax_category, x.tax_rate, x.exemption_code, x.exemption_reason
-  FROM (
-    SELECT i.id AS invoice_id, pl.id AS line_id, pl.description, p.number, p.issue_date, pl.currency,
-           pl.tax_category, pl.tax_rate, pl.exemption_code, pl.exemption_reason, r.remaining, b.base, b.last_line,
-           coalesce(pg_catalog.sum(r.remaining) OVER (PARTITION BY i.id, pl.tax_category, pl.tax_rate ORDER BY p.issue_date, pl.id
-                      ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
-    FROM o2c.invoice i
-    JOIN o2c.invoice p ON p.company_id = i.company_id AND p.order_id = i.order_id
-      AND p.kind = 'prepayment' AND p.state IN ('issued', 'paid') AND p.currency = i.currency
-    JOIN o2c.invoice_line pl ON pl.company_id = p.company_id AND pl.invoice_id = p.id
-    CROSS JOIN LATERAL (
-      SELECT pl.net_amount - coalesce(pg_catalog.sum(pg_catalog.abs(u.net_amount)), 0) AS remaining
-      FROM o2c.invoice_line u WHERE u.company_id = company AND u.original_line_id = pl.id) r
-    CROSS JOIN LATERAL (
-      SELECT coalesce(pg_catalog.sum(l.net_amount) FILTER (WHERE l.tax_category = pl.tax_category AND l.tax_rate = pl.tax_rate), 0) AS base,
-             pg_catalog.max(l.line_no) AS last_line
-      FROM o2c.invoice_line l WHERE l.company_id = company AND l.invoice_id = i.id) b
-    WHERE i.company_id = company AND i.id = ANY (drafts) AND i.kind = 'invoice'
-      AND i.id = (SELECT pg_catalog.min(f.id) FROM o2c.invoice f
-                  WHERE f.company_id = company AND f.order_id = i.order_id AND f.id = ANY (drafts))
-      AND r.remaining > 0) x
-  WHERE x.base > x.before;
+  SELECT company, b.id,
+         (SELECT pg_catalog.max(l.line_no) FROM o2c.invoice_line l WHERE l.company_id = company AND l.invoice_id = b.id)
+         + pg_catalog.row_number() OVER (PARTITION BY b.id ORDER BY a.id),
+         a.id, pg_catalog.format('%s (%s, %s)', a.description, a.number, a.issue_date), -1, x.amount, b.currency::o2c.currency,
+         a.tax_category, a.tax_rate, a.exemption_code, a.exemption_reason
+  FROM base b
+  JOIN advance a ON a.order_id = b.order_id AND a.currency = b.currency AND a.tax_category = b.tax_category AND a.tax_rate = b.tax_rate
+  CROSS JOIN LATERAL (SELECT least(a.upto, b.upto) - greatest(a.upto - a.remaining, b.upto - b.base) AS amount) x
+  WHERE x.amount > 0;
 END $$;
 COMMENT ON FUNCTION o2c._deduct_prepayments(integer, bigint[]) IS
   'Add lines to drafts that deduct what prepayment invoices of their order have billed already.';

@@ -12,10 +12,12 @@ BEGIN
     AND NOT EXISTS (SELECT FROM o2c.invoice_line l WHERE l.company_id = m.company_id AND l.milestone_id = m.id)
   ORDER BY m.id FOR NO KEY UPDATE;
   WITH due AS MATERIALIZED (
-    SELECT m.*, o.customer_id, o.currency, coalesce(o.customer_reference, o.code) AS reference,
+    SELECT m.*, u.upto, o.customer_id, o.currency, coalesce(o.customer_reference, o.code) AS reference,
            pg_catalog.nextval('o2c.invoice_id_seq') AS invoice_id
     FROM o2c.billing_milestone m
     JOIN o2c.sales_order o ON o.company_id = m.company_id AND o.id = m.order_id
+    CROSS JOIN LATERAL (SELECT pg_catalog.sum(x.percent) AS upto FROM o2c.billing_milestone x
+                        WHERE x.company_id = m.company_id AND x.order_id = m.order_id AND x.id <= m.id) u
     WHERE m.company_id = company AND m.reached_on <= up_to
       AND o.state IN ('confirmed', 'fulfilling', 'fulfilled', 'closed')
       AND o2c._not_held(company, ARRAY[o.id], '{invoice}') IS NOT NULL
@@ -32,12 +34,14 @@ BEGIN
     INSERT INTO o2c.invoice_line (company_id, invoice_id, line_no, milestone_id, description, quantity, unit_price, currency,
                                   tax_category, tax_rate, exemption_code, exemption_reason)
     SELECT company, s.invoice_id, pg_catalog.row_number() OVER (PARTITION BY s.invoice_id ORDER BY s.tax_category),
-           s.id, s.name, 1, o2c.round_amount(s.net * s.percent * 0.01, s.currency), s.currency,
+           -- rounded as sums up to each, so that all of them are the whole
+           s.id, s.name, 1, o2c.round_amount(s.net * s.upto * 0.01, s.currency)
+             - o2c.round_amount(s.net * (s.upto - s.percent) * 0.01, s.currency), s.currency,
            coalesce(t.category, s.tax_category), coalesce(t.rate, 0), t.exemption_code, t.exemption_reason
-    FROM (SELECT d.invoice_id, d.id, d.name, d.percent, d.currency, d.customer_id, d.reached_on, l.tax_category,
+    FROM (SELECT d.invoice_id, d.id, d.name, d.percent, d.upto, d.currency, d.customer_id, d.reached_on, l.tax_category,
                  pg_catalog.sum(l.net_amount) AS net
           FROM due d JOIN o2c.sales_order_line l ON l.company_id = company AND l.order_id = d.order_id
-          GROUP BY 1, 2, 3, 4, 5, 6, 7, 8) s
+          GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9) s
     JOIN o2c.customer c ON c.company_id = company AND c.id = s.customer_id
     LEFT JOIN tax t ON t.reached_on = s.reached_on AND t.tax_category = s.tax_category AND t.country = coalesce(c.country, '')
       AND t.vat_registered = (coalesce(pg_catalog.btrim(c.vat_id), '') <> ''))
