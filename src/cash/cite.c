@@ -18,6 +18,16 @@ typedef struct Groups
 	int			rawlen[4];
 } Groups;
 
+struct NumberForms
+{
+	int			n;				/* digits, without leading zeros */
+	char		digits[CASH_VALUE_MAX];
+	int64		key;			/* as a document; 0 = nothing to compare */
+	int64		digitkey;		/* of the digits, when they alone are telling */
+	int64		alnumkey;		/* of letters and digits */
+	Groups		groups;
+};
+
 static void
 SplitGroups(const char *number, Groups *groups)
 {
@@ -87,23 +97,44 @@ IsShortForm(const CashText *t, int run, const Groups *groups)
 		strncmp(b->digits + skip, groups->digits[groups->n - 1], b->len - skip) == 0;
 }
 
+/* Read a document number once for all texts that it is compared with. */
+static const NumberForms *
+FormsOf(const char *number)
+{
+	NumberForms *f = palloc(sizeof(NumberForms));
+	int			len = strlen(number);
+	char		alnum[CASH_VALUE_MAX];
+	int			m = CashAlnumOf(number, len, alnum, CASH_VALUE_MAX);
+
+	f->n = CashDigitsOf(number, len, f->digits, CASH_VALUE_MAX);
+	f->key = CashDocumentKey(number, len);
+	f->alnumkey = m > 0 ? CashKeyAlnum(alnum, m) : 0;
+	f->digitkey = f->key < 0 && f->n >= 6 && f->n <= 18 ? CashKeyDigits(f->digits, f->n) : f->key;
+	SplitGroups(number, &f->groups);
+	return f;
+}
+
+/* Read the numbers of a candidate that is compared with several lines. */
+void
+CiteForms(Candidate *c)
+{
+	if (c->forms == NULL)
+		c->forms = FormsOf(c->number);
+	if (c->alt_forms == NULL && c->alt_number != NULL)
+		c->alt_forms = FormsOf(c->alt_number);
+}
+
 /* Compare one number of a candidate with all tokens. */
 static void
-CiteNumber(const Line *line, Candidate *c, const char *number)
+CiteNumber(const Line *line, Candidate *c, const NumberForms *f)
 {
 	const CashText *t = line->tokens;
-	char		digits[CASH_VALUE_MAX];
-	int			n = CashDigitsOf(number, strlen(number), digits, CASH_VALUE_MAX);
-	int64		key = CashDocumentKey(number, strlen(number));
-	char		alnum[CASH_VALUE_MAX];
-	int			m = CashAlnumOf(number, strlen(number), alnum, CASH_VALUE_MAX);
-	int64		alnumkey = m > 0 ? CashKeyAlnum(alnum, m) : 0;
-	int64		digitkey = key < 0 && n >= 6 && n <= 18 ? CashKeyDigits(digits, n) : key;
-	Groups		groups;
+	const char *digits = f->digits;
+	int			n = f->n;
+	const Groups *groups = &f->groups;
 
-	if (key == 0)
+	if (f->key == 0)
 		return;
-	SplitGroups(number, &groups);
 	for (int i = 0; i < t->ntokens; i++)
 	{
 		const CashToken *token = &t->tokens[i];
@@ -114,16 +145,16 @@ CiteNumber(const Line *line, Candidate *c, const char *number)
 		switch (token->kind)
 		{
 			case CASH_NUMBER:
-				if (token->key == digitkey)
+				if (token->key == f->digitkey)
 					cite = CITE_EXACT;
 				else if (marked || n < 4)
 					break;
 				else if (token->len >= 5 && token->len < n && token->first == token->last &&
 						 memcmp(token->value, digits + n - token->len, token->len) == 0)
 					cite = CITE_PART;
-				else if (token->len >= 3 && groups.n >= 2 && token->first == token->last &&
-						 token->len == groups.len[groups.n - 1] &&
-						 memcmp(token->value, groups.digits[groups.n - 1], token->len) == 0)
+				else if (token->len >= 3 && groups->n >= 2 && token->first == token->last &&
+						 token->len == groups->len[groups->n - 1] &&
+						 memcmp(token->value, groups->digits[groups->n - 1], token->len) == 0)
 					cite = token->len >= 5 ? CITE_PART : CITE_TAIL;
 				else if (token->len >= 3 && token->len < n && token->first == token->last &&
 						 memcmp(token->value, digits + n - token->len, token->len) == 0)
@@ -133,16 +164,16 @@ CiteNumber(const Line *line, Candidate *c, const char *number)
 					cite = CITE_TYPO;
 				break;
 			case CASH_REPAIRED:
-				if (token->key == digitkey)
+				if (token->key == f->digitkey)
 					cite = CITE_TYPO;
 				break;
 			case CASH_COMPLETED:
 			case CASH_RANGE:
-				if (token->key == digitkey)
+				if (token->key == f->digitkey)
 					cite = CITE_DERIVED;
 				break;
 			case CASH_ALNUM:
-				if (token->key == alnumkey)
+				if (token->key == f->alnumkey)
 					cite = CITE_EXACT;
 				break;
 			case CASH_REFERENCE:
@@ -156,12 +187,12 @@ CiteNumber(const Line *line, Candidate *c, const char *number)
 	}
 	if (c->cite < CITE_PART)
 		for (int r = 0; r < t->nruns; r++)
-			if (IsShortForm(t, r, &groups))
+			if (IsShortForm(t, r, groups))
 				for (int i = 0; i < t->ntokens; i++)
 					if (t->tokens[i].first == r && t->tokens[i].last == r + 1)
 						Take(c, CITE_PART, &t->tokens[i], i);
 	/* an amount or date may be the whole number of somebody with short numbers */
-	if (c->cite == CITE_EXACT && n < 5 && key > 0 && c->first >= 0 &&
+	if (c->cite == CITE_EXACT && n < 5 && f->key > 0 && c->first >= 0 &&
 		t->runs[c->first].mark != 0)
 		c->cite = CITE_NONE;
 }
@@ -176,7 +207,7 @@ CiteOrder(const Line *line, Candidate *c)
 	Candidate	order = *c;
 
 	order.cite = CITE_NONE;
-	CiteNumber(line, &order, c->order_number);
+	CiteNumber(line, &order, FormsOf(c->order_number));
 	if (order.cite != CITE_EXACT)
 		return;
 	order.cite = CITE_DERIVED;
@@ -197,33 +228,41 @@ Overlap(const Candidate *a, const Candidate *b)
 void
 CiteCandidates(Line *line, Candidate *cand, int n)
 {
+	int		   *exact = palloc(Max(n, 1) * sizeof(int));
+	int			nexact = 0;
+
 	for (int i = 0; i < n; i++)
 	{
 		Candidate  *c = &cand[i];
 
 		c->cite = CITE_NONE;
 		c->token = c->first = c->last = c->pos = c->repeated = -1;
+		CiteForms(c);
 		if (line->reference_key != 0 &&
-			(line->reference_key == c->reference_key ||
-			 line->reference_key == CashDocumentKey(c->number, strlen(c->number))))
+			(line->reference_key == c->reference_key || line->reference_key == c->forms->key))
 		{
 			c->cite = CITE_REFERENCE;
 			continue;
 		}
-		CiteNumber(line, c, c->number);
+		CiteNumber(line, c, c->forms);
 		if (c->alt_number != NULL && c->cite < CITE_EXACT)
-			CiteNumber(line, c, c->alt_number);
+			CiteNumber(line, c, c->alt_forms);
 		if (c->order_number != NULL && c->cite < CITE_DERIVED)
 			CiteOrder(line, c);
 	}
+	/* only an exact citation can be the better one */
 	for (int i = 0; i < n; i++)
-		for (int j = 0; j < n; j++)
+		if (cand[i].cite >= CITE_EXACT)
+			exact[nexact++] = i;
+	for (int i = 0; i < n && nexact > 0; i++)
+		for (int e = 0; e < nexact && cand[i].cite != CITE_NONE; e++)
 		{
+			int			j = exact[e];
 			const Candidate *better = &cand[j];
 			int			mine;
 			int			theirs;
 
-			if (i == j || cand[i].cite == CITE_NONE || better->cite <= cand[i].cite ||
+			if (i == j || better->cite <= cand[i].cite ||
 				better->cite < CITE_EXACT || better->dropped || cand[i].pos < 0 || better->pos < 0)
 			{
 				/* same quality: the longer reading */

@@ -25,6 +25,8 @@ PG_FUNCTION_INFO_V1(o2c_cash_weigh_lines);
 #define DUE_LATER	40			/* items of the book that fall due from the line's day on */
 #define DUE_BEFORE	60			/* ... and before it */
 
+#define COLUMNS_MAX 19
+
 /* A cursor read row by row. */
 typedef struct Stream
 {
@@ -32,6 +34,8 @@ typedef struct Stream
 	SPITupleTable *table;
 	uint64		nrows;
 	uint64		row;
+	Datum		value[COLUMNS_MAX]; /* of the row that the stream is at */
+	bool		isnull[COLUMNS_MAX];
 } Stream;
 
 static void
@@ -50,48 +54,38 @@ OpenStream(Stream *stream, const char *sql)
 static bool
 NextRow(Stream *stream)
 {
-	if (++stream->row < stream->nrows)
-		return true;
-	if (stream->table != NULL)
-		SPI_freetuptable(stream->table);
-	SPI_cursor_fetch(stream->portal, true, FETCH_ROWS);
-	stream->table = SPI_tuptable;
-	stream->nrows = SPI_processed;
-	stream->row = 0;
-	return stream->nrows > 0;
-}
-
-static Datum
-Column(const Stream *stream, int column, bool *isnull)
-{
-	return SPI_getbinval(stream->table->vals[stream->row], stream->table->tupdesc, column, isnull);
+	if (++stream->row >= stream->nrows)
+	{
+		if (stream->table != NULL)
+			SPI_freetuptable(stream->table);
+		SPI_cursor_fetch(stream->portal, true, FETCH_ROWS);
+		stream->table = SPI_tuptable;
+		stream->nrows = SPI_processed;
+		stream->row = 0;
+		if (stream->nrows == 0)
+			return false;
+	}
+	Assert(stream->table->tupdesc->natts <= COLUMNS_MAX);
+	heap_deform_tuple(stream->table->vals[stream->row], stream->table->tupdesc, stream->value, stream->isnull);
+	return true;
 }
 
 static int64
 ColumnInt64(const Stream *stream, int column)
 {
-	bool		isnull;
-	Datum		value = Column(stream, column, &isnull);
-
-	return isnull ? 0 : DatumGetInt64(value);
+	return stream->isnull[column - 1] ? 0 : DatumGetInt64(stream->value[column - 1]);
 }
 
 static int32
 ColumnInt32(const Stream *stream, int column)
 {
-	bool		isnull;
-	Datum		value = Column(stream, column, &isnull);
-
-	return isnull ? 0 : DatumGetInt32(value);
+	return stream->isnull[column - 1] ? 0 : DatumGetInt32(stream->value[column - 1]);
 }
 
 static char *
 ColumnText(const Stream *stream, int column)
 {
-	bool		isnull;
-	Datum		value = Column(stream, column, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
+	return stream->isnull[column - 1] ? NULL : TextDatumGetCString(stream->value[column - 1]);
 }
 
 /* Columns: page, id, then what a line is. */
@@ -201,7 +195,7 @@ IsAmong(const Candidate *cand, int n, int64 item_id)
 
 /* Add the items of the book that fall due near the line's day; returns the number of candidates. */
 static int
-AddFromBook(const Book *book, Line *line, Candidate *cand, int n)
+AddFromBook(Book *book, Line *line, Candidate *cand, int n)
 {
 	int			known = n;
 	int			low = 0;
@@ -223,6 +217,13 @@ AddFromBook(const Book *book, Line *line, Candidate *cand, int n)
 	for (int i = from; i < upto && n < CANDIDATES_MAX; i++)
 		if (!IsAmong(cand, known, book->item[i].item_id))
 		{
+			if (book->item[i].forms == NULL)
+			{
+				MemoryContext old = MemoryContextSwitchTo(book->context);
+
+				CiteForms(&book->item[i]);
+				MemoryContextSwitchTo(old);
+			}
 			cand[n] = book->item[i];
 			cand[n++].rel = line->payer;
 		}

@@ -21,6 +21,28 @@ PG_FUNCTION_INFO_V1(o2c_cash_name_similarity);
 #define WORD_LEN	32
 #define EDIT_MAX	64
 
+/* The same for a limit of 1, which is what most comparisons ask: one look. */
+static int
+OneSlip(const char *a, int alen, const char *b, int blen)
+{
+	int			same = 0;
+
+	while (same < alen && same < blen && a[same] == b[same])
+		same++;
+	while (alen > same && blen > same && a[alen - 1] == b[blen - 1])
+	{
+		alen--;
+		blen--;
+	}
+	alen -= same;
+	blen -= same;
+	if (alen <= 1 && blen <= 1)
+		return Max(alen, blen);
+	if (alen == 2 && blen == 2 && a[same] == b[same + 1] && a[same + 1] == b[same])
+		return 1;
+	return 2;
+}
+
 /*
  * Edit distance with transpositions of neighbours, up to limit; limit + 1
  * means more.
@@ -35,6 +57,8 @@ CashEditDistance(const char *a, int alen, const char *b, int blen, int limit)
 
 	if (abs(alen - blen) > limit || alen > EDIT_MAX || blen > EDIT_MAX)
 		return limit + 1;
+	if (limit == 1)
+		return OneSlip(a, alen, b, blen);
 	for (int j = 0; j <= blen; j++)
 		last[j] = j;
 	for (int i = 1; i <= alen; i++)

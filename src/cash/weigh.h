@@ -35,6 +35,9 @@ typedef enum Cite
 	CITE_REFERENCE				/* structured reference */
 } Cite;
 
+/* A document number as texts are compared with it (cite.c). */
+typedef struct NumberForms NumberForms;
+
 typedef struct Candidate
 {
 	int64		item_id;
@@ -42,6 +45,8 @@ typedef struct Candidate
 	char	   *number;
 	char	   *alt_number;
 	char	   *order_number;	/* of its order or delivery, when the text may name it */
+	const NumberForms *forms;	/* of number and alt_number; NULL until they are needed */
+	const NumberForms *alt_forms;
 	char	   *customer_name;	/* NULL when nobody asked */
 	int64		open;			/* what is left after this run's decisions */
 	int64		amount;			/* of the document */
@@ -128,6 +133,7 @@ typedef struct Weighing
 
 /* cite.c, weigh.c */
 extern void CiteCandidates(Line *line, Candidate *cand, int n);
+extern void CiteForms(Candidate *c);
 extern int	WeighLine(Line *line, Candidate *cand, int n,
 					  const WeighSettings *settings, Answer *answers);
 
