@@ -4,9 +4,10 @@
 -- Each stage is a statement over all open lines, through temporary work tables
 -- o2c_m_* that live until the end of the transaction.  What changes from round
 -- to round stands in narrow tables of its own, the wide ones are written once:
---   o2c_m_line    the lines, as the weigher reads them
+--   o2c_m_line    the lines, as the weigher reads them, with the keys of their texts
 --   o2c_m_payer   customers that may be the payer of a line, and his group
---   o2c_m_who     each line's payer, when he is known
+--   o2c_m_who     each line's payer, when he is known, and what joins need of the line
+--   o2c_m_hit     items and settled numbers that a line cites
 --   o2c_m_cand    items that a line cites or that its amount pays
 --   o2c_m_page    payer and currency of undecided lines: a page of the book
 --   o2c_m_book    the open items of these payers, read once for all their lines
@@ -65,11 +66,12 @@ BEGIN
   SELECT m AS minor, pg_catalog.round(10::numeric ^ m) AS factor, pg_catalog.round(1 / 10::numeric ^ m, m) AS unit FROM pg_catalog.generate_series(0, 4) m;
   -- lines never seen, and payments on which nothing is applied yet
   CREATE TEMPORARY TABLE o2c_m_line ON COMMIT DROP AS
-  SELECT b.id, b.currency, b.amount, (b.amount * f.factor)::bigint AS minor_amount, f.minor, b.booking_date, b.value_date,
+  SELECT b.id, b.currency, b.amount, o2c._minor_amount(b.amount, b.currency) AS minor_amount, o2c.minor_unit(b.currency) AS minor,
+    b.booking_date, b.value_date,
     b.remittance_text, nullif(b.payer_name, '') AS payer_name, o2c._name_key(b.payer_name) AS name_key,
     o2c._account_key(coalesce(nullif(b.payer_iban, ''), b.payer_account)) AS account, b.end_to_end_id,
-    coalesce(o2c._reference_key(b.structured_ref), 0) AS reference_key,
-    coalesce((pg_catalog.round(b.charges * f.factor))::bigint, 0) AS charges, b.payment_id, b.item_id
+    coalesce(o2c._reference_key(b.structured_ref), 0) AS reference_key, o2c._cash_keys(b.remittance_text) AS keys,
+    coalesce(o2c._minor_amount(b.charges, b.currency), 0) AS charges, b.payment_id, b.item_id
   FROM (
     SELECT b.id, b.currency, b.amount, b.booking_date, b.value_date, b.remittance_text, b.payer_name, b.payer_iban,
       b.payer_account, b.end_to_end_id, b.structured_ref, b.charges, NULL::bigint AS payment_id, NULL::bigint AS item_id
@@ -87,12 +89,11 @@ BEGIN
       AND (up_to IS NULL OR b.booking_date <= up_to)
       AND NOT EXISTS (SELECT FROM o2c.match_proposal r WHERE r.company_id = p.company_id AND r.payment_id = p.id
                       AND r.state = 'reversed')) b
-  JOIN pg_temp.o2c_m_factor f ON f.minor = o2c.minor_unit(b.currency);
+  WHERE o2c.minor_unit(b.currency) IS NOT NULL;
   GET DIAGNOSTICS n = ROW_COUNT;
   IF n = 0 THEN
     RETURN 0;
   END IF;
-  CREATE UNIQUE INDEX ON pg_temp.o2c_m_line (id);
   ANALYZE pg_temp.o2c_m_line (id, currency, amount, booking_date, name_key, account);
 
   -- what a person rejected is not found again
@@ -162,7 +163,7 @@ BEGIN
   WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_payer q WHERE q.line_id = p.line_id AND q.customer_id = r.relative_id);
   ANALYZE pg_temp.o2c_m_payer;
   CREATE TEMPORARY TABLE o2c_m_who ON COMMIT DROP AS
-  SELECT l.id AS line_id, coalesce(p.rel, 0) AS payer, p.customer_id AS payer_customer
+  SELECT l.id AS line_id, coalesce(p.rel, 0) AS payer, p.customer_id AS payer_customer, l.currency, l.amount, l.minor_amount, l.booking_date
   FROM pg_temp.o2c_m_line l
   LEFT JOIN (SELECT q.line_id, pg_catalog.max(q.rel) AS rel,
                CASE WHEN pg_catalog.count(*) = 1 THEN pg_catalog.min(q.customer_id) END AS customer_id
@@ -179,17 +180,16 @@ RETURNS TABLE (item_id bigint, customer_id bigint, currency o2c.currency, number
 LANGUAGE sql STABLE PARALLEL UNSAFE
 AS $$
   SELECT i.id, i.customer_id, i.currency, i.number, i.alt_number,
-    (i.open_amount * f.factor)::bigint, (i.amount * f.factor)::bigint,
-    coalesce((i.discount_amount * f.factor)::bigint, 0), coalesce(i.discount_date, i.document_date) - '2000-01-01'::date,
+    o2c._minor_amount(i.open_amount, i.currency), o2c._minor_amount(i.amount, i.currency),
+    coalesce(o2c._minor_amount(i.discount_amount, i.currency), 0), coalesce(i.discount_date, i.document_date) - '2000-01-01'::date,
     i.document_date - '2000-01-01'::date, i.due_date - '2000-01-01'::date,
     coalesce(o2c._reference_key(i.structured_ref), 0),
-    least(d.difference * f.factor, pg_catalog.abs(i.amount) * f.factor * d.percent / 100,
-          t.difference * f.factor, pg_catalog.abs(i.amount) * f.factor * t.percent / 100)::bigint,
-    (least(d.charges, t.charges) * f.factor)::bigint, i.open_amount, i.kind
+    least(o2c._minor_amount(d.difference, i.currency), (pg_catalog.abs(o2c._minor_amount(i.amount, i.currency)) * d.share)::bigint,
+          o2c._minor_amount(t.difference, i.currency), (pg_catalog.abs(o2c._minor_amount(i.amount, i.currency)) * t.percent / 100)::bigint),
+    least(o2c._minor_amount(d.charges, i.currency), o2c._minor_amount(t.charges, i.currency)), i.open_amount, i.kind
   FROM o2c.open_item i
-  JOIN pg_temp.o2c_m_factor f ON f.minor = o2c.minor_unit(i.currency)
   LEFT JOIN o2c.tolerance t ON t.company_id = company AND t.customer_id = i.customer_id
-  CROSS JOIN (SELECT coalesce(pg_catalog.max(d.difference), 0) AS difference, coalesce(pg_catalog.max(d.percent), 0) AS percent,
+  CROSS JOIN (SELECT coalesce(pg_catalog.max(d.difference), 0) AS difference, coalesce(pg_catalog.max(d.percent), 0) * 0.01 AS share,
                 coalesce(pg_catalog.max(d.charges), 0) AS charges
               FROM o2c.tolerance d WHERE d.company_id = company AND d.customer_id IS NULL) d
   WHERE i.company_id = company
@@ -205,45 +205,25 @@ AS $$
 BEGIN
   CREATE TEMPORARY TABLE o2c_m_cand (line_id bigint NOT NULL, item_id bigint NOT NULL, customer_id bigint, number text,
     alt_number text, customer_name text, open bigint, amount bigint, discount bigint, discount_date integer, issued integer,
-    due integer, reference_key bigint, tolerance bigint, charges bigint, rel integer, grp integer, order_number text) ON COMMIT DROP;
+    due integer, reference_key bigint, tolerance bigint, charges bigint, rel integer, grp integer, order_number text,
+    cited boolean) ON COMMIT DROP;
   CREATE TEMPORARY TABLE o2c_m_pair (line_id bigint NOT NULL, item_id bigint NOT NULL, order_number text) ON COMMIT DROP;
   -- cited in the text or by reference: an item, or what was settled elsewhere
   CREATE TEMPORARY TABLE o2c_m_hit ON COMMIT DROP AS
   SELECT t.line_id, k.item_id, k.customer_id, k.number
-  FROM (SELECT l.id AS line_id, pg_catalog.unnest(o2c._cash_keys(l.remittance_text)) AS key FROM pg_temp.o2c_m_line l
-        UNION ALL SELECT l.id, l.reference_key FROM pg_temp.o2c_m_line l WHERE l.reference_key <> 0) t
+  FROM (SELECT l.id AS line_id, pg_catalog.unnest(CASE WHEN l.reference_key = 0 THEN l.keys
+          ELSE pg_catalog.array_append(l.keys, l.reference_key) END) AS key FROM pg_temp.o2c_m_line l) t
   JOIN (SELECT m.key, m.item_id, NULL::bigint AS customer_id, NULL::text AS number FROM o2c.match_key m WHERE m.company_id = company
         UNION ALL
         SELECT s.key, NULL, s.customer_id, s.number FROM o2c.settled_number s WHERE s.company_id = company) k ON k.key = t.key;
   ANALYZE pg_temp.o2c_m_hit;
-  INSERT INTO pg_temp.o2c_m_pair SELECT DISTINCT h.line_id, h.item_id FROM pg_temp.o2c_m_hit h WHERE h.item_id IS NOT NULL;
-  ANALYZE pg_temp.o2c_m_pair;
-  -- a credit note that makes up what the cited items are more than the payment
-  INSERT INTO pg_temp.o2c_m_pair
-  WITH cited AS (
-    SELECT c.line_id, i.customer_id, i.currency, i.open_amount
-    FROM pg_temp.o2c_m_pair c JOIN o2c.open_item i ON i.company_id = company AND i.id = c.item_id
-    WHERE i.open_amount > 0
-      AND i.customer_id IN (SELECT n.customer_id FROM o2c.open_item n
-                            WHERE n.company_id = company AND n.open_amount < 0 AND n.kind NOT IN ('on_account', 'unidentified'))),
-  gap AS (
-    SELECT c.line_id, c.customer_id, c.currency, l.amount - c.open_amount AS amount
-    FROM cited c JOIN pg_temp.o2c_m_line l ON l.id = c.line_id WHERE l.amount < c.open_amount
-    UNION
-    SELECT c.line_id, c.customer_id, c.currency, pg_catalog.min(l.amount) - pg_catalog.sum(c.open_amount)
-    FROM cited c JOIN pg_temp.o2c_m_line l ON l.id = c.line_id
-    GROUP BY 1, 2, 3 HAVING pg_catalog.min(l.amount) < pg_catalog.sum(c.open_amount) AND pg_catalog.count(*) > 1)
-  SELECT g.line_id, i.id
-  FROM gap g JOIN o2c.open_item i ON i.company_id = company AND i.customer_id = g.customer_id
-    AND i.currency = g.currency AND i.open_amount = g.amount
-  WHERE i.open_amount < 0 AND i.kind NOT IN ('on_account', 'unidentified');
   -- the payer's items of this amount, whole or less discount; items are joined
   -- by all three keys at once, never payer by payer, also while their table has
   -- no statistics
   INSERT INTO pg_temp.o2c_m_pair
   WITH wanted AS MATERIALIZED (
-    SELECT l.id, p.customer_id, l.currency, l.amount
-    FROM pg_temp.o2c_m_line l JOIN pg_temp.o2c_m_payer p ON p.line_id = l.id)
+    SELECT l.line_id AS id, p.customer_id, l.currency, l.amount
+    FROM pg_temp.o2c_m_who l JOIN pg_temp.o2c_m_payer p ON p.line_id = l.line_id)
   SELECT w.id, i.id
   FROM wanted w JOIN o2c.open_item i ON i.company_id = company AND i.customer_id = w.customer_id
     AND i.currency = w.currency AND i.open_amount = w.amount
@@ -256,7 +236,7 @@ BEGIN
   -- nobody knows the payer: anybody's items of this amount, when they are few
   INSERT INTO pg_temp.o2c_m_pair
   WITH wanted AS (
-    SELECT l.id, l.currency, l.amount FROM pg_temp.o2c_m_line l JOIN pg_temp.o2c_m_who w ON w.line_id = l.id WHERE w.payer < 3),
+    SELECT w.line_id AS id, w.currency, w.amount FROM pg_temp.o2c_m_who w WHERE w.payer < 3),
   hits AS (
     SELECT i.id, i.currency, w.amount,
       pg_catalog.count(*) OVER (PARTITION BY i.currency, w.amount) AS n
@@ -269,7 +249,7 @@ BEGIN
   IF EXISTS (SELECT FROM o2c.invoice v WHERE v.company_id = company AND v.order_id IS NOT NULL) THEN
     INSERT INTO pg_temp.o2c_m_pair
     SELECT DISTINCT t.line_id, i.id, o.number
-    FROM (SELECT l.id AS line_id, pg_catalog.unnest(o2c._cash_keys(l.remittance_text)) AS key FROM pg_temp.o2c_m_line l) t
+    FROM (SELECT l.id AS line_id, pg_catalog.unnest(l.keys) AS key FROM pg_temp.o2c_m_line l) t
     JOIN (SELECT o2c._document_key(s.code) AS key, s.id, s.code AS number FROM o2c.sales_order s WHERE s.company_id = company
           UNION ALL
           SELECT o2c._document_key(s.customer_reference), s.id, s.customer_reference FROM o2c.sales_order s
@@ -280,17 +260,38 @@ BEGIN
     JOIN o2c.invoice v ON v.company_id = company AND v.order_id = o.id
     JOIN o2c.open_item i ON i.company_id = company AND i.invoice_id = v.id AND i.open_amount <> 0;
   END IF;
-  PERFORM o2c._match_describe(company);
   INSERT INTO pg_temp.o2c_m_cand
   SELECT h.line_id, 0, h.customer_id, h.number, NULL, u.name, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    coalesce(p.rel, CASE WHEN w.payer >= 3 THEN -1 ELSE 0 END), p.grp::integer
+    coalesce(p.rel, CASE WHEN w.payer >= 3 THEN -1 ELSE 0 END), p.grp::integer, NULL, false
   FROM pg_temp.o2c_m_hit h
   JOIN o2c.customer u ON u.company_id = company AND u.id = h.customer_id
   JOIN pg_temp.o2c_m_who w ON w.line_id = h.line_id
   LEFT JOIN pg_temp.o2c_m_payer p ON p.line_id = h.line_id AND p.customer_id = h.customer_id
   WHERE h.item_id IS NULL;
-  DROP TABLE pg_temp.o2c_m_hit;
-  ANALYZE pg_temp.o2c_m_cand (line_id, item_id);
+  PERFORM o2c._match_describe(company);
+  ANALYZE pg_temp.o2c_m_cand (line_id, item_id, customer_id);
+  -- a credit note that makes up what the cited items are more than the payment
+  INSERT INTO pg_temp.o2c_m_pair
+  WITH credit AS MATERIALIZED (
+    SELECT n.id, n.customer_id, n.currency, o2c._minor_amount(n.open_amount, n.currency) AS open
+    FROM o2c.open_item n
+    WHERE n.company_id = company AND n.open_amount < 0 AND n.kind NOT IN ('on_account', 'unidentified')),
+  cited AS (
+    SELECT c.line_id, c.customer_id, c.open, w.currency, w.minor_amount
+    FROM pg_temp.o2c_m_cand c JOIN pg_temp.o2c_m_who w ON w.line_id = c.line_id
+    WHERE c.cited AND c.open > 0 AND c.customer_id IN (SELECT n.customer_id FROM credit n)),
+  gap AS (
+    SELECT c.line_id, c.customer_id, c.currency, c.minor_amount - c.open AS amount FROM cited c WHERE c.minor_amount < c.open
+    UNION
+    SELECT c.line_id, c.customer_id, c.currency, (pg_catalog.min(c.minor_amount) - pg_catalog.sum(c.open))::bigint
+    FROM cited c
+    GROUP BY 1, 2, 3 HAVING pg_catalog.min(c.minor_amount) < pg_catalog.sum(c.open) AND pg_catalog.count(*) > 1)
+  SELECT g.line_id, n.id
+  FROM gap g JOIN credit n ON n.customer_id = g.customer_id AND n.currency = g.currency AND n.open = g.amount
+  WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_cand c WHERE c.line_id = g.line_id AND c.item_id = n.id);
+  IF FOUND THEN
+    PERFORM o2c._match_describe(company);
+  END IF;
 END $$;
 COMMENT ON FUNCTION o2c._match_candidates(integer) IS
   'Stage of match_cash: items that a line cites, or that its amount pays.';
@@ -305,17 +306,21 @@ BEGIN
   -- lines first: without statistics the planner would join all lines with all items of their currency
   INSERT INTO pg_temp.o2c_m_cand
   WITH c AS MATERIALIZED (
-    SELECT x.line_id, x.item_id, x.order_number, l.currency, w.payer
-    FROM (SELECT y.line_id, y.item_id, pg_catalog.max(y.order_number) AS order_number FROM pg_temp.o2c_m_pair y GROUP BY 1, 2) x
-    JOIN pg_temp.o2c_m_line l ON l.id = x.line_id
+    SELECT x.line_id, x.item_id, x.order_number, x.cited, w.currency, w.payer
+    FROM (SELECT y.line_id, y.item_id, pg_catalog.max(y.order_number) AS order_number, pg_catalog.bool_or(y.cited) AS cited
+          FROM (SELECT z.line_id, z.item_id, z.order_number, false AS cited FROM pg_temp.o2c_m_pair z
+                UNION ALL
+                SELECT h.line_id, h.item_id, NULL, true FROM pg_temp.o2c_m_hit h WHERE h.item_id IS NOT NULL) y
+          GROUP BY 1, 2) x
     JOIN pg_temp.o2c_m_who w ON w.line_id = x.line_id)
   SELECT c.line_id, i.item_id, i.customer_id, i.number, i.alt_number, CASE WHEN coalesce(p.rel, 0) < 2 THEN u.name END,
     i.open, i.amount, i.discount, i.discount_date, i.issued, i.due, i.reference_key, i.tolerance, i.charges,
-    coalesce(p.rel, CASE WHEN c.payer >= 3 THEN -1 ELSE 0 END), p.grp::integer, c.order_number
+    coalesce(p.rel, CASE WHEN c.payer >= 3 THEN -1 ELSE 0 END), p.grp::integer, c.order_number, c.cited
   FROM c
   JOIN o2c._match_items(company) i ON i.item_id = c.item_id AND i.currency = c.currency
   LEFT JOIN o2c.customer u ON u.company_id = company AND u.id = i.customer_id
   LEFT JOIN pg_temp.o2c_m_payer p ON p.line_id = c.line_id AND p.customer_id = i.customer_id;
+  TRUNCATE pg_temp.o2c_m_hit;
   TRUNCATE pg_temp.o2c_m_pair;
 END $$;
 COMMENT ON FUNCTION o2c._match_describe(integer) IS
@@ -329,17 +334,20 @@ AS $$
 BEGIN
   CREATE TEMPORARY TABLE o2c_m_page ON COMMIT DROP AS
   SELECT pg_catalog.row_number() OVER () AS page, x.customer_id, x.currency
-  FROM (SELECT DISTINCT w.payer_customer AS customer_id, l.currency
-        FROM pg_temp.o2c_m_todo t JOIN pg_temp.o2c_m_who w ON w.line_id = t.line_id JOIN pg_temp.o2c_m_line l ON l.id = t.line_id
+  FROM (SELECT DISTINCT w.payer_customer AS customer_id, w.currency
+        FROM pg_temp.o2c_m_todo t JOIN pg_temp.o2c_m_who w ON w.line_id = t.line_id
         WHERE w.payer_customer IS NOT NULL) x;
   ANALYZE pg_temp.o2c_m_page;
   UPDATE pg_temp.o2c_m_todo t SET page = p.page
-  FROM pg_temp.o2c_m_who w, pg_temp.o2c_m_line l, pg_temp.o2c_m_page p
-  WHERE w.line_id = t.line_id AND l.id = t.line_id AND p.customer_id = w.payer_customer AND p.currency = l.currency;
+  FROM pg_temp.o2c_m_who w, pg_temp.o2c_m_page p
+  WHERE w.line_id = t.line_id AND p.customer_id = w.payer_customer AND p.currency = w.currency;
+  -- in the order in which it is read, so that later sorts find nothing to do
   CREATE TEMPORARY TABLE o2c_m_book ON COMMIT DROP AS
-  SELECT p.page, i.*
+  SELECT p.page, i.due, i.item_id, i.customer_id, i.number, i.alt_number, i.open, i.amount, i.discount, i.discount_date, i.issued,
+    i.reference_key, i.tolerance, i.charges
   FROM pg_temp.o2c_m_page p JOIN o2c._match_items(company) i ON i.customer_id = p.customer_id AND i.currency = p.currency
-  WHERE i.open_amount <> 0 AND i.kind NOT IN ('on_account', 'unidentified');
+  WHERE i.open_amount <> 0 AND i.kind NOT IN ('on_account', 'unidentified')
+  ORDER BY p.page, i.due, i.item_id;
   ANALYZE pg_temp.o2c_m_book (page, item_id);
   -- several customers may be the payer: the books of each are opened for the line alone
   INSERT INTO pg_temp.o2c_m_pair

@@ -30,20 +30,32 @@ BEGIN
   SELECT w.*, coalesce(c.automatic, r.automatic) AND w.confidence >= coalesce(c.min_confidence, r.min_confidence)
     AND NOT EXISTS (SELECT FROM pg_temp.o2c_m_rejected x WHERE x.line_id = w.line_id AND x.item_ids = w.item_ids)
   FROM o2c._weigh_lines(
-    pg_catalog.format($q$
+    -- nothing is decided before the first round: all lines, all that is open
+    CASE WHEN round = 1 THEN $q$
+      SELECT 0::bigint, l.id, l.minor_amount, l.booking_date - '2000-01-01'::date, l.remittance_text, l.payer_name,
+        l.reference_key, l.charges, l.minor, w.payer, 0, 0
+      FROM pg_temp.o2c_m_line l
+      JOIN pg_temp.o2c_m_who w ON w.line_id = l.id
+      ORDER BY l.id $q$
+    ELSE pg_catalog.format($q$
       SELECT k.page, l.id, l.minor_amount, l.booking_date - '2000-01-01'::date, l.remittance_text, l.payer_name,
-        l.reference_key, l.charges, l.minor, w.payer, %s, %s
+        l.reference_key, l.charges, l.minor, w.payer, 1, %s
       FROM pg_temp.o2c_m_look k
       JOIN pg_temp.o2c_m_line l ON l.id = k.line_id
       JOIN pg_temp.o2c_m_who w ON w.line_id = k.line_id
-      ORDER BY k.page, k.line_id $q$, (round > 1)::integer, (round > 2)::integer),
-    $q$
+      ORDER BY k.page, k.line_id $q$, (round > 2)::integer) END,
+    CASE WHEN round = 1 THEN $q$
+      SELECT 0::bigint, c.line_id, c.item_id, c.customer_id, c.number, c.alt_number, c.customer_name, c.open,
+        c.amount, c.discount, c.discount_date, c.issued, c.due, c.reference_key, c.tolerance, c.charges, c.rel, c.grp, c.order_number
+      FROM pg_temp.o2c_m_cand c
+      ORDER BY c.line_id, c.item_id $q$
+    ELSE $q$
       SELECT k.page, c.line_id, c.item_id, c.customer_id, c.number, c.alt_number, c.customer_name, c.open - coalesce(t.taken, 0),
         c.amount, c.discount, c.discount_date, c.issued, c.due, c.reference_key, c.tolerance, c.charges, c.rel, c.grp, c.order_number
       FROM pg_temp.o2c_m_cand c
       JOIN pg_temp.o2c_m_look k ON k.line_id = c.line_id
       LEFT JOIN pg_temp.o2c_m_taken t ON t.item_id = c.item_id
-      ORDER BY k.page, c.line_id, c.item_id $q$,
+      ORDER BY k.page, c.line_id, c.item_id $q$ END,
     CASE WHEN round = 1 THEN '' ELSE $q$
       SELECT b.page, b.due, b.item_id, b.customer_id, b.number, b.alt_number, NULL::text, b.open - coalesce(t.taken, 0),
         b.amount, b.discount, b.discount_date, b.issued, b.due, b.reference_key, b.tolerance, b.charges, 0, 0, NULL::text
@@ -67,21 +79,25 @@ AS $$
 DECLARE
   n bigint;
 BEGIN
-  -- across all lines no item is claimed twice: the better evidence first, then the earlier day
+  -- across all lines no item is claimed twice: the better evidence first, then the earlier day;
+  -- claims are lined up for the few items that have more than they can bear
   TRUNCATE pg_temp.o2c_m_ok;
   INSERT INTO pg_temp.o2c_m_ok
-  SELECT c.line_id
-  FROM (SELECT x.line_id, x.item_left,
-          pg_catalog.sum(x.claim) OVER (PARTITION BY x.item_id ORDER BY x.tier, x.booking_date, x.line_id
-            ROWS UNBOUNDED PRECEDING) AS claimed
-        FROM (SELECT u.line_id, u.tier, l.booking_date, u.item_id, u.item_left, pg_catalog.abs(u.cash + u.settle) AS claim
-              FROM (SELECT a.line_id, a.tier, pg_catalog.unnest(a.item_ids) AS item_id, pg_catalog.unnest(a.cash) AS cash,
-                      pg_catalog.unnest(a.settle) AS settle, pg_catalog.unnest(a.item_left) AS item_left
-                    FROM pg_temp.o2c_m_answer a JOIN pg_temp.o2c_m_todo t ON t.line_id = a.line_id
-                    WHERE a.sure AND a.allowed AND a.option = 1) u
-              JOIN pg_temp.o2c_m_line l ON l.id = u.line_id) x) c
-  GROUP BY c.line_id
-  HAVING pg_catalog.bool_and(c.claimed <= pg_catalog.abs(c.item_left));
+  WITH sure AS MATERIALIZED (
+    SELECT a.line_id, a.tier, pg_catalog.unnest(a.item_ids) AS item_id, pg_catalog.unnest(a.cash) AS cash,
+      pg_catalog.unnest(a.settle) AS settle, pg_catalog.unnest(a.item_left) AS item_left
+    FROM pg_temp.o2c_m_answer a JOIN pg_temp.o2c_m_todo t ON t.line_id = a.line_id
+    WHERE a.sure AND a.allowed AND a.option = 1),
+  short AS (
+    SELECT s.item_id FROM sure s GROUP BY s.item_id
+    HAVING pg_catalog.sum(pg_catalog.abs(s.cash + s.settle)) > pg_catalog.min(pg_catalog.abs(s.item_left))),
+  queue AS (
+    SELECT s.line_id, s.item_left,
+      pg_catalog.sum(pg_catalog.abs(s.cash + s.settle)) OVER (PARTITION BY s.item_id ORDER BY s.tier, w.booking_date, s.line_id
+        ROWS UNBOUNDED PRECEDING) AS claimed
+    FROM sure s JOIN short h ON h.item_id = s.item_id JOIN pg_temp.o2c_m_who w ON w.line_id = s.line_id)
+  SELECT DISTINCT s.line_id FROM sure s
+  WHERE s.line_id NOT IN (SELECT q.line_id FROM queue q WHERE q.claimed > pg_catalog.abs(q.item_left));
   GET DIAGNOSTICS n = ROW_COUNT;
   IF n = 0 THEN
     RETURN 0;
@@ -92,9 +108,15 @@ BEGIN
   FROM pg_temp.o2c_m_answer a JOIN pg_temp.o2c_m_ok o ON o.line_id = a.line_id
   WHERE a.option = 1;
   ANALYZE pg_temp.o2c_m_claim;
-  DROP TABLE IF EXISTS pg_temp.o2c_m_taken;
-  CREATE TEMPORARY TABLE o2c_m_taken ON COMMIT DROP AS
-  SELECT c.item_id, pg_catalog.sum(c.cash + c.settle)::bigint AS taken FROM pg_temp.o2c_m_claim c GROUP BY 1;
+  CREATE TEMPORARY TABLE o2c_m_news ON COMMIT DROP AS
+  SELECT c.item_id, pg_catalog.sum(c.cash + c.settle)::bigint AS taken
+  FROM pg_temp.o2c_m_claim c JOIN pg_temp.o2c_m_ok o ON o.line_id = c.line_id GROUP BY 1;
+  ANALYZE pg_temp.o2c_m_news;
+  UPDATE pg_temp.o2c_m_taken t SET taken = t.taken + n.taken FROM pg_temp.o2c_m_news n WHERE n.item_id = t.item_id;
+  INSERT INTO pg_temp.o2c_m_taken
+  SELECT n.item_id, n.taken FROM pg_temp.o2c_m_news n
+  WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_taken t WHERE t.item_id = n.item_id);
+  DROP TABLE pg_temp.o2c_m_news;
   ANALYZE pg_temp.o2c_m_taken;
   ALTER TABLE pg_temp.o2c_m_todo RENAME TO o2c_m_before;
   CREATE TEMPORARY TABLE o2c_m_todo ON COMMIT DROP AS
@@ -257,6 +279,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 SET client_min_messages = warning
 SET jit = off
+SET default_statistics_target = 10
 SET enable_nestloop = on
 SET enable_mergejoin = on
 AS $$

@@ -9,10 +9,16 @@ COMMENT ON FUNCTION o2c.cash_tokens(text) IS
   'What the matching engine reads in a remittance text: kind N number, c completed list member, r inside a range, o repaired letter, A letters and digits, S reference with right check digits, D date, M amount, P percent; its value, and its position in the folded text from 0. Texts are read up to 16 kB; none for NULL. No errors.';
 
 CREATE FUNCTION o2c._cash_keys(remittance_text text) RETURNS bigint[]
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 100
 AS 'MODULE_PATHNAME', 'o2c_cash_keys';
 COMMENT ON FUNCTION o2c._cash_keys(text) IS
   'The distinct keys (see o2c.match_key) of documents that a text may name.';
+
+CREATE FUNCTION o2c._minor_amount(amount numeric, currency o2c.currency) RETURNS bigint
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'o2c_cash_minor_amount';
+COMMENT ON FUNCTION o2c._minor_amount(numeric, o2c.currency) IS
+  'An amount in minor units of its currency, halves rounded away from zero; NULL for a currency without minor unit. Errors: 22003 beyond 18 digits.';
 
 CREATE FUNCTION o2c._document_key(number text) RETURNS bigint
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -39,7 +45,7 @@ COMMENT ON FUNCTION o2c.reference_kind(text) IS
   'The standard whose check digits a payment reference satisfies: iso11649, si, ch_qr, be_ogm, fi_viite, no_kid; NULL for none.';
 
 CREATE FUNCTION o2c._name_key(name text) RETURNS text
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 20
 AS 'MODULE_PATHNAME', 'o2c_cash_name_key';
 COMMENT ON FUNCTION o2c._name_key(text) IS
   'A name without accents, case, punctuation and legal form: equal for two spellings of one name.';

@@ -1,7 +1,8 @@
 /*
  * text_keys.c
  *		What SQL asks of the tokeniser: the tokens of a remittance text, and
- *		the keys under which the documents that it names are found.
+ *		the keys under which the documents that it names are found; amounts as
+ *		the weigher takes them.
  */
 #include "cash/cash.h"
 
@@ -9,9 +10,15 @@
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
+
+#include "receivables/aging.h"
+#include "types/types.h"
 
 PG_FUNCTION_INFO_V1(o2c_cash_tokens);
 PG_FUNCTION_INFO_V1(o2c_cash_keys);
+PG_FUNCTION_INFO_V1(o2c_cash_minor_amount);
 
 /* cash_tokens(text): (kind, value, pos), what the tokeniser sees. */
 Datum
@@ -65,4 +72,35 @@ o2c_cash_keys(PG_FUNCTION_ARGS)
 		if (i == 0 || keys[i] != keys[i - 1])
 			elems[m++] = Int64GetDatum(keys[i]);
 	PG_RETURN_ARRAYTYPE_P(construct_array(elems, m, INT8OID, 8, true, TYPALIGN_DOUBLE));
+}
+
+/* _minor_amount(amount, currency): in minor units, halves away from zero. */
+Datum
+o2c_cash_minor_amount(PG_FUNCTION_ARGS)
+{
+	struct varlena *amount = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(0));
+	text	   *currency = PG_GETARG_TEXT_PP(1);
+	int			digits = CurrencyMinorUnit(VARDATA_ANY(currency), VARSIZE_ANY_EXHDR(currency));
+	int64		factor = 1;
+	AgingSum	sum = {0, 0};
+
+	if (digits < 0)
+		PG_RETURN_NULL();
+	for (int i = 0; i < digits; i++)
+		factor *= 10;
+	(void) AgingAddNumeric(&sum, amount);
+	if (digits <= AGING_UNIT_SCALE && sum.fraction == 0)
+	{
+		int64		step = 1;
+		int128		minor;
+
+		for (int i = digits; i < AGING_UNIT_SCALE; i++)
+			step *= 10;
+		minor = (sum.units + (sum.units < 0 ? -step / 2 : step / 2)) / step;
+		if (minor == (int64) minor)
+			PG_RETURN_INT64((int64) minor);
+	}
+	PG_RETURN_DATUM(DirectFunctionCall1(numeric_int8,
+										DirectFunctionCall2(numeric_mul, PG_GETARG_DATUM(0),
+															NumericGetDatum(int64_to_numeric(factor)))));
 }
