@@ -5,8 +5,9 @@
 -- o2c_m_* that live until the end of the transaction.  What changes from round
 -- to round stands in narrow tables of its own, the wide ones are written once:
 --   o2c_m_line    the lines, as the weigher reads them, with the keys of their texts
---   o2c_m_payer   customers that may be the payer of a line, and his group
---   o2c_m_who     each line's payer, when he is known, and what joins need of the line
+--   o2c_m_party   who pays, as the bank writes it: accounts and names
+--   o2c_m_payer   customers that may be this party, and their groups
+--   o2c_m_who     each line's party, the customer when he is known, and what joins need of the line
 --   o2c_m_hit     items and settled numbers that a line cites
 --   o2c_m_cand    items that a line cites or that its amount pays
 --   o2c_m_page    payer and currency of undecided lines: a page of the book
@@ -61,15 +62,15 @@ DECLARE
 BEGIN
   DROP TABLE IF EXISTS pg_temp.o2c_m_line, pg_temp.o2c_m_payer, pg_temp.o2c_m_who, pg_temp.o2c_m_pair, pg_temp.o2c_m_cand,
     pg_temp.o2c_m_page, pg_temp.o2c_m_book, pg_temp.o2c_m_todo, pg_temp.o2c_m_look, pg_temp.o2c_m_answer, pg_temp.o2c_m_claim,
-    pg_temp.o2c_m_rejected, pg_temp.o2c_m_factor, pg_temp.o2c_m_pay, pg_temp.o2c_m_taken, pg_temp.o2c_m_ok, pg_temp.o2c_m_hit;
+    pg_temp.o2c_m_rejected, pg_temp.o2c_m_factor, pg_temp.o2c_m_pay, pg_temp.o2c_m_taken, pg_temp.o2c_m_ok, pg_temp.o2c_m_hit, pg_temp.o2c_m_party;
   CREATE TEMPORARY TABLE o2c_m_factor ON COMMIT DROP AS
   SELECT m AS minor, pg_catalog.round(10::numeric ^ m) AS factor, pg_catalog.round(1 / 10::numeric ^ m, m) AS unit FROM pg_catalog.generate_series(0, 4) m;
   -- lines never seen, and payments on which nothing is applied yet
   CREATE TEMPORARY TABLE o2c_m_line ON COMMIT DROP AS
   SELECT b.id, b.currency, b.amount, o2c._minor_amount(b.amount, b.currency) AS minor_amount, o2c.minor_unit(b.currency) AS minor,
     b.booking_date, b.value_date,
-    b.remittance_text, nullif(b.payer_name, '') AS payer_name, o2c._name_key(b.payer_name) AS name_key,
-    o2c._account_key(coalesce(nullif(b.payer_iban, ''), b.payer_account)) AS account, b.end_to_end_id,
+    b.remittance_text, nullif(b.payer_name, '') AS payer_name, coalesce(o2c._name_key(b.payer_name), '') AS name_key,
+    coalesce(o2c._account_key(coalesce(nullif(b.payer_iban, ''), b.payer_account)), '') AS account, b.end_to_end_id,
     coalesce(o2c._reference_key(b.structured_ref), 0) AS reference_key, o2c._cash_keys(b.remittance_text) AS keys,
     coalesce(o2c._minor_amount(b.charges, b.currency), 0) AS charges, b.payment_id, b.item_id
   FROM (
@@ -114,6 +115,11 @@ SET search_path = pg_catalog, o2c, pg_temp
 SET client_min_messages = warning
 AS $$
 BEGIN
+  -- the same party pays many lines
+  CREATE TEMPORARY TABLE o2c_m_party ON COMMIT DROP AS
+  SELECT pg_catalog.row_number() OVER () AS id, x.account, x.name_key
+  FROM (SELECT DISTINCT l.account, l.name_key FROM pg_temp.o2c_m_line l) x;
+  ANALYZE pg_temp.o2c_m_party;
   -- rel 3: own account or trusted alias; 2: one confirmation, the same name, or the group
   CREATE TEMPORARY TABLE o2c_m_payer ON COMMIT DROP AS
   WITH alias AS (
@@ -123,28 +129,30 @@ BEGIN
       pg_catalog.count(*) OVER (PARTITION BY a.kind, a.value) AS users
     FROM o2c.payer_alias a WHERE a.company_id = company AND a.confirmations > a.contradictions),
   found AS (
-    SELECT n.id AS line_id, c.id AS customer_id, 3 AS rel, false AS learned
-    FROM pg_temp.o2c_m_line n JOIN o2c.customer c ON c.company_id = company AND c.iban::text = n.account
+    SELECT n.id AS party, c.id AS customer_id, 3 AS rel, false AS learned
+    FROM pg_temp.o2c_m_party n JOIN o2c.customer c ON c.company_id = company AND c.iban::text = n.account
+    WHERE n.account <> ''
     UNION ALL
     SELECT n.id, c.id, 3, false
-    FROM pg_temp.o2c_m_line n JOIN o2c.customer c ON c.company_id = company AND c.account_number = n.account
+    FROM pg_temp.o2c_m_party n JOIN o2c.customer c ON c.company_id = company AND c.account_number = n.account
+    WHERE n.account <> ''
     UNION ALL
     SELECT n.id, a.customer_id, CASE WHEN a.trusted THEN 3 ELSE 2 END, true
-    FROM pg_temp.o2c_m_line n JOIN alias a ON a.kind = 'account' AND a.value = n.account AND a.users <= 5
+    FROM pg_temp.o2c_m_party n JOIN alias a ON a.kind = 'account' AND a.value = n.account AND a.users <= 5
     UNION ALL
     SELECT n.id, a.customer_id, CASE WHEN a.trusted THEN 3 ELSE 2 END, false
-    FROM pg_temp.o2c_m_line n JOIN alias a ON a.kind = 'name' AND a.value = n.name_key AND a.users <= 5
+    FROM pg_temp.o2c_m_party n JOIN alias a ON a.kind = 'name' AND a.value = n.name_key AND a.users <= 5
     UNION ALL
     SELECT n.id, c.id, 2, false
-    FROM pg_temp.o2c_m_line n JOIN o2c.customer c ON c.company_id = company AND o2c._name_key(c.name) = n.name_key
+    FROM pg_temp.o2c_m_party n JOIN o2c.customer c ON c.company_id = company AND o2c._name_key(c.name) = n.name_key
     WHERE n.name_key <> ''),
   each AS (
-    SELECT f.line_id, f.customer_id, pg_catalog.max(f.rel) AS rel, pg_catalog.bool_or(f.learned) AS learned,
-      pg_catalog.max(pg_catalog.max(f.rel)) OVER (PARTITION BY f.line_id) AS best
+    SELECT f.party, f.customer_id, pg_catalog.max(f.rel) AS rel, pg_catalog.bool_or(f.learned) AS learned,
+      pg_catalog.max(pg_catalog.max(f.rel)) OVER (PARTITION BY f.party) AS best
     FROM found f GROUP BY 1, 2)
   -- an account that is registered decides: a like name elsewhere is somebody
   -- else, though whom it has paid for before is its group
-  SELECT e.line_id, e.customer_id, e.rel, e.best = 3 AND e.rel < 3 AS grp
+  SELECT e.party, e.customer_id, e.rel, e.best = 3 AND e.rel < 3 AS grp
   FROM each e WHERE e.best < 3 OR e.rel = 3 OR e.learned;
   ANALYZE pg_temp.o2c_m_payer;
   -- the parent may pay for its children, a child for its parent and siblings
@@ -158,16 +166,21 @@ BEGIN
     SELECT c.id, k.id FROM payer c JOIN o2c.customer k ON k.company_id = company AND k.code = c.parent_code
     UNION
     SELECT c.id, k.id FROM payer c JOIN o2c.customer k ON k.company_id = company AND k.parent_code = c.parent_code AND k.id <> c.id)
-  SELECT DISTINCT p.line_id, r.relative_id, 2, true
+  SELECT DISTINCT p.party, r.relative_id, 2, true
   FROM pg_temp.o2c_m_payer p JOIN relative r ON r.id = p.customer_id
-  WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_payer q WHERE q.line_id = p.line_id AND q.customer_id = r.relative_id);
+  WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_payer q WHERE q.party = p.party AND q.customer_id = r.relative_id);
   ANALYZE pg_temp.o2c_m_payer;
   CREATE TEMPORARY TABLE o2c_m_who ON COMMIT DROP AS
-  SELECT l.id AS line_id, coalesce(p.rel, 0) AS payer, p.customer_id AS payer_customer, l.currency, l.amount, l.minor_amount, l.booking_date
+  SELECT l.id AS line_id, y.id AS party, y.rel AS payer, y.customer_id AS payer_customer,
+    l.currency, l.amount, l.minor_amount, l.booking_date
   FROM pg_temp.o2c_m_line l
-  LEFT JOIN (SELECT q.line_id, pg_catalog.max(q.rel) AS rel,
-               CASE WHEN pg_catalog.count(*) = 1 THEN pg_catalog.min(q.customer_id) END AS customer_id
-             FROM pg_temp.o2c_m_payer q WHERE NOT q.grp GROUP BY 1) p ON p.line_id = l.id;
+  JOIN (SELECT n.id, n.account, n.name_key, coalesce(p.rel, 0) AS rel, p.customer_id
+        FROM pg_temp.o2c_m_party n
+        LEFT JOIN (SELECT q.party, pg_catalog.max(q.rel) AS rel,
+                     CASE WHEN pg_catalog.count(*) = 1 THEN pg_catalog.min(q.customer_id) END AS customer_id
+                   FROM pg_temp.o2c_m_payer q WHERE NOT q.grp GROUP BY 1) p ON p.party = n.id) y
+    ON y.account = l.account AND y.name_key = l.name_key;
+  DROP TABLE pg_temp.o2c_m_party;
   ANALYZE pg_temp.o2c_m_who;
 END $$;
 COMMENT ON FUNCTION o2c._match_payers(integer) IS
@@ -221,18 +234,17 @@ BEGIN
   -- by all three keys at once, never payer by payer, also while their table has
   -- no statistics
   INSERT INTO pg_temp.o2c_m_pair
-  WITH wanted AS MATERIALIZED (
-    SELECT l.line_id AS id, p.customer_id, l.currency, l.amount
-    FROM pg_temp.o2c_m_who l JOIN pg_temp.o2c_m_payer p ON p.line_id = l.line_id)
-  SELECT w.id, i.id
-  FROM wanted w JOIN o2c.open_item i ON i.company_id = company AND i.customer_id = w.customer_id
-    AND i.currency = w.currency AND i.open_amount = w.amount
-  WHERE i.open_amount <> 0
-  UNION ALL
-  SELECT w.id, i.id
-  FROM wanted w JOIN o2c.open_item i ON i.company_id = company AND i.customer_id = w.customer_id
-    AND i.currency = w.currency AND i.open_amount - i.discount_amount = w.amount
-  WHERE i.open_amount <> 0 AND i.discount_amount > 0;
+  WITH wanted AS (
+    SELECT w.line_id, p.customer_id, w.currency, w.minor_amount
+    FROM pg_temp.o2c_m_who w JOIN pg_temp.o2c_m_payer p ON p.party = w.party),
+  asked AS (
+    SELECT i.id, i.customer_id, i.currency, o2c._minor_amount(i.open_amount, i.currency) AS amount
+    FROM o2c.open_item i WHERE i.company_id = company AND i.open_amount <> 0
+    UNION ALL
+    SELECT i.id, i.customer_id, i.currency, o2c._minor_amount(i.open_amount - i.discount_amount, i.currency)
+    FROM o2c.open_item i WHERE i.company_id = company AND i.open_amount <> 0 AND i.discount_amount > 0)
+  SELECT w.line_id, i.id
+  FROM wanted w JOIN asked i ON i.customer_id = w.customer_id AND i.currency = w.currency AND i.amount = w.minor_amount;
   -- nobody knows the payer: anybody's items of this amount, when they are few
   INSERT INTO pg_temp.o2c_m_pair
   WITH wanted AS (
@@ -266,7 +278,7 @@ BEGIN
   FROM pg_temp.o2c_m_hit h
   JOIN o2c.customer u ON u.company_id = company AND u.id = h.customer_id
   JOIN pg_temp.o2c_m_who w ON w.line_id = h.line_id
-  LEFT JOIN pg_temp.o2c_m_payer p ON p.line_id = h.line_id AND p.customer_id = h.customer_id
+  LEFT JOIN pg_temp.o2c_m_payer p ON p.party = w.party AND p.customer_id = h.customer_id
   WHERE h.item_id IS NULL;
   PERFORM o2c._match_describe(company);
   ANALYZE pg_temp.o2c_m_cand (line_id, item_id, customer_id);
@@ -306,7 +318,7 @@ BEGIN
   -- lines first: without statistics the planner would join all lines with all items of their currency
   INSERT INTO pg_temp.o2c_m_cand
   WITH c AS MATERIALIZED (
-    SELECT x.line_id, x.item_id, x.order_number, x.cited, w.currency, w.payer
+    SELECT x.line_id, x.item_id, x.order_number, x.cited, w.currency, w.payer, w.party
     FROM (SELECT y.line_id, y.item_id, pg_catalog.max(y.order_number) AS order_number, pg_catalog.bool_or(y.cited) AS cited
           FROM (SELECT z.line_id, z.item_id, z.order_number, false AS cited FROM pg_temp.o2c_m_pair z
                 UNION ALL
@@ -319,7 +331,7 @@ BEGIN
   FROM c
   JOIN o2c._match_items(company) i ON i.item_id = c.item_id AND i.currency = c.currency
   LEFT JOIN o2c.customer u ON u.company_id = company AND u.id = i.customer_id
-  LEFT JOIN pg_temp.o2c_m_payer p ON p.line_id = c.line_id AND p.customer_id = i.customer_id;
+  LEFT JOIN pg_temp.o2c_m_payer p ON p.party = c.party AND p.customer_id = i.customer_id;
   TRUNCATE pg_temp.o2c_m_hit;
   TRUNCATE pg_temp.o2c_m_pair;
 END $$;
@@ -334,9 +346,9 @@ AS $$
 BEGIN
   CREATE TEMPORARY TABLE o2c_m_page ON COMMIT DROP AS
   SELECT pg_catalog.row_number() OVER () AS page, x.customer_id, x.currency
-  FROM (SELECT DISTINCT w.payer_customer AS customer_id, w.currency
+  FROM (SELECT DISTINCT p.customer_id, w.currency
         FROM pg_temp.o2c_m_todo t JOIN pg_temp.o2c_m_who w ON w.line_id = t.line_id
-        WHERE w.payer_customer IS NOT NULL) x;
+        JOIN pg_temp.o2c_m_payer p ON p.party = w.party AND NOT p.grp) x;
   ANALYZE pg_temp.o2c_m_page;
   UPDATE pg_temp.o2c_m_todo t SET page = p.page
   FROM pg_temp.o2c_m_who w, pg_temp.o2c_m_page p
@@ -348,25 +360,25 @@ BEGIN
   FROM pg_temp.o2c_m_page p JOIN o2c._match_items(company) i ON i.customer_id = p.customer_id AND i.currency = p.currency
   WHERE i.open_amount <> 0 AND i.kind NOT IN ('on_account', 'unidentified')
   ORDER BY p.page, i.due, i.item_id;
+  CREATE INDEX ON pg_temp.o2c_m_book (page, due, item_id);
   ANALYZE pg_temp.o2c_m_book (page, item_id);
   -- several customers may be the payer: the books of each are opened for the line alone
   INSERT INTO pg_temp.o2c_m_pair
-  SELECT t.line_id, i.id
+  SELECT t.line_id, i.item_id
   FROM pg_temp.o2c_m_todo t
-  JOIN pg_temp.o2c_m_line l ON l.id = t.line_id
-  JOIN pg_temp.o2c_m_payer p ON p.line_id = t.line_id AND NOT p.grp
+  JOIN pg_temp.o2c_m_who w ON w.line_id = t.line_id
+  JOIN pg_temp.o2c_m_payer p ON p.party = w.party AND NOT p.grp
+  JOIN pg_temp.o2c_m_page g ON g.customer_id = p.customer_id AND g.currency = w.currency
   CROSS JOIN LATERAL (
-    (SELECT j.id FROM o2c.open_item j
-     WHERE j.company_id = company AND j.customer_id = p.customer_id AND j.currency = l.currency AND j.due_date >= l.booking_date
-       AND j.open_amount <> 0 AND j.kind NOT IN ('on_account', 'unidentified')
-     ORDER BY j.due_date, j.id LIMIT 40)
+    (SELECT b.item_id FROM pg_temp.o2c_m_book b
+     WHERE b.page = g.page AND b.due >= w.booking_date - '2000-01-01'::date
+     ORDER BY b.page, b.due, b.item_id LIMIT 40)
     UNION ALL
-    (SELECT j.id FROM o2c.open_item j
-     WHERE j.company_id = company AND j.customer_id = p.customer_id AND j.currency = l.currency AND j.due_date < l.booking_date
-       AND j.open_amount <> 0 AND j.kind NOT IN ('on_account', 'unidentified')
-     ORDER BY j.due_date DESC, j.id DESC LIMIT 60)) i
+    (SELECT b.item_id FROM pg_temp.o2c_m_book b
+     WHERE b.page = g.page AND b.due < w.booking_date - '2000-01-01'::date
+     ORDER BY b.page DESC, b.due DESC, b.item_id DESC LIMIT 60)) i
   WHERE t.page = 0
-    AND NOT EXISTS (SELECT FROM pg_temp.o2c_m_cand c WHERE c.line_id = t.line_id AND c.item_id = i.id);
+    AND NOT EXISTS (SELECT FROM pg_temp.o2c_m_cand c WHERE c.line_id = t.line_id AND c.item_id = i.item_id);
   IF FOUND THEN
     PERFORM o2c._match_describe(company);
   END IF;
