@@ -329,7 +329,8 @@ BEGIN
     i.open, i.amount, i.discount, i.discount_date, i.issued, i.due, i.reference_key, i.tolerance, i.charges,
     coalesce(p.rel, CASE WHEN c.payer >= 3 THEN -1 ELSE 0 END), p.grp::integer, c.order_number, c.cited
   FROM c
-  JOIN o2c._match_items(company) i ON i.item_id = c.item_id AND i.currency = c.currency
+  -- as a CASE, since the planner would believe that few are of the line's currency
+  JOIN o2c._match_items(company) i ON i.item_id = c.item_id AND CASE WHEN i.currency = c.currency THEN true END
   LEFT JOIN o2c.customer u ON u.company_id = company AND u.id = i.customer_id
   LEFT JOIN pg_temp.o2c_m_payer p ON p.party = c.party AND p.customer_id = i.customer_id;
   TRUNCATE pg_temp.o2c_m_hit;
