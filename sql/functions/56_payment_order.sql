@@ -145,6 +145,10 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('bank account "%s" has no creditor identifier', $2),
       HINT = 'Set creditor_id in o2c.bank_account.';
   END IF;
+  IF account.currency::text <> 'EUR' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('bank account "%s" is in %s', $2, account.currency),
+      DETAIL = 'Direct debits of the SEPA are in euro.';
+  END IF;
   -- one run at a time for an account, so that nothing is collected twice
   PERFORM FROM o2c.bank_account a WHERE a.company_id = $1 AND a.id = account.id FOR NO KEY UPDATE;
   new_id := pg_catalog.nextval('o2c.payment_order_id_seq');
@@ -244,17 +248,19 @@ CREATE FUNCTION o2c._xml_agent(bic text, version_new boolean) RETURNS xml
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
   SELECT XMLELEMENT(NAME "FinInstnId",
-    CASE WHEN bic IS NULL THEN XMLELEMENT(NAME "Othr", XMLELEMENT(NAME "Id", 'NOTPROVIDED'))
-         WHEN version_new THEN XMLELEMENT(NAME "BICFI", bic) ELSE XMLELEMENT(NAME "BIC", bic) END)
+    -- the older schemas take no digits where those of today do
+    CASE WHEN version_new AND bic IS NOT NULL THEN XMLELEMENT(NAME "BICFI", bic)
+         WHEN bic ~ '^[A-Z]{6}[A-Z2-9][A-NP-Z0-9]([A-Z0-9]{3})?$' THEN XMLELEMENT(NAME "BIC", bic)
+         ELSE XMLELEMENT(NAME "Othr", XMLELEMENT(NAME "Id", 'NOTPROVIDED')) END)
 $$;
-COMMENT ON FUNCTION o2c._xml_agent(text, boolean) IS 'A bank by its BIC, or as not provided.';
+COMMENT ON FUNCTION o2c._xml_agent(text, boolean) IS 'A bank by its BIC, or as not provided; to older schemas also where they would not take the BIC.';
 
 CREATE FUNCTION o2c._debit_xml(company integer, order_id bigint, version_new boolean) RETURNS xml
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
   WITH o AS (
-    SELECT p.*, a.iban AS own_iban, a.bic AS own_bic, a.creditor_id, o2c._sepa_text(c.name, 70) AS own_name
+    SELECT p.*, a.iban AS own_iban, a.bic AS own_bic, a.creditor_id, coalesce(o2c._sepa_text(c.name, 70), 'NOTPROVIDED') AS own_name
     FROM o2c.payment_order p
     JOIN o2c.bank_account a ON a.company_id = p.company_id AND a.id = p.bank_account_id
     JOIN o2c.company c ON c.company_id = p.company_id
@@ -313,7 +319,7 @@ AS $$
         XMLELEMENT(NAME "MsgId", pg_catalog.format('O2C-%s-%s', $1, $2)),
         XMLELEMENT(NAME "CreDtTm", pg_catalog.to_char(o.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')),
         XMLELEMENT(NAME "NbOfTxs", o.line_count), XMLELEMENT(NAME "CtrlSum", o.total_amount),
-        XMLELEMENT(NAME "InitgPty", XMLELEMENT(NAME "Nm", o2c._sepa_text(c.name, 70)))),
+        XMLELEMENT(NAME "InitgPty", XMLELEMENT(NAME "Nm", coalesce(o2c._sepa_text(c.name, 70), 'NOTPROVIDED')))),
       XMLELEMENT(NAME "PmtInf",
         XMLELEMENT(NAME "PmtInfId", pg_catalog.format('O2C-%s-%s-1', $1, $2)),
         XMLELEMENT(NAME "PmtMtd", 'TRF'),
@@ -322,7 +328,7 @@ AS $$
         CASE WHEN o.currency::text = 'EUR' THEN XMLELEMENT(NAME "PmtTpInf", XMLELEMENT(NAME "SvcLvl", XMLELEMENT(NAME "Cd", 'SEPA'))) END,
         CASE WHEN $3 THEN XMLELEMENT(NAME "ReqdExctnDt", XMLELEMENT(NAME "Dt", pg_catalog.to_char(o.requested_on, 'YYYY-MM-DD')))
           ELSE XMLELEMENT(NAME "ReqdExctnDt", pg_catalog.to_char(o.requested_on, 'YYYY-MM-DD')) END,
-        XMLELEMENT(NAME "Dbtr", XMLELEMENT(NAME "Nm", o2c._sepa_text(c.name, 70))),
+        XMLELEMENT(NAME "Dbtr", XMLELEMENT(NAME "Nm", coalesce(o2c._sepa_text(c.name, 70), 'NOTPROVIDED'))),
         XMLELEMENT(NAME "DbtrAcct", XMLELEMENT(NAME "Id", XMLELEMENT(NAME "IBAN", a.iban))),
         XMLELEMENT(NAME "DbtrAgt", o2c._xml_agent(a.bic, $3)),
         XMLELEMENT(NAME "ChrgBr", CASE WHEN o.currency::text = 'EUR' THEN 'SLEV' ELSE 'SHAR' END),
@@ -373,7 +379,7 @@ BEGIN
     RETURN o2c._debit_xml($1, $2, coalesce($3, '') <> 'pain.008.001.02');
   ELSIF kind = 'direct_debit' AND $3 = 'pain.008.001.09' THEN
     -- what we write is the same in both
-    RETURN pg_catalog.replace(o2c._debit_xml($1, $2, true)::text, 'pain.008.001.08', 'pain.008.001.09')::xml;
+    RETURN pg_catalog.regexp_replace(o2c._debit_xml($1, $2, true)::text, 'pain\.008\.001\.08', 'pain.008.001.09')::xml;
   ELSIF kind = 'transfer' AND coalesce($3, 'pain.001.001.09') IN ('pain.001.001.09', 'pain.001.001.03') THEN
     RETURN o2c._transfer_xml($1, $2, coalesce($3, '') <> 'pain.001.001.03');
   END IF;
