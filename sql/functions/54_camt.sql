@@ -12,20 +12,12 @@ COMMENT ON FUNCTION o2c._camt_parts(text) IS
   'A camt message in parts: head, entries and details of each statement. Errors: O2050, O2051.';
 
 CREATE FUNCTION o2c._xml_text(fragment xml) RETURNS text
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-AS $$
-  SELECT nullif(pg_catalog.btrim(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(
-    pg_catalog.regexp_replace(pg_catalog.regexp_replace(fragment::text, '<[^>]*>', ' ', 'g'), '\s+', ' ', 'g'),
-    '&lt;', '<'), '&gt;', '>'), '&quot;', '"'), '&apos;', ''''), '&amp;', '&')), '')
-$$;
-COMMENT ON FUNCTION o2c._xml_text(xml) IS 'The text of some elements, separated by blanks.';
+  AS 'MODULE_PATHNAME', 'o2c_camt_text' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION o2c._xml_text(xml) IS 'The text of some elements, separated by blanks; NULL when there is none.';
 
 CREATE FUNCTION o2c._xml_sum(fragment xml) RETURNS numeric
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-AS $$
-  SELECT pg_catalog.sum(m[1]::numeric) FROM pg_catalog.regexp_matches(fragment::text, '>\s*([0-9]+(?:\.[0-9]+)?)\s*<', 'g') m
-$$;
-COMMENT ON FUNCTION o2c._xml_sum(xml) IS 'The sum of some elements that hold amounts.';
+  AS 'MODULE_PATHNAME', 'o2c_camt_sum' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION o2c._xml_sum(xml) IS 'The sum of some elements that hold amounts; NULL when none does.';
 
 CREATE FUNCTION o2c._camt_rows() RETURNS SETOF o2c._bank_file_row
 LANGUAGE sql VOLATILE PARALLEL UNSAFE

@@ -134,12 +134,14 @@ RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 SET client_min_messages = warning
+SET plan_cache_mode = force_generic_plan  -- a custom plan would hold the whole file as a constant
 AS $$
 DECLARE
   kind text := o2c._statement_format(content);
   csv_settings text;
 BEGIN
-  DROP TABLE IF EXISTS pg_temp.o2c_statement_row;
+  DROP TABLE IF EXISTS pg_temp.o2c_statement_row, pg_temp.o2c_camt_part;
+  CREATE TEMPORARY TABLE o2c_statement_row OF o2c._bank_file_row ON COMMIT DROP;
   IF wanted = 'auto' THEN
     IF kind IS NULL THEN
       wanted := o2c._csv_format_of(company, content);
@@ -168,8 +170,7 @@ BEGIN
       RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('there is no statement format "%s"', wanted),
         HINT = 'Formats are auto, camt, mt940, bai2, coda, ofx and the codes in o2c.statement_format.';
     END IF;
-    CREATE TEMPORARY TABLE o2c_statement_row ON COMMIT DROP AS
-      SELECT r.* FROM o2c._statement_rows(content, 'csv', csv_settings) r;
+    INSERT INTO pg_temp.o2c_statement_row SELECT r.* FROM o2c._statement_rows(content, 'csv', csv_settings) r;
     RETURN wanted;
   END IF;
   IF kind IS NULL THEN
@@ -179,20 +180,18 @@ BEGIN
   END IF;
 
   IF kind = 'xml' THEN
-    CREATE TEMPORARY TABLE o2c_camt_part ON COMMIT DROP AS
-      SELECT p.* FROM o2c._camt_parts(content) p;
+    CREATE TEMPORARY TABLE o2c_camt_part (message text, statement_no integer, kind text, fragment xml) ON COMMIT DROP;
+    INSERT INTO pg_temp.o2c_camt_part SELECT p.* FROM o2c._camt_parts(content) p;
     SELECT p.message INTO kind FROM pg_temp.o2c_camt_part p LIMIT 1;
     IF wanted LIKE 'camt.%' AND kind <> wanted THEN
       RAISE EXCEPTION USING ERRCODE = 'O2051', MESSAGE = pg_catalog.format('the file is not %s', wanted),
         DETAIL = pg_catalog.format('By its content it is %s.', kind),
         HINT = 'Pass format => ''auto'' to go by the content.';
     END IF;
-    CREATE TEMPORARY TABLE o2c_statement_row ON COMMIT DROP AS
-      SELECT r.* FROM o2c._camt_rows() r;
+    INSERT INTO pg_temp.o2c_statement_row SELECT r.* FROM o2c._camt_rows() r;
     DROP TABLE pg_temp.o2c_camt_part;
   ELSE
-    CREATE TEMPORARY TABLE o2c_statement_row ON COMMIT DROP AS
-      SELECT r.* FROM o2c._statement_rows(content, kind, NULL) r;
+    INSERT INTO pg_temp.o2c_statement_row SELECT r.* FROM o2c._statement_rows(content, kind, NULL) r;
   END IF;
   RETURN kind;
 END $$;

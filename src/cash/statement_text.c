@@ -115,7 +115,9 @@ o2c_statement_text(PG_FUNCTION_ARGS)
 	StringInfoData buf;
 	char	   *server;
 
+	/* made as a text in place: of a large file there is no copy too many */
 	initStringInfo(&buf);
+	appendBinaryStringInfo(&buf, "\0\0\0\0", VARHDRSZ);
 	if (len >= 2 && ((s[0] == 0xFF && s[1] == 0xFE) || (s[0] == 0xFE && s[1] == 0xFF)))
 		FromUtf16(&buf, s + 2, len - 2, s[0] == 0xFE);
 	else
@@ -156,7 +158,7 @@ o2c_statement_text(PG_FUNCTION_ARGS)
 	}
 
 	/* blanks for control characters, but for tab and line ends */
-	for (int i = 0; i < buf.len; i++)
+	for (int i = VARHDRSZ; i < buf.len; i++)
 	{
 		unsigned char ch = buf.data[i];
 
@@ -164,10 +166,11 @@ o2c_statement_text(PG_FUNCTION_ARGS)
 			buf.data[i] = ' ';
 	}
 
-	server = pg_any_to_server(buf.data, buf.len, PG_UTF8);
-	if (server == buf.data)
-		PG_RETURN_TEXT_P(cstring_to_text_with_len(buf.data, buf.len));
-	PG_RETURN_TEXT_P(cstring_to_text(server));
+	server = pg_any_to_server(buf.data + VARHDRSZ, buf.len - VARHDRSZ, PG_UTF8);
+	if (server != buf.data + VARHDRSZ)
+		PG_RETURN_TEXT_P(cstring_to_text(server));
+	SET_VARSIZE(buf.data, buf.len);
+	PG_RETURN_TEXT_P((text *) buf.data);
 }
 
 /* Is needle somewhere in the first max bytes? */
