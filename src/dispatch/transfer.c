@@ -72,15 +72,15 @@ OnWrite(char *data, size_t size, size_t nmemb, void *userdata)
 
 	if (t->reply_len + Min(n, room) > t->reply_size)
 	{
-		size_t		size = Min(REPLY_MAX, Max(1024, 2 * (t->reply_len + n)));
-		char	   *more = realloc(t->reply, size);
+		size_t		grown = Min(REPLY_MAX, Max(1024, 2 * (t->reply_len + n)));
+		char	   *more = realloc(t->reply, grown);
 
 		if (more == NULL)
 			room = 0;
 		else
 		{
 			t->reply = more;
-			t->reply_size = size;
+			t->reply_size = grown;
 		}
 	}
 	memcpy(t->reply + t->reply_len, data, Min(n, room));
