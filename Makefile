@@ -48,8 +48,9 @@ FUNCTION_FILES = \
 	sql/functions/50_receivable.sql \
 	sql/functions/51_aging.sql \
 	\
-	sql/functions/54_statement.sql \
+	sql/functions/54_statement_file.sql \
 	sql/functions/54_camt.sql \
+	sql/functions/54_statement.sql sql/functions/54_bank_line.sql \
 	\
 	sql/functions/55_payment.sql sql/functions/55_proposal.sql sql/functions/55_match_text.sql sql/functions/55_match.sql sql/functions/55_match_decide.sql sql/functions/55_history.sql \
 	sql/functions/56_payment_order.sql \
@@ -192,7 +193,7 @@ OBJS_aging = src/receivables/aging.o src/receivables/aging_number.o src/receivab
 
 OBJS_collection = src/receivables/collection.o
 
-OBJS_cash = src/cash/statement.o src/cash/statement_text.o src/cash/mt940.o src/cash/mt940_details.o \
+OBJS_cash = src/cash/statement.o src/cash/statement_text.o src/cash/mt940.o src/cash/mt940_movement.o src/cash/mt940_details.o src/cash/mt940_subfields.o \
 	src/cash/bai2.o src/cash/coda.o src/cash/ofx.o src/cash/csv.o src/cash/camt_split.o src/cash/camt_text.o
 OBJS_match = src/cash/fold.o src/cash/tokenise.o src/cash/text_keys.o src/cash/reference.o src/cash/similar.o src/cash/subset.o src/cash/cite.o src/cash/weigh.o src/cash/weigh_cited.o src/cash/weigh_help.o src/cash/match_stream.o src/cash/keys.o
 

@@ -3,13 +3,12 @@
  *		The field :86: of MT940: who paid, why, with which references.
  *
  * SWIFT leaves its structure to the banks.  Four families are told apart by
- * how the text begins: sub-fields "166?00...?20..." (German speaking and many
- * central European banks; the mark may be another sign), code words
+ * how the text begins: sub-fields "166?00...?20..." (mt940_subfields.c), code words
  * "/NAME/.../REMI/..." (Dutch, Belgian and Nordic banks), labels
  * "OD: ...; TYT.: ..." (Polish banks), and plain text, which becomes the
  * remittance text as it stands, with a leading IBAN taken as the other account.
  */
-#include "statement.h"
+#include "mt940.h"
 
 #include "lib/stringinfo.h"
 
@@ -55,8 +54,8 @@ JoinedLines(const char *text, int len, bool run_on)
 }
 
 /* Put an account where it belongs by its shape, without blanks. */
-static void
-SetAccount(StatementReader *r, const char *s, int len)
+void
+Mt940SetAccount(StatementReader *r, const char *s, int len)
 {
 	char	   *copy = palloc(len + 1);
 	int			n = 0;
@@ -72,8 +71,8 @@ SetAccount(StatementReader *r, const char *s, int len)
 }
 
 /* A BIC that a line end has cut is joined again. */
-static void
-SetBic(StatementReader *r, const char *s)
+void
+Mt940SetBic(StatementReader *r, const char *s)
 {
 	char	   *copy = pstrdup(s);
 	int			n = 0;
@@ -86,215 +85,11 @@ SetBic(StatementReader *r, const char *s)
 }
 
 /* The payer's own reference, unless it says that there is none. */
-static void
-SetEndToEnd(StatementReader *r, const char *s)
+void
+Mt940SetEndToEnd(StatementReader *r, const char *s)
 {
 	if (!NoReference(s))
 		LineSet(r, COL_END_TO_END_ID, s);
-}
-
-/* ---- key words in the purpose: EREF+..., SVWZ+... ---- */
-
-typedef struct PurposeKey
-{
-	const char *word;
-	int			column;			/* a StatementColumn, or -1: a detail */
-} PurposeKey;
-
-static const PurposeKey purpose_keys[] = {
-	{"EREF", COL_END_TO_END_ID},
-	{"KREF", -1},
-	{"MREF", COL_MANDATE_ID},
-	{"CRED", -1},
-	{"DEBT", -1},
-	{"COAM", COL_CHARGES},
-	{"OAMT", COL_ORIGINAL_AMOUNT},
-	{"SVWZ", COL_REMITTANCE_TEXT},
-	{"ABWA", -1},
-	{"ABWE", -1},
-	{"PURP", -1},
-	{"IBAN", COL_PAYER_IBAN},
-	{"BIC", COL_PAYER_BIC},
-	{"RREF", COL_RETURN_REASON},
-};
-
-/* The key word that begins at s, before "+" (or ":" with a blank), or NULL. */
-static const PurposeKey *
-PurposeKeyAt(const char *s, bool at_start, int *skip)
-{
-	for (int i = 0; i < (int) lengthof(purpose_keys); i++)
-	{
-		int			n = strlen(purpose_keys[i].word);
-
-		if (strncmp(s, purpose_keys[i].word, n) != 0)
-			continue;
-		if (s[n] == '+' || (s[n] == ':' && s[n + 1] == ' ' && at_start))
-		{
-			*skip = n + 1;
-			return &purpose_keys[i];
-		}
-	}
-	return NULL;
-}
-
-/* Spread a purpose over the line's columns by its key words. */
-static void
-ReadPurpose(StatementReader *r, const char *purpose)
-{
-	const PurposeKey *key = NULL;
-	const char *start = purpose;
-	const char *p = purpose;
-	bool		any = false;
-
-	for (;;)
-	{
-		const PurposeKey *next = NULL;
-		int			skip = 0;
-		bool		at_start = (p == purpose);
-
-		if (*p != '\0' && (at_start || p[-1] == ' ' || any))
-			next = PurposeKeyAt(p, at_start || any, &skip);
-		if (next != NULL && !at_start && p[-1] != ' ' && p[skip - 1] != '+')
-			next = NULL;
-
-		if (next || *p == '\0')
-		{
-			char	   *value = TrimmedCopy(start, p - start);
-
-			if (value[0] != '\0')
-			{
-				if (key == NULL || key->column == COL_REMITTANCE_TEXT)
-					LineAppend(r, COL_REMITTANCE_TEXT, " ", value, strlen(value));
-				else if (key->column == COL_END_TO_END_ID)
-					SetEndToEnd(r, value);
-				else if (key->column == COL_PAYER_BIC)
-					SetBic(r, value);
-				else if (key->column == COL_CHARGES || key->column == COL_ORIGINAL_AMOUNT)
-				{
-					/* some banks give the currency, some do not: keep as said */
-					LineDetail(r, key->word, value);
-				}
-				else if (key->column >= 0)
-					LineSet(r, key->column, value);
-				else
-					LineDetail(r, key->word, value);
-			}
-			if (*p == '\0')
-				return;
-			any = true;
-			key = next;
-			p += skip;
-			start = p;
-			continue;
-		}
-		p++;
-	}
-}
-
-/* ---- sub-fields: code, mark, two digits, text, mark, ... ---- */
-
-static bool
-IsSubfield(int code)
-{
-	return code == 0 || code == 10 || code == 11 || (code >= 20 && code <= 34) ||
-		code == 38 || code == 39 || (code >= 60 && code <= 65) ||
-		(code >= 70 && code <= 79);
-}
-
-static int
-SubfieldCode(const char *s, char mark)
-{
-	int			code;
-
-	if (s[0] != mark || !isdigit((unsigned char) s[1]) || !isdigit((unsigned char) s[2]))
-		return -1;
-	code = (s[1] - '0') * 10 + (s[2] - '0');
-	return IsSubfield(code) ? code : -1;
-}
-
-static void
-ReadSubfields(StatementReader *r, const char *text)
-{
-	char		mark = text[3];
-	StringInfoData purpose;
-	StringInfoData name;
-	char	   *key = NULL;		/* sub-field 34 */
-	char		gvc[4];
-	const char *p = text + 3;
-	int			last_len = 27;
-
-	initStringInfo(&purpose);
-	initStringInfo(&name);
-	memcpy(gvc, text, 3);
-	gvc[3] = '\0';
-	LineDetail(r, "business_code", gvc);
-
-	while (*p != '\0')
-	{
-		int			code = SubfieldCode(p, mark);
-		const char *start = p + 3;
-		const char *end;
-		int			chars = 0;
-
-		if (code < 0)
-		{
-			p++;
-			continue;
-		}
-		for (end = start; *end != '\0' && SubfieldCode(end, mark) < 0; end++)
-			if ((*end & 0xC0) != 0x80)
-				chars++;
-		if ((code >= 20 && code <= 29) || (code >= 60 && code <= 65))
-		{
-			/* a full sub-field of 27 characters runs on in the next */
-			if (purpose.len && last_len < 27)
-				appendStringInfoChar(&purpose, ' ');
-			appendBinaryStringInfo(&purpose, start, end - start);
-			last_len = chars;
-		}
-		else if (code == 32 || code == 33)
-		{
-			if (name.len && code == 33 && chars > 0 && name.len < 27)
-				appendStringInfoChar(&name, ' ');
-			appendBinaryStringInfo(&name, start, end - start);
-		}
-		else
-		{
-			char	   *value = TrimmedCopy(start, end - start);
-
-			if (code == 0)
-				LineDetail(r, "booking_text", value);
-			else if (code == 10 || code == 11)
-				LineDetail(r, "journal_no", value);
-			else if (code == 30)
-			{
-				SetBic(r, value);
-				LineDetail(r, "payer_bank", value);
-			}
-			else if (code == 31)
-				SetAccount(r, value, strlen(value));
-			else if (code == 38 && LooksLikeIban(value, strlen(value)))
-				LineSet(r, COL_PAYER_IBAN, value);
-			else if (code == 34)
-				key = value;
-			else if (value[0] != '\0')
-				LineDetail(r, psprintf("field_%02d", code), value);
-		}
-		p = end;
-	}
-
-	if (name.len)
-		LineSet(r, COL_PAYER_NAME, TrimmedCopy(name.data, name.len));
-	ReadPurpose(r, purpose.data);
-	LineDetail(r, "text_key", key);
-
-	/* returned direct debits and transfers give the reason as the key */
-	if (strcmp(gvc, "108") == 0 || strcmp(gvc, "109") == 0 || strcmp(gvc, "159") == 0)
-	{
-		LineDetail(r, "returned", "true");
-		if (r->row[COL_RETURN_REASON] == NULL)
-			LineSet(r, COL_RETURN_REASON, key);
-	}
 }
 
 /* ---- code words between slashes ---- */
@@ -363,7 +158,7 @@ ReadParty(StatementReader *r, const char *value, int len)
 	if (slash == NULL)
 		slash = end;
 	if (slash > value && strcspn(value, "0123456789") < (size_t) (slash - value))
-		SetAccount(r, value, slash - value);
+		Mt940SetAccount(r, value, slash - value);
 	else if (slash > value)
 		LineSet(r, COL_PAYER_NAME, TrimmedCopy(value, slash - value));
 	if (slash >= end)
@@ -393,7 +188,7 @@ ReadCounterparty(StatementReader *r, const char *value, int len)
 			slash = end;
 		part = TrimmedCopy(value, slash - value);
 		if (i == 0)
-			SetAccount(r, part, strlen(part));
+			Mt940SetAccount(r, part, strlen(part));
 		else
 			LineSet(r, i == 1 ? COL_PAYER_BIC : COL_PAYER_NAME, part);
 		value = slash + 1;
@@ -445,13 +240,13 @@ ReadSlashes(StatementReader *r, const char *text)
 		else if (value[0] == '\0')
 			;
 		else if (key->column == COL_END_TO_END_ID)
-			SetEndToEnd(r, value);
+			Mt940SetEndToEnd(r, value);
 		else if (key->column == COL_PAYER_BIC)
-			SetBic(r, value);
+			Mt940SetBic(r, value);
 		else if (key->column == COL_REMITTANCE_TEXT)
 			ReadRemittance(r, value, strlen(value));
 		else if (key->column == COL_PAYER_IBAN || key->column == COL_PAYER_ACCOUNT)
-			SetAccount(r, value, strlen(value));
+			Mt940SetAccount(r, value, strlen(value));
 		else if (key->column == -3)
 			ReadParty(r, value, strlen(value));
 		else if (key->column == -4)
@@ -506,7 +301,7 @@ ReadLabels(StatementReader *r, const char *text)
 		if (label < 0)
 			LineDetail(r, "booking_text", value);
 		else if (labels[label].column == COL_PAYER_ACCOUNT)
-			SetAccount(r, value, strlen(value));
+			Mt940SetAccount(r, value, strlen(value));
 		else if (labels[label].column >= 0)
 			LineAppend(r, labels[label].column, " ", value, strlen(value));
 		else
@@ -539,7 +334,7 @@ ReadPlain(StatementReader *r, const char *text)
 		const char *naam = strstr(rek, "/NAAM: ");
 
 		n = strcspn(rek + 5, "/ \t");
-		SetAccount(r, rek + 5, n);
+		Mt940SetAccount(r, rek + 5, n);
 		if (naam)
 			LineSet(r, COL_PAYER_NAME, TrimmedCopy(naam + 7, strlen(naam + 7)));
 	}
@@ -562,9 +357,9 @@ ReadMt940Details(StatementReader *r, const char *text, int len)
 		!isspace((unsigned char) text[3]) && text[3] != '/' && text[3] != ',' &&
 		text[3] != '.' && text[3] != '-' && (unsigned char) text[3] < 0x80 &&
 		AllDigits(text + 4, 2) &&
-		IsSubfield((text[4] - '0') * 10 + (text[5] - '0')))
+		Mt940IsSubfield((text[4] - '0') * 10 + (text[5] - '0')))
 	{
-		ReadSubfields(r, JoinedLines(text, len, true));
+		Mt940ReadSubfields(r, JoinedLines(text, len, true));
 		return;
 	}
 
@@ -599,7 +394,7 @@ ReadMt940NonSwift(StatementReader *r, const char *text, int len)
 			else if (code == 15 || code == 16)
 				LineAppend(r, COL_PAYER_NAME, " ", value, strlen(value));
 			else if (code == 34)
-				SetAccount(r, value, strlen(value));
+				Mt940SetAccount(r, value, strlen(value));
 			else if (value[0] != '\0')
 				LineDetail(r, psprintf("ns_%02d", code), value);
 		}

@@ -105,8 +105,4 @@ extern void ReadCoda(StatementReader *r);
 extern void ReadOfx(StatementReader *r);
 extern void ReadCsv(StatementReader *r, const char *settings);
 
-/* The text of a field :86: or :NS: (mt940_details.c) */
-extern void ReadMt940Details(StatementReader *r, const char *text, int len);
-extern void ReadMt940NonSwift(StatementReader *r, const char *text, int len);
-
 #endif							/* O2C_STATEMENT_H */

@@ -3,7 +3,9 @@
 # are drawn from a fixed seed; every line reader also gets text that is not its.
 use strict;
 use warnings;
-use PostgreSQL::Test::Cluster;
+use FindBin;
+use lib "$FindBin::Bin/../perl";
+use Fuzz;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -11,15 +13,10 @@ my $root = $ENV{O2C_ROOT} || '.';
 my $shared = ($ENV{O2C_SHARED} || "$root/../shared") . '/data/bank';
 my $times = $ENV{O2C_FUZZ} || 40;    # mutations of each file
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
-$node->append_conf('postgresql.conf', "fsync = off\nclient_min_messages = error");
-$node->start;
+my $node = fuzz_server();
 my $db = 'postgres';
-$node->safe_psql($db, 'CREATE EXTENSION order2cash');
-$node->safe_psql($db, 'SELECT o2c.install()');
 $node->safe_psql($db, <<'SQL');
-CREATE OR REPLACE FUNCTION public.mutate(content bytea, n integer) RETURNS bytea LANGUAGE plpgsql AS $f$
+CREATE FUNCTION public.mutate(content bytea, n integer) RETURNS bytea LANGUAGE plpgsql AS $f$
 DECLARE
   pos integer; len integer; kind integer; k integer;
 BEGIN
@@ -39,14 +36,12 @@ BEGIN
   END LOOP;
   RETURN content;
 END $f$;
-CREATE OR REPLACE FUNCTION public.fuzz(path text, times integer, OUT passed bigint, OUT refused bigint, OUT other text) LANGUAGE plpgsql AS $f$
-DECLARE
-  original bytea := pg_read_binary_file(path); content bytea; txt text; fmt text; n bigint; i integer; state text; msg text;
-BEGIN
-  passed := 0; refused := 0;
-  FOR i IN 1 .. times LOOP
-    content := public.mutate(original, 6);
-    BEGIN
+SQL
+fuzz_function($node,
+	arguments => 'path text',
+	declare => 'original bytea := pg_read_binary_file(path); content bytea; txt text; fmt text; n bigint;',
+	input => 'content := public.mutate(original, 6);',
+	body => <<'SQL');
       txt := o2c._statement_text(content);
       fmt := o2c._statement_format(txt);
       IF fmt = 'xml' THEN
@@ -67,14 +62,6 @@ BEGIN
           END;
         END LOOP;
       END IF;
-      passed := passed + 1;
-    EXCEPTION WHEN OTHERS THEN
-      GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, msg = MESSAGE_TEXT;
-      IF state ~ '^O2' THEN refused := refused + 1;
-      ELSE other := concat_ws('; ', other, state || ' ' || msg); END IF;
-    END;
-  END LOOP;
-END $f$;
 SQL
 
 my ($inputs, $passed) = (0, 0);

@@ -5,17 +5,13 @@
 # O2C_FUZZ_TEMPLATES (20000) inputs, drawn from a fixed seed.
 use strict;
 use warnings;
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use FindBin;
+use lib "$FindBin::Bin/../perl";
+use Fuzz;
 use Test::More;
 
 my $times = $ENV{O2C_FUZZ_TEMPLATES} || 20000;
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
-$node->append_conf('postgresql.conf', "fsync = off\nclient_min_messages = error");
-$node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION order2cash');
-$node->safe_psql('postgres', 'SELECT o2c.install()');
+my $node = fuzz_server();
 $node->safe_psql('postgres', <<'SQL');
 -- text that is nearly a template, and values that would like to be markup
 CREATE FUNCTION public.some(choices text[]) RETURNS text LANGUAGE sql VOLATILE AS
@@ -37,16 +33,15 @@ BEGIN
     WHEN 7 THEN (SELECT jsonb_agg(public.near_value(depth + 1)) FROM generate_series(1, 1 + (random() * 3)::integer))
     ELSE jsonb_build_object('a', public.near_value(depth + 1), 'b', public.near_value(depth + 1), 'l', public.near_value(depth + 1), 'o', public.near_value(depth + 1)) END;
 END $f$;
-CREATE FUNCTION public.fuzz(times integer, OUT passed bigint, OUT refused bigint, OUT other text) LANGUAGE plpgsql AS $f$
-DECLARE
-  template text; context jsonb; result text; msg text; state text;
-BEGIN
-  passed := 0; refused := 0;
-  FOR i IN 1 .. times LOOP
-    -- the same template meets several contexts: that is how letters are written
+SQL
+fuzz_function($node,
+	declare => 'template text; context jsonb; result text;',
+	# the same template meets several contexts: that is how letters are written
+	input => <<'SQL',
     IF i % 3 = 1 THEN template := public.near_template(); END IF;
     context := jsonb_build_object('a', public.near_value(1), 'b', public.near_value(1), 'l', public.near_value(0), 'o', public.near_value(0), 't', true);
-    BEGIN
+SQL
+	body => <<'SQL');
       result := o2c.render(template, context, 'header');
       IF result ~ E'[\x01-\x1f\x7f\u0085\u2028\u2029\u202e]' THEN other := concat_ws('; ', other, 'header: ' || result); END IF;
       result := o2c.render(regexp_replace(template, '[<>&"]|\{\{\{|\{\{&', '', 'g'), context, 'html');
@@ -54,14 +49,6 @@ BEGIN
       result := o2c.render(template, context, 'url');
       result := o2c.render(template, context, 'json');
       PERFORM o2c.template_variables(template), o2c._check_template_text(template, NULL);
-      passed := passed + 1;
-    EXCEPTION WHEN OTHERS THEN
-      GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, msg = MESSAGE_TEXT;
-      IF state ~ '^O2' THEN refused := refused + 1;
-      ELSE other := concat_ws('; ', other, state || ' ' || msg); END IF;
-    END;
-  END LOOP;
-END $f$;
 SQL
 
 # in one backend, so that a leak would show
