@@ -1,9 +1,9 @@
 -- Cash application, second half of the engine: weigh, decide, post.
 -- The first half, with the list of work tables, is 55_match.sql.
 --   o2c_m_todo    lines not decided; o2c_m_look: those to be weighed in this round
---   o2c_m_answer  up to three answers a line
+--   o2c_m_answer  up to three answers a line; o2c_m_first: those of lines that the first round decided
 --   o2c_m_ok      lines decided in this round
---   o2c_m_claim   what decided lines pay; o2c_m_taken: its sum for each item
+--   o2c_m_claim   what decided lines pay; o2c_m_taken: its sum for each item; o2c_m_since: of that, since the books were opened
 --   o2c_m_pay     the payments that are posted
 
 CREATE FUNCTION o2c._match_weigh(company integer, round integer) RETURNS void
@@ -18,13 +18,17 @@ BEGIN
   SELECT coalesce(pg_catalog.max(r.max_chance), 0.01)::double precision AS max_chance, coalesce(pg_catalog.max(r.max_size), 5) AS max_size
     INTO setting FROM o2c.match_rule r WHERE r.company_id = company AND r.rule = 'bundle' AND r.customer_id IS NULL;
   grace := coalesce((SELECT t.grace_days FROM o2c.tolerance t WHERE t.company_id = company AND t.customer_id IS NULL), 0);
-  IF round = 1 THEN
+  IF round > 1 THEN
+    DELETE FROM pg_temp.o2c_m_answer a USING pg_temp.o2c_m_look k WHERE k.line_id = a.line_id;
+  END IF;
+  IF round = 2 THEN
+    ALTER TABLE pg_temp.o2c_m_answer RENAME TO o2c_m_first;
+  END IF;
+  IF round <= 2 THEN
     CREATE TEMPORARY TABLE o2c_m_answer (line_id bigint NOT NULL, option integer NOT NULL, sure boolean NOT NULL,
       tier integer NOT NULL, rule text NOT NULL, confidence double precision NOT NULL, customer_id bigint,
       item_ids bigint[] NOT NULL, cash bigint[] NOT NULL, settle bigint[] NOT NULL, settle_kind text NOT NULL,
       explanation text NOT NULL, item_left bigint[] NOT NULL, allowed boolean) ON COMMIT DROP;
-  ELSE
-    DELETE FROM pg_temp.o2c_m_answer a USING pg_temp.o2c_m_look k WHERE k.line_id = a.line_id;
   END IF;
   INSERT INTO pg_temp.o2c_m_answer
   SELECT w.*, coalesce(c.automatic, r.automatic) AND w.confidence >= coalesce(c.min_confidence, r.min_confidence)
@@ -38,29 +42,28 @@ BEGIN
       JOIN pg_temp.o2c_m_who w ON w.line_id = l.id
       ORDER BY l.id $q$
     ELSE pg_catalog.format($q$
-      SELECT k.page, l.id, l.minor_amount, l.booking_date - '2000-01-01'::date, l.remittance_text, l.payer_name,
-        l.reference_key, l.charges, l.minor, w.payer, 1, %s
-      FROM pg_temp.o2c_m_look k
-      JOIN pg_temp.o2c_m_line l ON l.id = k.line_id
-      JOIN pg_temp.o2c_m_who w ON w.line_id = k.line_id
-      ORDER BY k.page, k.line_id $q$, (round > 2)::integer) END,
+      SELECT r.page, r.line_id, r.minor_amount, r.day, r.remittance_text, r.payer_name,
+        r.reference_key, r.charges, r.minor, r.payer, 1, %s
+      FROM pg_temp.o2c_m_rest r
+      WHERE r.line_id IN (SELECT k.line_id FROM pg_temp.o2c_m_look k)
+      ORDER BY r.page, r.line_id $q$, (round > 2)::integer) END,
     CASE WHEN round = 1 THEN $q$
       SELECT 0::bigint, c.line_id, c.item_id, c.customer_id, c.number, c.alt_number, c.customer_name, c.open,
         c.amount, c.discount, c.discount_date, c.issued, c.due, c.reference_key, c.tolerance, c.charges, c.rel, c.grp, c.order_number
       FROM pg_temp.o2c_m_cand c
       ORDER BY c.line_id, c.item_id $q$
     ELSE $q$
-      SELECT k.page, c.line_id, c.item_id, c.customer_id, c.number, c.alt_number, c.customer_name, c.open - coalesce(t.taken, 0),
+      SELECT c.page, c.line_id, c.item_id, c.customer_id, c.number, c.alt_number, c.customer_name, c.open - coalesce(t.taken, 0),
         c.amount, c.discount, c.discount_date, c.issued, c.due, c.reference_key, c.tolerance, c.charges, c.rel, c.grp, c.order_number
       FROM pg_temp.o2c_m_cand c
-      JOIN pg_temp.o2c_m_look k ON k.line_id = c.line_id
-      LEFT JOIN pg_temp.o2c_m_taken t ON t.item_id = c.item_id
-      ORDER BY k.page, c.line_id, c.item_id $q$ END,
+      LEFT JOIN pg_temp.o2c_m_since t ON t.item_id = c.item_id
+      WHERE c.line_id IN (SELECT k.line_id FROM pg_temp.o2c_m_look k)
+      ORDER BY c.page, c.line_id, c.item_id $q$ END,
     CASE WHEN round = 1 THEN '' ELSE $q$
       SELECT b.page, b.due, b.item_id, b.customer_id, b.number, b.alt_number, NULL::text, b.open - coalesce(t.taken, 0),
         b.amount, b.discount, b.discount_date, b.issued, b.due, b.reference_key, b.tolerance, b.charges, 0, 0, NULL::text
       FROM pg_temp.o2c_m_book b
-      LEFT JOIN pg_temp.o2c_m_taken t ON t.item_id = b.item_id
+      LEFT JOIN pg_temp.o2c_m_since t ON t.item_id = b.item_id
       WHERE b.page IN (SELECT k.page FROM pg_temp.o2c_m_look k)
       ORDER BY b.page, b.due, b.item_id $q$ END,
     setting.max_chance, setting.max_size, grace, 100000) w
@@ -116,8 +119,15 @@ BEGIN
   INSERT INTO pg_temp.o2c_m_taken
   SELECT n.item_id, n.taken FROM pg_temp.o2c_m_news n
   WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_taken t WHERE t.item_id = n.item_id);
-  DROP TABLE pg_temp.o2c_m_news;
   ANALYZE pg_temp.o2c_m_taken;
+  IF pg_catalog.to_regclass('pg_temp.o2c_m_since') IS NOT NULL THEN
+    UPDATE pg_temp.o2c_m_since t SET taken = t.taken + n.taken FROM pg_temp.o2c_m_news n WHERE n.item_id = t.item_id;
+    INSERT INTO pg_temp.o2c_m_since
+    SELECT n.item_id, n.taken FROM pg_temp.o2c_m_news n
+    WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_since t WHERE t.item_id = n.item_id);
+    ANALYZE pg_temp.o2c_m_since;
+  END IF;
+  DROP TABLE pg_temp.o2c_m_news;
   ALTER TABLE pg_temp.o2c_m_todo RENAME TO o2c_m_before;
   CREATE TEMPORARY TABLE o2c_m_todo ON COMMIT DROP AS
   SELECT b.* FROM pg_temp.o2c_m_before b WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_ok o WHERE o.line_id = b.line_id);
@@ -330,6 +340,10 @@ BEGIN
       PERFORM o2c._match_weigh($1, round);
       EXIT WHEN o2c._match_decide() = 0 AND round > 2;
     END LOOP;
+    INSERT INTO pg_temp.o2c_m_first SELECT a.* FROM pg_temp.o2c_m_answer a;
+    DROP TABLE pg_temp.o2c_m_answer;
+    ALTER TABLE pg_temp.o2c_m_first RENAME TO o2c_m_answer;
+    ANALYZE pg_temp.o2c_m_answer (line_id, option, sure, allowed);
     PERFORM pg_catalog.set_config('enable_nestloop', 'on', true), pg_catalog.set_config('enable_mergejoin', 'on', true);
     auto_lines := o2c._match_post($1);
     SELECT pg_catalog.count(DISTINCT a.line_id) INTO suggested_lines
