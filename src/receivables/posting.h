@@ -61,6 +61,34 @@ extern const ItemChange *UpdateItems(TableWriter *items, ItemChanges *changes);
 extern void CarryToInvoices(Relation sibling, ItemChanges *changes);
 extern void CarryToPayments(Relation sibling, const ItemChanges *changes);
 
+/* Columns of the entries that posting writes. */
+enum
+{
+	ENTRY_COMPANY, ENTRY_ITEM, ENTRY_CUSTOMER, ENTRY_CURRENCY, ENTRY_DUE, ENTRY_KIND, ENTRY_AMOUNT,
+	ENTRY_RAISES, ENTRY_EFFECTIVE, ENTRY_RECORDED, ENTRY_ALLOCATION, ENTRY_COLUMNS
+};
+
+/* What PostingBegin changes and PostingEnd restores. */
+typedef struct PostingState
+{
+	bool		posting;
+	int			counted_at;
+} PostingState;
+
+/* What is particular to a trigger that posts; see PostChanges. */
+typedef struct PostingSteps
+{
+	void		(*refuse) (const ItemChange *unfit);
+	void		(*write) (TriggerData *trigdata, ItemChanges *changes); /* or NULL */
+} PostingSteps;
+
+extern void PostingBegin(PostingState *save, bool counted);
+extern void PostingEnd(const PostingState *save);
+extern bool EntriesAreCounted(void);
+extern TableWriter *BeginEntries(Relation sibling);
+extern const char *FirstEntryKind(Oid item_kind);
+extern void PostChanges(TriggerData *trigdata, ItemChanges *changes, const PostingSteps *steps);
+
 extern int	ColumnOf(TriggerData *trigdata, const char *name);
 extern TableWriter *BeginItemUpdate(Relation sibling);
 extern Oid	EnumValue(Oid type, const char *label);
