@@ -126,7 +126,6 @@ CREATE TABLE o2c.bank_line (
 ALTER SEQUENCE o2c.bank_line_id_seq OWNED BY o2c.bank_line.id;
 CREATE INDEX bank_line_open_idx ON o2c.bank_line (company_id, booking_date, id) WHERE state = 'open';
 CREATE INDEX bank_line_statement_idx ON o2c.bank_line (company_id, statement_id) WHERE statement_id IS NOT NULL;
-CREATE INDEX bank_line_payment_idx ON o2c.bank_line (company_id, payment_id) WHERE payment_id IS NOT NULL;
 CREATE INDEX bank_line_entry_ref_idx ON o2c.bank_line (company_id, bank_account_id, entry_ref) WHERE entry_ref IS NOT NULL;
 CREATE TRIGGER bank_line_kept
   BEFORE UPDATE OF company_id, id, bank_account_id, line_id, booking_date, value_date, amount, currency ON o2c.bank_line
