@@ -21,8 +21,10 @@
 #include "table_writer.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/skey.h"
 #include "access/stratnum.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -61,6 +63,7 @@ struct TableWriter
 	Relation	index;
 	IndexScanDesc scan;
 	TupleTableSlot *found;
+	bool		own;			/* it is this transaction's own version */
 	TupleTableSlot *changed;
 
 	/* of an insertion: what is not written yet, and defaults of other columns */
@@ -339,6 +342,20 @@ RefuseConcurrent(void)
 			 errmsg("could not serialize access due to concurrent update")));
 }
 
+/* Whether this transaction wrote the row in the slot, and did nothing to it since. */
+static bool
+IsOwnVersion(TupleTableSlot *slot)
+{
+	bool		isnull;
+	TransactionId xmin = DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull));
+	HeapTuple	tuple;
+
+	if (!TransactionIdIsCurrentTransactionId(xmin) || !TTS_IS_BUFFERTUPLE(slot))
+		return false;
+	tuple = ExecFetchSlotHeapTuple(slot, false, NULL);
+	return (tuple->t_data->t_infomask & HEAP_XMAX_INVALID) != 0;
+}
+
 /*
  * Find the row with that key and lock it for an update; NULL when there is
  * none.  The slot is valid until the next call.
@@ -362,6 +379,11 @@ TableWriterFind(TableWriter *writer, int32 company_id, int64 id)
 	MemoryContextSwitchTo(before);
 	if (!any)
 		return NULL;
+
+	/* a version that nobody else can see yet needs no lock */
+	writer->own = IsOwnVersion(slot);
+	if (writer->own)
+		return slot;
 
 	switch (table_tuple_lock(writer->rel, &slot->tts_tid, writer->estate->es_snapshot, slot,
 							 writer->estate->es_output_cid, LockTupleNoKeyExclusive, LockWaitBlock,
@@ -391,6 +413,13 @@ TableWriterFind(TableWriter *writer, int32 company_id, int64 id)
 		DatumGetInt64(slot_getattr(slot, writer->index->rd_index->indkey.values[1], &isnull)) != id)
 		return NULL;
 	return slot;
+}
+
+/* Whether the row that was found last is a version that only this transaction can see. */
+bool
+TableWriterFoundOwn(TableWriter *writer)
+{
+	return writer->own;
 }
 
 /* Constraints and generated columns of a row that is about to be stored. */

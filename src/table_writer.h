@@ -17,6 +17,7 @@ extern TableWriter *TableWriterBegin(Oid relid, CmdType operation,
 extern AttrNumber TableWriterAttribute(TableWriter *writer, const char *column);
 extern TupleDesc TableWriterDesc(TableWriter *writer);
 extern TupleTableSlot *TableWriterFind(TableWriter *writer, int32 company_id, int64 id);
+extern bool TableWriterFoundOwn(TableWriter *writer);
 extern void TableWriterUpdate(TableWriter *writer, const Datum *values, const bool *nulls);
 extern void TableWriterInsert(TableWriter *writer, const Datum *values, const bool *nulls);
 extern void TableWriterEnd(TableWriter *writer);

@@ -187,7 +187,8 @@ BEGIN
     DELETE FROM pg_temp.o2c_m_claim c USING pg_temp.o2c_m_ok o WHERE o.line_id = c.line_id;
   END IF;
 
-  -- each line is a payment with its credit item, understood or not
+  -- each line is a payment with its credit item, understood or not; one that is used up
+  -- is inserted as it remains, and its receipt posted with its allocations
   CREATE TEMPORARY TABLE o2c_m_pay ON COMMIT DROP AS
   SELECT l.id AS line_id, t.line_id IS NOT NULL AS done, l.currency, l.amount, l.booking_date, l.value_date, f.factor, f.unit,
     coalesce(l.payment_id, pg_catalog.nextval('o2c.payment_id_seq')) AS payment_id, l.payment_id IS NULL AS is_new,
@@ -204,16 +205,9 @@ BEGIN
   INSERT INTO o2c.open_item (company_id, id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
   SELECT company, p.item_id, p.customer_id,
     CASE WHEN p.customer_id IS NULL THEN 'unidentified' ELSE 'on_account' END::o2c.item_kind,
-    'PAY-' || p.payment_id, p.booking_date, p.booking_date, p.currency, - p.amount, - p.amount
+    'PAY-' || p.payment_id, p.booking_date, p.booking_date, p.currency, - p.amount,
+    CASE WHEN p.done AND p.cash = p.amount * p.factor THEN 0 * p.amount ELSE - p.amount END
   FROM pg_temp.o2c_m_pay p WHERE p.is_new;
-  INSERT INTO o2c.payment (company_id, id, state, customer_id, amount, currency, received_on, value_date,
-    method, reference, bank_line_id, item_id)
-  SELECT company, p.payment_id, CASE WHEN p.done AND p.cash = p.amount * p.factor THEN 'applied' ELSE 'received' END::o2c.payment_state,
-    p.customer_id, p.amount, p.currency, p.booking_date, p.value_date, 'transfer', p.end_to_end_id, p.line_id, p.item_id
-  FROM pg_temp.o2c_m_pay p WHERE p.is_new;
-  UPDATE o2c.bank_line b SET state = 'matched', payment_id = p.payment_id
-  FROM pg_temp.o2c_m_pay p WHERE p.is_new AND b.company_id = company AND b.id = p.line_id;
-
   -- payments of earlier runs that nobody could place now have a customer
   IF EXISTS (SELECT FROM pg_temp.o2c_m_pay p WHERE NOT p.is_new AND p.done) THEN
     PERFORM o2c._identify_payments(company, pg_catalog.array_agg(p.payment_id), pg_catalog.array_agg(p.customer_id))
@@ -223,6 +217,14 @@ BEGIN
     FROM o2c.payment y WHERE NOT p.is_new AND y.company_id = company AND y.id = p.payment_id AND y.item_id <> p.item_id;
   END IF;
   PERFORM o2c._match_allocate(company);
+  INSERT INTO o2c.payment (company_id, id, state, customer_id, amount, currency, received_on, value_date,
+    method, reference, bank_line_id, item_id)
+  SELECT company, p.payment_id, CASE WHEN p.done AND p.cash = p.amount * p.factor THEN 'applied' ELSE 'received' END::o2c.payment_state,
+    p.customer_id, p.amount, p.currency, p.booking_date, p.value_date, 'transfer', p.end_to_end_id, p.line_id, p.item_id
+  FROM pg_temp.o2c_m_pay p WHERE p.is_new;
+  UPDATE o2c.bank_line b SET state = 'matched', payment_id = p.payment_id
+  FROM pg_temp.o2c_m_pay p WHERE p.is_new AND b.company_id = company AND b.id = p.line_id;
+  PERFORM o2c._match_settle(company);
 
   -- proposals of earlier runs give way to new ones
   SELECT pg_catalog.array_agg(p.payment_id) INTO retried FROM pg_temp.o2c_m_pay p WHERE NOT p.is_new;
@@ -234,8 +236,10 @@ BEGIN
     amounts, settled, settle_kind, explanation)
   SELECT company, p.payment_id, p.line_id, a.option, CASE WHEN p.done THEN 'auto' ELSE 'suggested' END::o2c.match_state,
     a.rule, least(a.confidence, 1)::numeric(6, 5), a.item_ids,
-    ARRAY(SELECT u.x * p.unit FROM pg_catalog.unnest(a.cash) WITH ORDINALITY u(x, n) ORDER BY u.n),
-    ARRAY(SELECT u.x * p.unit FROM pg_catalog.unnest(a.settle) WITH ORDINALITY u(x, n) ORDER BY u.n),
+    CASE pg_catalog.cardinality(a.cash) WHEN 1 THEN ARRAY[a.cash[1] * p.unit]
+      ELSE ARRAY(SELECT u.x * p.unit FROM pg_catalog.unnest(a.cash) WITH ORDINALITY u(x, n) ORDER BY u.n) END,
+    CASE pg_catalog.cardinality(a.settle) WHEN 1 THEN ARRAY[a.settle[1] * p.unit]
+      ELSE ARRAY(SELECT u.x * p.unit FROM pg_catalog.unnest(a.settle) WITH ORDINALITY u(x, n) ORDER BY u.n) END,
     nullif(a.settle_kind, '')::o2c.entry_kind, a.explanation
   FROM pg_temp.o2c_m_answer a JOIN pg_temp.o2c_m_pay p ON p.line_id = a.line_id
   WHERE CASE WHEN p.done THEN a.option = 1 ELSE pg_catalog.cardinality(a.item_ids) > 0 END

@@ -25,11 +25,21 @@ BEGIN
           pg_catalog.sum(x.credit) OVER w - x.credit AS start
         FROM (SELECT c.line_id, c.item_id, - c.cash AS credit, 0 AS rank FROM pg_temp.o2c_m_claim c WHERE c.cash < 0
               UNION ALL
-              SELECT p.line_id, p.item_id, p.amount * p.factor, 1 FROM pg_temp.o2c_m_pay p
+              SELECT p.line_id, p.item_id, (p.amount * p.factor)::bigint, 1 FROM pg_temp.o2c_m_pay p
               WHERE EXISTS (SELECT FROM pg_temp.o2c_m_claim n WHERE n.line_id = p.line_id AND n.cash < 0)) x
         WINDOW w AS (PARTITION BY x.line_id ORDER BY x.rank, x.item_id)) k
     ON k.line_id = d.line_id AND k.upto > d.start AND k.start < d.upto
   ORDER BY 2;
+END $$;
+COMMENT ON FUNCTION o2c._match_allocate(integer) IS
+  'Allocate the cash of the claims of pg_temp.o2c_m_claim from the credit items of pg_temp.o2c_m_pay. An item that was inserted with nothing open has its receipt posted with it.';
+
+CREATE FUNCTION o2c._match_settle(company integer) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+SET client_min_messages = warning
+AS $$
+BEGIN
   -- discount, tolerance and charges settle the rest of the debit
   INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, raises, effective_on, reason)
   SELECT company, i.id, i.customer_id, i.currency, i.due_date, c.settle_kind::o2c.entry_kind, - c.settle * p.unit, false,
@@ -39,8 +49,8 @@ BEGIN
   WHERE c.settle > 0
   ORDER BY i.id;
 END $$;
-COMMENT ON FUNCTION o2c._match_allocate(integer) IS
-  'Post the claims of pg_temp.o2c_m_claim from the payments of pg_temp.o2c_m_pay: allocations, then discounts, write-offs and charges.';
+COMMENT ON FUNCTION o2c._match_settle(integer) IS
+  'Post the discounts, write-offs and charges of the claims of pg_temp.o2c_m_claim; they name the payments of pg_temp.o2c_m_pay, which exist by now.';
 
 CREATE FUNCTION o2c._identify_payments(company integer, payment_ids bigint[], customer_ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -44,6 +44,7 @@ BEGIN
   FROM o2c.match_proposal m JOIN o2c.payment p ON p.company_id = company AND p.id = m.payment_id
   WHERE m.company_id = company AND m.id = ANY (proposal_ids);
   PERFORM o2c._match_allocate(company);
+  PERFORM o2c._match_settle(company);
   UPDATE o2c.match_proposal m SET decided_at = pg_catalog.now(), decided_by = session_user,
     state = CASE WHEN m.id = ANY (proposal_ids) THEN 'accepted' ELSE 'superseded' END::o2c.match_state
   FROM pg_temp.o2c_m_pay p WHERE m.company_id = company AND m.payment_id = p.payment_id AND m.state = 'suggested';

@@ -2,7 +2,8 @@
 --
 -- How to post.  Insert an open item with open_amount = amount: its first entry
 -- is written with it (an opening balance may be open in part).  Then insert allocations (a credit item pays a debit
--- item; each becomes two entries) or, for what has no counterpart (write-off,
+-- item; each becomes two entries; an item on account that was inserted with open_amount = 0 has its receipt written
+-- with its first ones, so that money that is used up at once is one row version) or, for what has no counterpart (write-off,
 -- refund, return), entries.  Statement triggers in C keep open_amount and the
 -- invoice; they cost one statement for any number of rows.
 --

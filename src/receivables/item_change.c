@@ -10,7 +10,9 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
+#include "direct_scan.h"
 #include "numeric_ops.h"
 
 /* What an invoice takes over from its items. */
@@ -164,8 +166,34 @@ ClaimsFit(const ItemChanges *changes, const ItemChange *change)
 }
 
 /*
+ * Whether an item has no entry yet.  The newest committed state is looked at:
+ * the item is locked, and entries come with its lock.
+ */
+static bool
+HasNoEntry(const ItemChange *change)
+{
+	static DirectTable entries = {
+		.name = "ledger_entry", .nkeys = 2,
+		.columns = {"company_id", "item_id"}
+	};
+	Snapshot	snapshot;
+	DirectScan	scan;
+	bool		none;
+
+	if (!DirectTableResolve(&entries))
+		elog(ERROR, "table \"ledger_entry\" is not as it was installed");
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	DirectScanBegin(&scan, &entries, AccessShareLock, snapshot, change->company_id, change->item_id);
+	none = DirectScanNext(&scan) == NULL;
+	DirectScanEnd(&scan, AccessShareLock);
+	UnregisterSnapshot(snapshot);
+	return none;
+}
+
+/*
  * Lock the items of a merged list in the order of their ids and add the
- * changes to them.  Returns the first change that has no item or does not fit
+ * changes to them.  Items on account that have no entry yet take their receipt
+ * as well, when allocations need it.  Returns the first change that has no item or does not fit
  * its item, or NULL when all did.
  */
 const ItemChange *
@@ -179,6 +207,10 @@ UpdateItems(TableWriter *items, ItemChanges *changes)
 	AttrNumber	currency = TableWriterAttribute(items, "currency");
 	AttrNumber	amount = TableWriterAttribute(items, "amount");
 	AttrNumber	open_amount = TableWriterAttribute(items, "open_amount");
+	Oid			kind_type = TupleDescAttr(TableWriterDesc(items), kind - 1)->atttypid;
+	Oid			on_account = EnumValue(kind_type, "on_account");
+	Oid			unidentified = EnumValue(kind_type, "unidentified");
+	Datum		zero = NumericGetDatum(int64_to_numeric(0));
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "o2c item row",
 													  ALLOCSET_SMALL_SIZES);
 	MemoryContext before = MemoryContextSwitchTo(row_context);
@@ -211,11 +243,23 @@ UpdateItems(TableWriter *items, ItemChanges *changes)
 			unfit = change;
 		else
 		{
-			open = DirectFunctionCall2(numeric_add, slot_getattr(row, open_amount, &isnull),
-									   NumericGetDatum(change->amount));
-			change->settled = DatumGetBool(DirectFunctionCall2(numeric_eq, open,
-															   NumericGetDatum(int64_to_numeric(0))));
-			TableWriterUpdate(items, &open, NULL);
+			open = slot_getattr(row, open_amount, &isnull);
+			if (!changes->claims && (change->kind == on_account || change->kind == unidentified) &&
+				DatumGetBool(DirectFunctionCall2(numeric_eq, open, zero)) && HasNoEntry(change))
+			{
+				Datum		whole = slot_getattr(row, amount, &isnull);
+
+				MemoryContextSwitchTo(changes->context);
+				change->receipt = DatumGetNumericCopy(whole);
+				MemoryContextSwitchTo(row_context);
+				change->born = true;
+				open = whole;
+			}
+			open = DirectFunctionCall2(numeric_add, open, NumericGetDatum(change->amount));
+			change->settled = DatumGetBool(DirectFunctionCall2(numeric_eq, open, zero));
+			/* a receipt that is used up stays as it was inserted */
+			if (!change->born || !change->settled || !TableWriterFoundOwn(items))
+				TableWriterUpdate(items, &open, NULL);
 		}
 		MemoryContextReset(row_context);
 	}

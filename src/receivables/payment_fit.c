@@ -77,8 +77,8 @@ CarryToPayments(Relation sibling, const ItemChanges *changes)
 		bool		isnull;
 		int64		id;
 
-		/* the item of a payment is a credit that no document made */
-		if (!change->item.credit || change->invoice_id != NO_ID)
+		/* the item of a payment is a credit that no document made, and has its receipt */
+		if (!change->item.credit || change->invoice_id != NO_ID || change->born)
 			continue;
 		if (!OidIsValid(type))
 		{
@@ -110,12 +110,16 @@ CarryToPayments(Relation sibling, const ItemChanges *changes)
 Datum
 o2c_payment_fit(PG_FUNCTION_ARGS)
 {
+	/* an item on which nothing is open may be one that awaits its receipt */
 	static KeptPlan inserted = {
 		.sql = "SELECT n.id::text FROM new_rows n"
 		" LEFT JOIN o2c.open_item i ON i.company_id = n.company_id AND i.id = n.item_id"
 		" LEFT JOIN o2c.bank_line b ON b.company_id = n.company_id AND b.id = n.bank_line_id"
+		" LEFT JOIN LATERAL (SELECT e.id FROM o2c.ledger_entry e"
+		"   WHERE i.open_amount = 0 AND e.company_id = i.company_id AND e.item_id = i.id LIMIT 1) e ON true"
 		" WHERE i.id IS NULL OR i.currency::text <> n.currency::text OR i.amount <> - n.amount"
-		"  OR i.customer_id IS DISTINCT FROM n.customer_id OR (n.bank_line_id IS NOT NULL AND b.id IS NULL) LIMIT 1"
+		"  OR i.customer_id IS DISTINCT FROM n.customer_id OR (n.bank_line_id IS NOT NULL AND b.id IS NULL)"
+		"  OR (i.open_amount = 0 AND e.id IS NULL) LIMIT 1"
 	};
 	static KeptPlan moved = {
 		.sql = "SELECT p.id::text FROM o2c.payment p"
@@ -148,7 +152,7 @@ o2c_payment_fit(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_O2C_BUSINESS_RULE),
 				 errmsg("payment %s does not fit its open item",
 						SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)),
-				 errdetail("The item is a credit of the same customer, currency and amount, and nothing is left on it when the payment was returned."),
+				 errdetail("The item is a credit of the same customer, currency and amount that stands in the ledger, and nothing is left on it when the payment was returned."),
 				 errhint("Use o2c.record_payment(), o2c.apply_payment() and o2c.return_payment().")));
 	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);

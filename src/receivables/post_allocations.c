@@ -5,6 +5,11 @@
  * o2c_post_allocations, the AFTER INSERT statement trigger of o2c.allocation,
  * makes of each allocation its two entries and adds them to the open amounts
  * of both items.
+ *
+ * A receipt may be posted together with what it pays: an item on account that
+ * was inserted with open_amount 0 has no entry yet, and its first allocations
+ * write the receipt before their own entries.  What they use up entirely
+ * is thus inserted once, as it remains.
  */
 #include "receivables/posting.h"
 
@@ -98,6 +103,23 @@ CollectAllocations(TriggerData *trigdata, ItemChanges *changes)
 	return reversals;
 }
 
+/* Write the receipt of an item that was inserted without; the values but its own are set. */
+static void
+WriteReceipt(TableWriter *entries, Oid kind, ItemChange *change, Datum *values, bool *nulls)
+{
+	Datum		receipt[ENTRY_COLUMNS];
+
+	memcpy(receipt, values, sizeof(receipt));
+	receipt[ENTRY_KIND] = ObjectIdGetDatum(kind);
+	receipt[ENTRY_AMOUNT] = NumericGetDatum(change->receipt);
+	receipt[ENTRY_RAISES] = BoolGetDatum(true);
+	receipt[ENTRY_EFFECTIVE] = DateADTGetDatum(change->item.date);
+	nulls[ENTRY_ALLOCATION] = true;
+	TableWriterInsert(entries, receipt, nulls);
+	nulls[ENTRY_ALLOCATION] = false;
+	change->receipt = NULL;
+}
+
 /* Write the two entries of each new allocation, whose items are locked. */
 static void
 WriteAllocationEntries(TriggerData *trigdata, ItemChanges *changes)
@@ -108,6 +130,7 @@ WriteAllocationEntries(TriggerData *trigdata, ItemChanges *changes)
 										   TableWriterAttribute(entries, "kind") - 1)->atttypid;
 	Oid			application = EnumValue(entry_type, "application");
 	Oid			credit = EnumValue(entry_type, "credit");
+	Oid			receipt = EnumValue(entry_type, "receipt");
 	Datum		zero = NumericGetDatum(int64_to_numeric(0));
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "o2c new entry",
 													  ALLOCSET_SMALL_SIZES);
@@ -157,6 +180,8 @@ WriteAllocationEntries(TriggerData *trigdata, ItemChanges *changes)
 			values[ENTRY_CUSTOMER] = Int64GetDatum(items[side]->item.customer_id);
 			nulls[ENTRY_CUSTOMER] = items[side]->item.customer_id == NO_ID;
 			values[ENTRY_DUE] = DateADTGetDatum(items[side]->item.due_date);
+			if (items[side]->receipt != NULL)
+				WriteReceipt(entries, receipt, items[side], values, nulls);
 			values[ENTRY_AMOUNT] = side == 1 ? amount : DirectFunctionCall1(numeric_uminus, amount);
 			TableWriterInsert(entries, values, nulls);
 		}

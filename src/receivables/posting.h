@@ -42,6 +42,8 @@ typedef struct ItemChange
 	ItemFacts	item;			/* as it was locked */
 	Oid			kind;			/* of the item */
 	int64		invoice_id;		/* or NO_ID */
+	Numeric		receipt;		/* to be posted first, for the item has no entry yet; or NULL */
+	bool		born;			/* posted by this change */
 } ItemChange;
 
 typedef struct ItemChanges

@@ -1,6 +1,6 @@
 -- The subledger: items, entries, allocations, reversals, periods, imports.
 BEGIN;
-SELECT plan(63);
+SELECT plan(83);
 CREATE TEMPORARY TABLE ctx AS SELECT o2c.create_company('Ledger', 'DE', 'EUR') AS c;
 INSERT INTO o2c.customer (company_id, code, name) SELECT c, code, code FROM ctx, unnest('{A,B}'::text[]) code;
 CREATE FUNCTION pg_temp.c() RETURNS integer LANGUAGE sql AS 'SELECT c FROM ctx';
@@ -118,5 +118,42 @@ SELECT is(o2c.import_open_items(pg_temp.c(), 'src')::text, '(0,3,7)', 'once');
 SELECT is(o2c._aging(pg_temp.c(), '2023-02-01', '{0,30}', 'due', NULL, NULL, 'full')::text LIKE '%{0.00,400.00,0.00}%-10%', true,
   'what was paid before the import was never open');
 SELECT is((SELECT string_agg(k::text, ' ') FROM o2c._check_receivable(pg_temp.c()) k), NULL, 'nothing is violated');
+
+-- money that is used up at once: the receipt is posted together with what it pays
+CREATE FUNCTION pg_temp.receive(number text, doc date, amount numeric) RETURNS bigint LANGUAGE sql AS $$
+  INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
+  VALUES (pg_temp.c(), pg_temp.cust('B'), 'on_account', number, doc, doc, 'EUR', amount, 0) RETURNING id $$;
+CREATE FUNCTION pg_temp.entries(number text) RETURNS text LANGUAGE sql AS $$
+  SELECT string_agg(e.kind || ' ' || e.amount || ' ' || e.effective_on, ', ' ORDER BY e.id) FROM o2c.ledger_entry e
+  WHERE e.company_id = pg_temp.c() AND e.item_id = pg_temp.item(number) $$;
+SELECT pg_temp.add('J1', 'invoice', 'B', '2024-05-01', '2024-06-01', 100);
+SELECT lives_ok($$SELECT pg_temp.receive('R1', '2024-05-10', -40)$$, 'money on account may come with nothing open');
+SELECT is(pg_temp.entries('R1'), NULL, 'then it has no entry');
+SELECT throws_ok($$INSERT INTO o2c.payment (company_id, customer_id, amount, currency, received_on, item_id, state)
+  VALUES (pg_temp.c(), pg_temp.cust('B'), 40, 'EUR', '2024-05-10', pg_temp.item('R1'), 'applied')$$, 'O2033', NULL, 'and is nobody''s payment');
+CREATE TEMPORARY TABLE was AS SELECT ctid AS place FROM o2c.open_item WHERE company_id = pg_temp.c() AND number = 'R1';
+SELECT lives_ok($$SELECT pg_temp.apply('J1', 'R1', 40, '2024-05-01')$$, 'until it pays');
+SELECT is(pg_temp.entries('R1'), 'receipt -40 2024-05-10, application 40 2024-05-10', 'its receipt comes first, on its own day');
+SELECT is(pg_temp.open('J1'), 60::numeric, 'what it pays is less');
+SELECT is((SELECT i.ctid FROM o2c.open_item i WHERE i.company_id = pg_temp.c() AND i.number = 'R1'), (SELECT place FROM was), 'what is used up stays as it was inserted');
+SELECT lives_ok($$INSERT INTO o2c.payment (company_id, customer_id, amount, currency, received_on, item_id, state)
+  VALUES (pg_temp.c(), pg_temp.cust('B'), 40, 'EUR', '2024-05-10', pg_temp.item('R1'), 'applied')$$, 'now it is a payment');
+SELECT throws_ok($$SELECT pg_temp.apply('J1', 'R1', 1, '2024-05-10')$$, 'O2060', NULL, 'it pays once');
+SELECT lives_ok($$SELECT pg_temp.apply('J1', 'R1', -40, '2024-05-11', (SELECT max(id) FROM o2c.allocation WHERE company_id = pg_temp.c()))$$, 'undone');
+SELECT is(pg_temp.open('R1'), -40::numeric, 'it is open');
+SELECT is((SELECT p.state::text FROM o2c.payment p WHERE p.company_id = pg_temp.c() AND p.item_id = pg_temp.item('R1')), 'received', 'and so is its payment');
+SELECT pg_temp.receive('R2', '2024-05-10', -50);
+SELECT throws_ok($$SELECT pg_temp.apply('J1', 'R2', 50.01, '2024-05-10')$$, 'O2060', NULL, 'never more than was received');
+SELECT lives_ok($$SELECT pg_temp.apply('J1', 'R2', 20, '2024-05-10')$$, 'in part');
+SELECT is(pg_temp.open('R2'), -30::numeric, 'the rest is open');
+SELECT is(pg_temp.entries('R2'), 'receipt -50 2024-05-10, application 20 2024-05-10', 'with one receipt');
+SELECT is((SELECT row(x.open_items, x.unapplied)::text FROM o2c.credit_account x WHERE x.company_id = pg_temp.c() AND x.customer_id = pg_temp.cust('B')),
+  (SELECT row(sum(greatest(i.open_amount, 0)), - sum(least(i.open_amount, 0)))::text FROM o2c.open_item i WHERE i.company_id = pg_temp.c() AND i.customer_id = pg_temp.cust('B')),
+  'the exposure follows');
+SELECT is((SELECT string_agg(k::text, ' ') FROM o2c._check_receivable(pg_temp.c()) k), NULL, 'still nothing is violated');
+SELECT pg_temp.receive('R3', '2022-01-10', -5);
+SELECT matches((SELECT string_agg(k::text, ' ') FROM o2c._check_receivable(pg_temp.c()) k), 'R3: open 0', 'what was received and not posted is');
+SELECT o2c.close_period(pg_temp.c(), '2022-01-01', '2022-03-31');
+SELECT throws_ok($$SELECT pg_temp.apply('J1', 'R3', 5, '2024-05-10')$$, 'O2031', NULL, 'no receipt comes into a closed period');
 SELECT * FROM finish();
 ROLLBACK;
