@@ -23,7 +23,7 @@ $node->safe_psql('postgres', 'CREATE EXTENSION order2cash; SELECT o2c.install();
 $node->psql('postgres', slurp_file("$ENV{O2C_ROOT}/test/stress/posting.sql"), on_error_die => 1);
 
 my %weight = ('pay' => 3, 'apply' => 12, 'apply many by hand' => 5, 'unapply' => 6, 'return' => 1, 'write off' => 3,
-	'reverse' => 2, 'credit' => 3, 'refund' => 2, 'approve' => 2, 'period' => 1);
+	'reverse' => 2, 'credit' => 3, 'refund' => 4, 'approve' => 6, 'period' => 1);
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my @files;
 for my $step (sort keys %weight)
