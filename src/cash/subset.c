@@ -5,8 +5,8 @@
  * Bounded search, small sizes first: every size up to the bound is searched
  * to its end before a larger one begins, so "one solution" means that no
  * other set of at most that size exists, or the result says that the search
- * was not complete.  Sizes of two and three finish with a binary search;
- * larger ones are cut by the least and the greatest sum still reachable.
+ * was not complete.  The last two are found by walking towards each other;
+ * before them the least and the greatest sum still reachable cut the search.
  *
  * Many sets always reach many sums: "chance" is the number of equal sums that
  * unrelated amounts of this size and number would give, which is what decides
@@ -86,6 +86,35 @@ LowerBound(const Search *search, int lo, int hi, int64 value)
 	return lo;
 }
 
+/* The last two entries: as one becomes smaller, the other must be greater. */
+static void
+DescendPairs(Search *search, int hi, int64 rest)
+{
+	const Entry *entry = search->entry;
+	int			low = 0;
+
+	for (int i = hi - 1; i >= 1; i--)
+	{
+		int64		wanted = rest - entry[i].amount;
+
+		if (entry[i - 1].amount < wanted)
+			return;				/* all further ones are smaller */
+		if (search->result->nodes > search->budget)
+			return;
+		search->result->nodes++;
+		while (low < i && entry[low].amount < wanted)
+			low++;
+		for (int k = low; k < i && entry[k].amount == wanted; k++)
+		{
+			search->chosen[search->size - 2] = i;
+			search->chosen[search->size - 1] = k;
+			KeepSolution(search);
+			if (search->result->solutions >= 2)
+				return;
+		}
+	}
+}
+
 /*
  * Choose "left" more entries from positions below "hi" that add up to rest.
  * Entries are taken in descending order, so each set is seen once.
@@ -109,16 +138,20 @@ Descend(Search *search, int hi, int left, int64 rest)
 		}
 		return;
 	}
+	/* whatever is greater leaves too little for the others */
+	hi = LowerBound(search, 0, hi, rest - search->prefix[left - 1] + 1);
+	if (left == 2)
+	{
+		DescendPairs(search, hi, rest);
+		return;
+	}
 	for (int i = hi - 1; i >= left - 1; i--)
 	{
 		int64		amount = search->entry[i].amount;
 		int64		greatest = search->prefix[i + 1] - search->prefix[i + 1 - left];
-		int64		least = amount + search->prefix[left - 1];
 
 		if (greatest < rest)
 			return;				/* all further ones are smaller */
-		if (least > rest)
-			continue;
 		search->chosen[search->size - left] = i;
 		Descend(search, i, left - 1, rest - amount);
 		if (search->result->solutions >= 2 ||
