@@ -264,7 +264,7 @@ END $$;
 COMMENT ON FUNCTION o2c.apply_payment(integer, bigint, text, numeric, date) IS
   'Apply a payment to the item with that number (NULL amount: as much as is open on both); an unidentified payment becomes the item''s customer''s. Returns the allocation. Errors: O2003, O2031, O2033, O2043, O2044, O2060.';
 
-CREATE FUNCTION o2c._unapply(company integer, allocation_ids bigint[], on_day date, why text) RETURNS bigint[]
+CREATE FUNCTION o2c._unapply(company integer, allocation_ids bigint[], on_day date, why text, wrong boolean) RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
@@ -298,15 +298,15 @@ BEGIN
   WHERE a.company_id = company AND a.id = ANY (allocation_ids)
     AND NOT EXISTS (SELECT FROM o2c.ledger_entry r WHERE r.company_id = company AND r.reverses_id = e.id)
   ORDER BY e.item_id;
-  UPDATE o2c.match_proposal m SET state = 'reversed', decided_at = pg_catalog.now(), decided_by = session_user
+  UPDATE o2c.match_proposal m SET state = 'reversed', was_automatic = m.state = 'auto', decided_at = pg_catalog.now(), decided_by = session_user
   WHERE m.company_id = company AND m.payment_id = ANY (payments) AND m.state IN ('auto', 'accepted');
-  IF FOUND THEN
+  IF FOUND AND wrong THEN
     PERFORM o2c._learn_payers(company, payments, -1);
   END IF;
   RETURN new_ids;
 END $$;
-COMMENT ON FUNCTION o2c._unapply(integer, bigint[], date, text) IS
-  'Undo allocations by further ones, and the discounts, write-offs and charges that were settled with them; the payments are open again, what the engine learned from them is contradicted.';
+COMMENT ON FUNCTION o2c._unapply(integer, bigint[], date, text, boolean) IS
+  'Undo allocations by further ones, and the discounts, write-offs and charges that were settled with them; the payments are open again. When they were wrong, what the engine learned from them is contradicted.';
 
 CREATE FUNCTION o2c.unapply(company_id integer, allocation_id bigint, effective_on date DEFAULT NULL, reason text DEFAULT NULL)
 RETURNS bigint
@@ -332,7 +332,7 @@ BEGIN
   IF EXISTS (SELECT FROM o2c.allocation a WHERE a.company_id = $1 AND a.reverses_id = $2) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2061', MESSAGE = pg_catalog.format('allocation %s is reversed already', $2);
   END IF;
-  RETURN (o2c._unapply($1, ARRAY[$2], coalesce($3, o2c.today($1)), $4))[1];
+  RETURN (o2c._unapply($1, ARRAY[$2], coalesce($3, o2c.today($1)), $4, true))[1];
 END $$;
 COMMENT ON FUNCTION o2c.unapply(integer, bigint, date, text) IS
   'Undo an allocation by a further one that counts from effective_on, with the discount or write-off settled with it; history stays. Returns the new allocation. Errors: O2003, O2031, O2033, O2044, O2061.';
@@ -382,7 +382,8 @@ BEGIN
   UPDATE o2c.payment p SET state = 'returned', returned_on = on_day, return_reason = $3
   WHERE p.company_id = $1 AND p.id = $2;
   IF undo IS NOT NULL THEN
-    PERFORM o2c._unapply($1, undo, on_day, $3);
+    -- the money went back, who it was for was right
+    PERFORM o2c._unapply($1, undo, on_day, $3, false);
   END IF;
   SELECT i.open_amount INTO rest FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = pay.item_id FOR NO KEY UPDATE;
   IF - rest <> pay.amount THEN

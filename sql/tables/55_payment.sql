@@ -213,6 +213,7 @@ CREATE TABLE o2c.match_proposal (
   created_at timestamptz NOT NULL DEFAULT now(),
   decided_at timestamptz,
   decided_by text,
+  was_automatic boolean,
   PRIMARY KEY (company_id, id),
   CHECK (cardinality(item_ids) = cardinality(amounts) AND cardinality(item_ids) = cardinality(settled))
 );
@@ -221,6 +222,7 @@ CREATE INDEX match_proposal_payment_idx ON o2c.match_proposal (company_id, payme
 CREATE TRIGGER match_proposal_kept BEFORE UPDATE OF company_id, id, payment_id, bank_line_id ON o2c.match_proposal
   FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('company_id', 'id', 'payment_id', 'bank_line_id');
 COMMENT ON TABLE o2c.match_proposal IS 'Each answer of the engine: posted by itself, or shown to a person, and what became of it.';
+COMMENT ON COLUMN o2c.match_proposal.was_automatic IS 'Of a reversed one: whether the engine had posted it, not a person.';
 COMMENT ON COLUMN o2c.match_proposal.item_ids IS 'Open items paid, in step with amounts (cash, negative for credit notes) and settled (beyond the cash, of settle_kind).';
 
 CREATE TABLE o2c.match_watermark (
