@@ -155,13 +155,11 @@ line AS (
   SELECT e.company_id, e.effective_on, 'entry', e.id, e.number, e.kind::text,
          e.customer_code, p.purpose, e.currency, p.amount, e.base, p.base_amount, e.recorded_at
   FROM entry e
-  -- a cash discount takes its share of the tax back, unless the term gives it on the net amount
+  -- a cash discount takes its share of the tax back, rate by rate, unless the term gives it on the net amount
   LEFT JOIN LATERAL (
-    SELECT o2c.round_amount(e.amount * v.tax_amount / v.total_amount, e.currency::o2c.currency) AS amount,
-           o2c.round_amount(e.base_amount * v.tax_amount / v.total_amount, e.base::o2c.currency) AS base_amount
-    FROM o2c.invoice v LEFT JOIN o2c.payment_term t ON t.company_id = v.company_id AND t.code = v.payment_term
-    WHERE v.company_id = e.company_id AND v.id = e.invoice_id AND v.total_amount <> 0
-      AND coalesce(t.discount_basis, 'gross') = 'gross') x ON e.kind = 'discount'
+    SELECT pg_catalog.sum(d.tax_amount) AS amount,
+           o2c.round_amount(e.base_amount * pg_catalog.sum(d.tax_amount) / e.amount, e.base::o2c.currency) AS base_amount
+    FROM o2c.discount_tax(e.company_id, e.invoice_id, e.amount) d WHERE e.kind = 'discount') x ON true
   CROSS JOIN LATERAL (VALUES (e.control, e.amount, e.base_amount),
     (CASE e.kind WHEN 'opening' THEN 'opening' WHEN 'invoice' THEN 'revenue' WHEN 'credit' THEN 'revenue'
        WHEN 'receipt' THEN 'cash' WHEN 'refund' THEN 'cash' WHEN 'return' THEN 'cash' WHEN 'discount' THEN 'discount'
@@ -202,6 +200,28 @@ FROM line l
 LEFT JOIN o2c.account_mapping m ON m.company_id = l.company_id AND m.purpose = l.purpose;
 COMMENT ON VIEW o2c_bi.journal IS
   'The balanced journal for the general ledger: debits equal credits per document, in its currency and in the company''s.';
+
+CREATE OR REPLACE VIEW o2c_bi.discount_taxes WITH (security_invoker = true) AS
+SELECT e.company_id, e.id AS entry_id, i.number, c.code AS customer_code, e.effective_on, d.tax_category, d.tax_rate,
+       - d.discount_amount AS discount_amount, - d.net_amount AS net_amount, - d.tax_amount AS tax_amount, e.currency::text AS currency
+FROM o2c.ledger_entry e
+JOIN o2c.open_item i ON i.company_id = e.company_id AND i.id = e.item_id
+LEFT JOIN o2c.customer c ON c.company_id = i.company_id AND c.id = i.customer_id
+CROSS JOIN LATERAL o2c.discount_tax(e.company_id, i.invoice_id, e.amount) d
+WHERE e.kind = 'discount';
+COMMENT ON VIEW o2c_bi.discount_taxes IS
+  'Cash discounts taken, by the tax rates of their invoice: what the tax return takes back; undone ones are negative.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.company_id IS 'The company.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.entry_id IS 'Ledger entry of the discount, or of its undoing.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.number IS 'Number of the invoice.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.customer_code IS 'Its customer.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.effective_on IS 'Day from which it counts.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.tax_category IS 'Category of the tax (UNCL 5305).';
+COMMENT ON COLUMN o2c_bi.discount_taxes.tax_rate IS 'Rate in percent.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.discount_amount IS 'Share of the discount, tax included.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.net_amount IS 'Of that the net amount.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.tax_amount IS 'Of that the tax, which is taken back.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.currency IS 'Currency of the amounts.';
 
 -- Star schema: facts and dimensions, joined by company_id and the id columns.
 CREATE OR REPLACE VIEW o2c_bi.dim_customer WITH (security_invoker = true) AS
