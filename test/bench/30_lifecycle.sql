@@ -1,6 +1,6 @@
 -- The lifecycle trigger on a bulk update of 1 M rows (times scale), against no
 -- trigger, against an empty trigger in C and against the same rule in PL/pgSQL
--- with a lookup table; and one row at a time.  Best of three, interleaved.
+-- with a lookup table.  Best of three, interleaved.  Single rows: 31_lifecycle_single.sh.
 \set rows 1000000 * :scale
 CREATE TABLE bench_plain (company_id integer, id bigint, code text, state o2c.order_state, amount numeric) WITH (fillfactor = 50);
 CREATE TABLE bench_c (LIKE bench_plain) WITH (fillfactor = 50);
@@ -24,8 +24,6 @@ CREATE TRIGGER t BEFORE UPDATE ON bench_c FOR EACH ROW EXECUTE FUNCTION o2c.life
 -- does nothing but return the row
 CREATE TRIGGER t BEFORE UPDATE ON bench_empty FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived();
 CREATE TRIGGER t BEFORE UPDATE ON bench_lookup FOR EACH ROW EXECUTE FUNCTION bench_lookup();
-CREATE INDEX ON bench_plain (id);
-CREATE INDEX ON bench_c (id);
 VACUUM ANALYZE;
 CHECKPOINT;
 CREATE TABLE bench_time (what text, ms numeric);
@@ -42,21 +40,8 @@ BEGIN
       COMMIT;
     END LOOP;
   END LOOP;
-  -- single rows: one statement each
-  FOR round IN 1..3 LOOP
-    FOREACH r IN ARRAY ARRAY['plain', 'c'] LOOP
-      t := clock_timestamp();
-      FOR i IN 1..20000 LOOP
-        EXECUTE format('UPDATE bench_%s SET state = $1 WHERE id = $2', r)
-        USING (CASE round WHEN 2 THEN 'fulfilling' ELSE 'fulfilled' END)::o2c.order_state, i;
-      END LOOP;
-      INSERT INTO bench_time VALUES ('single_' || r, extract(epoch FROM clock_timestamp() - t) * 1000);
-      COMMIT;
-    END LOOP;
-  END LOOP;
 END $$;
 CREATE VIEW bench_best AS SELECT what, round(min(ms)) AS ms FROM bench_time GROUP BY 1;
 SELECT format('RATIO|lifecycle trigger, %s rows|%s|%s|no trigger', (:rows)::bigint, c.ms, p.ms) FROM bench_best c, bench_best p WHERE c.what = 'c' AND p.what = 'plain';
 SELECT format('RATIO|lifecycle trigger, %s rows|%s|%s|a trigger in C that does nothing', (:rows)::bigint, c.ms, p.ms) FROM bench_best c, bench_best p WHERE c.what = 'c' AND p.what = 'empty';
 SELECT format('RATIO|lifecycle trigger, %s rows|%s|%s|the same rule in PL/pgSQL with a lookup table', (:rows)::bigint, c.ms, p.ms) FROM bench_best c, bench_best p WHERE c.what = 'c' AND p.what = 'lookup';
-SELECT format('RATIO|lifecycle trigger, 20000 single rows|%s|%s|no trigger', c.ms, p.ms) FROM bench_best c, bench_best p WHERE c.what = 'single_c' AND p.what = 'single_plain';
