@@ -136,8 +136,8 @@ BEGIN
   IF NOT pg_catalog.isfinite(use_date) OR NOT coalesce(pg_catalog.isfinite($7), true) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'the date of an order must be finite';
   END IF;
-  IF pg_catalog.btrim(order_code) = '' OR pg_catalog.length(order_code) > 100 THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'an order code has 1 to 100 characters';
+  IF pg_catalog.btrim(order_code) = '' OR pg_catalog.length(order_code) > 100 OR order_code ~ '[[:cntrl:]]' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'an order code has 1 to 100 characters, none of them a control character';
   END IF;
   IF NOT EXISTS (SELECT FROM o2c.warehouse w WHERE w.company_id = $1 AND w.code = use_warehouse) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2003',

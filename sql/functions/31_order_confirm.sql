@@ -34,14 +34,18 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$
   UPDATE o2c.sales_order s SET state = 'submitted', shipping_amount = d.cost,
     promised_on = coalesce(s.promised_on, s.ordered_on + d.days)
-  FROM (SELECT s.id, o2c.round_amount(h.cost_amount * o2c._rate_on(company, h.currency, s.currency, s.ordered_on), s.currency) AS cost,
-               coalesce(h.lead_days, 0) + coalesce((
-                 SELECT pg_catalog.max(p.lead_days) FROM o2c.sales_order_line l
-                 JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id
-                 LEFT JOIN o2c.stock k ON k.company_id = p.company_id AND k.product_id = p.id AND k.warehouse = s.warehouse
-                 WHERE l.company_id = company AND l.order_id = s.id
-                   AND (NOT p.stocked OR l.quantity > coalesce(k.available, 0))), 0) AS days
-        FROM o2c.sales_order s LEFT JOIN o2c._shipping(company, order_ids) h ON h.order_id = s.id
+  FROM (SELECT s.id, CASE WHEN h.order_id IS NOT NULL
+                 THEN o2c.round_amount(h.cost_amount * o2c._rate_on(company, h.currency, s.currency, s.ordered_on), s.currency) END AS cost,
+               coalesce(h.lead_days, 0) + coalesce(g.days, 0) AS days
+        FROM o2c.sales_order s
+        LEFT JOIN o2c._shipping(company, order_ids) h ON h.order_id = s.id
+        LEFT JOIN (SELECT l.order_id, pg_catalog.max(p.lead_days) AS days
+                   FROM o2c.sales_order_line l
+                   JOIN o2c.sales_order w ON w.company_id = l.company_id AND w.id = l.order_id
+                   JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id AND p.lead_days > 0
+                   LEFT JOIN o2c.stock k ON k.company_id = p.company_id AND k.product_id = p.id AND k.warehouse = w.warehouse
+                   WHERE l.company_id = company AND l.order_id = ANY (order_ids)
+                     AND (NOT p.stocked OR l.quantity > coalesce(k.available, 0)) GROUP BY 1) g ON g.order_id = s.id
         WHERE s.company_id = company AND s.id = ANY (order_ids)) d
   WHERE s.company_id = company AND s.id = d.id
 $$;

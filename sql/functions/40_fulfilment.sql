@@ -191,6 +191,42 @@ END $$;
 COMMENT ON FUNCTION o2c.ship_order(integer, bigint, jsonb, date) IS
   'Ship goods of a confirmed order: the oldest shipment that was picked, or the given lines, or all that is open. Returns the shipment. Errors: O2002, O2003, O2004, O2010, O2011 (hold), O2012 (quantity), O2013 (stock), O2044.';
 
+CREATE FUNCTION o2c._make_shipments(company integer, order_ids bigint[], on_date date) RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  made bigint[];
+BEGIN
+  -- of stocked goods only what is reserved leaves; the rest stays as back-order
+  WITH part AS MATERIALIZED (
+    SELECT l.order_id, l.id, l.line_no, q.quantity
+    FROM o2c.sales_order_line l JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id
+    CROSS JOIN LATERAL (SELECT l.quantity - l.cancelled - l.picked AS open, l.reserved - (l.picked - l.shipped) AS reserved) o
+    CROSS JOIN LATERAL (SELECT CASE WHEN p.stocked THEN least(o.open, o.reserved) ELSE o.open END AS quantity) q
+    WHERE l.company_id = company AND l.order_id = ANY (order_ids) AND q.quantity > 0
+  ), header AS (
+    INSERT INTO o2c.shipment (company_id, order_id, carrier)
+    SELECT company, s.id, s.carrier FROM o2c.sales_order s
+    WHERE s.company_id = company AND s.id IN (SELECT q.order_id FROM part q) ORDER BY s.id
+    RETURNING id, order_id
+  ), line AS (
+    INSERT INTO o2c.shipment_line (company_id, shipment_id, order_line_id, quantity)
+    SELECT company, h.id, q.id, q.quantity FROM header h JOIN part q ON q.order_id = h.order_id ORDER BY q.order_id, q.line_no)
+  SELECT pg_catalog.array_agg(h.id) INTO made FROM header h;
+  PERFORM o2c._ship(company, made, on_date);
+  RETURN made;
+END $$;
+COMMENT ON FUNCTION o2c._make_shipments(integer, bigint[], date) IS
+  'Make a shipment of all that is open and reserved of each order and ship it; what o2c._ship_at_once() runs.';
+
+CREATE FUNCTION o2c._ship_at_once(company integer, order_ids bigint[], on_date date) RETURNS bigint[]
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'o2c_ship_at_once';
+COMMENT ON FUNCTION o2c._ship_at_once(integer, bigint[], date) IS
+  'Ship all that is open and reserved of orders, writing each of their lines once. Returns the shipments.';
+
 CREATE FUNCTION o2c.ship_orders(company_id integer, order_ids bigint[], shipped_on date DEFAULT NULL)
 RETURNS TABLE (order_id bigint, shipment_id bigint)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -214,23 +250,7 @@ BEGIN
         WHERE s.company_id = $1 AND s.id = ANY ($2) AND s.state IN ('confirmed', 'fulfilling')
         ORDER BY s.id FOR NO KEY UPDATE) x;
   ready := o2c._not_held($1, ready, '{pick,ship}');
-  -- of stocked goods only what is reserved leaves; the rest stays as back-order
-  WITH part AS MATERIALIZED (
-    SELECT l.order_id, l.id, l.line_no, q.quantity
-    FROM o2c.sales_order_line l JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id
-    CROSS JOIN LATERAL (SELECT l.quantity - l.cancelled - l.picked AS open, l.reserved - (l.picked - l.shipped) AS reserved) o
-    CROSS JOIN LATERAL (SELECT CASE WHEN p.stocked THEN least(o.open, o.reserved) ELSE o.open END AS quantity) q
-    WHERE l.company_id = $1 AND l.order_id = ANY (ready) AND q.quantity > 0
-  ), header AS (
-    INSERT INTO o2c.shipment (company_id, order_id, carrier)
-    SELECT $1, s.id, s.carrier FROM o2c.sales_order s
-    WHERE s.company_id = $1 AND s.id IN (SELECT q.order_id FROM part q) ORDER BY s.id
-    RETURNING id, order_id
-  ), line AS (
-    INSERT INTO o2c.shipment_line (company_id, shipment_id, order_line_id, quantity)
-    SELECT $1, h.id, q.id, q.quantity FROM header h JOIN part q ON q.order_id = h.order_id ORDER BY q.order_id, q.line_no)
-  SELECT pg_catalog.array_agg(h.id) INTO made FROM header h;
-  PERFORM o2c._ship($1, made, on_date);
+  made := o2c._ship_at_once($1, ready, on_date);
   RETURN QUERY SELECT h.order_id, h.id FROM o2c.shipment h WHERE h.company_id = $1 AND h.id = ANY (made) ORDER BY h.order_id;
 END $$;
 COMMENT ON FUNCTION o2c.ship_orders(integer, bigint[], date) IS

@@ -2,9 +2,9 @@
 
 CREATE SEQUENCE o2c.sales_order_id_seq;
 CREATE TABLE o2c.sales_order (
-  company_id integer NOT NULL REFERENCES o2c.company,
+  company_id integer NOT NULL,  -- its customer's: one key says both
   id bigint NOT NULL DEFAULT pg_catalog.nextval('o2c.sales_order_id_seq'),
-  code text NOT NULL CHECK (code <> '' AND pg_catalog.length(code) <= 100),
+  code text NOT NULL CHECK (code <> '' AND pg_catalog.length(code) <= 100 AND code !~ '[[:cntrl:]]'),
   customer_id bigint NOT NULL,
   state o2c.order_state NOT NULL DEFAULT 'draft',
   deferred boolean NOT NULL DEFAULT false,

@@ -15,6 +15,7 @@
 
 PG_FUNCTION_INFO_V1(o2c_follow_shipments);
 PG_FUNCTION_INFO_V1(o2c_follow_shipment_lines);
+PG_FUNCTION_INFO_V1(o2c_ship_at_once);
 
 /* Column of the first row of the last result, as text. */
 static char *
@@ -39,6 +40,64 @@ FirstValue(int column)
 	"UPDATE o2c.sales_order_line l SET picked = l.picked " sign " d.quantity" \
 	" FROM (SELECT r.company_id, r.order_line_id, sum(r.quantity) AS quantity FROM " rows " r GROUP BY 1, 2) d" \
 	" WHERE l.company_id = d.company_id AND l.id = d.order_line_id"
+
+/*
+ * Shipments "n" that went to a state in this statement, "o" before.  The CASE
+ * hides from the planner that a state is compared with a constant: it would
+ * believe that hardly any row has it, and join many rows by nested loops.
+ */
+#define WENT_TO(state) \
+	"new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id" \
+	" AND CASE n.state WHEN '" state "' THEN o.state <> n.state ELSE false END"
+/* What the shipments that leave take of each order line. */
+#define LEAVING \
+	"SELECT w.company_id, w.order_line_id, sum(w.quantity) AS quantity FROM " WENT_TO("shipped") \
+	" JOIN o2c.shipment_line w ON w.company_id = n.company_id AND w.shipment_id = n.id GROUP BY 1, 2"
+/* The same of lines that are added to shipments which leave at once. */
+#define LEAVING_AT_ONCE \
+	"SELECT r.company_id, r.order_line_id, sum(r.quantity) AS quantity FROM new_rows r GROUP BY 1, 2"
+/* And of each place of stock. */
+#define TAKEN(leaving) \
+	"SELECT l.company_id, l.product_id, s.warehouse, sum(v.quantity) AS quantity, sum(least(l.reserved, v.quantity)) AS reserved" \
+	" FROM (" leaving ") v JOIN o2c.sales_order_line l ON l.company_id = v.company_id AND l.id = v.order_line_id" \
+	" JOIN o2c.sales_order s ON s.company_id = l.company_id AND s.id = l.order_id" \
+	" JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id AND p.stocked GROUP BY 1, 2, 3"
+
+/* The places of stock are locked in the order of their keys, and then judged. */
+#define SHORTAGE(leaving) \
+	"WITH t AS MATERIALIZED (" TAKEN(leaving) ")," \
+	" k AS MATERIALIZED (SELECT k.company_id, k.product_id, k.warehouse, k.on_hand, k.reserved, k.available FROM o2c.stock k" \
+	"  WHERE (k.company_id, k.product_id, k.warehouse) IN (SELECT t.company_id, t.product_id, t.warehouse FROM t)" \
+	"  ORDER BY k.company_id, k.product_id, k.warehouse COLLATE \"C\" FOR NO KEY UPDATE)" \
+	" SELECT p.code, t.quantity, coalesce(k.on_hand, 0), coalesce(k.reserved, 0) FROM t" \
+	" LEFT JOIN k ON k.company_id = t.company_id AND k.product_id = t.product_id AND k.warehouse = t.warehouse" \
+	" JOIN o2c.product p ON p.company_id = t.company_id AND p.id = t.product_id" \
+	" WHERE t.quantity - t.reserved > coalesce(k.available, 0) ORDER BY p.code LIMIT 1"
+#define SHIP(leaving, picked) \
+	"UPDATE o2c.sales_order_line l SET shipped = l.shipped + v.quantity," picked \
+	" reserved = l.reserved - least(l.reserved, v.quantity) FROM (" leaving ") v" \
+	" WHERE l.company_id = v.company_id AND l.id = v.order_line_id"
+/* The trigger of the lines has taken back what they had reserved. */
+#define TAKE(leaving) \
+	"UPDATE o2c.stock k SET on_hand = k.on_hand - t.quantity FROM (" TAKEN(leaving) ") t" \
+	" WHERE k.company_id = t.company_id AND k.product_id = t.product_id AND k.warehouse = t.warehouse"
+
+/* True while shipments are made that leave at once: each order line is written once. */
+static bool shipping_at_once = false;
+
+/* Lines and stock follow goods that leave; the lines are locked. */
+static void
+TakeGoods(KeptPlan *shortage, KeptPlan *ship, KeptPlan *take)
+{
+	if (KeptPlanExecute(shortage, NULL, NULL, SPI_OK_SELECT) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_STOCK),
+				 errmsg("not enough stock of product \"%s\" to ship", FirstValue(1)),
+				 errdetail("%s are to be shipped, %s are on hand, of which orders have reserved %s.",
+						   FirstValue(2), FirstValue(3), FirstValue(4))));
+	KeptPlanExecuteDerived(ship, NULL, NULL, SPI_OK_UPDATE);
+	KeptPlanExecuteDerived(take, NULL, NULL, SPI_OK_UPDATE);
+}
 
 /* o2c_follow_shipment_lines(): AFTER INSERT, UPDATE or DELETE ON shipment_line, for each statement. */
 Datum
@@ -65,6 +124,9 @@ o2c_follow_shipment_lines(PG_FUNCTION_ARGS)
 		" WHERE d.quantity > l.quantity - l.cancelled - l.picked ORDER BY l.line_no LIMIT 1"
 	};
 	static KeptPlan pick = {.sql = ADD_PICKED("new_rows", "+")};
+	static KeptPlan shortage = {.sql = SHORTAGE(LEAVING_AT_ONCE)};
+	static KeptPlan ship = {.sql = SHIP(LEAVING_AT_ONCE, " picked = l.picked + v.quantity,")};
+	static KeptPlan take = {.sql = TAKE(LEAVING_AT_ONCE)};
 	static KeptPlan gone = {
 		.sql = "SELECT r.shipment_id, h.state FROM old_rows r"
 		" JOIN o2c.shipment h ON h.company_id = r.company_id AND h.id = r.shipment_id WHERE h.state NOT IN ('planned', 'cancelled') LIMIT 1"
@@ -107,7 +169,10 @@ o2c_follow_shipment_lines(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_O2C_QUANTITY),
 					 errmsg("order %s line %s: %s wanted, %s open", FirstValue(1), FirstValue(2),
 							FirstValue(3), FirstValue(4))));
-		KeptPlanExecuteDerived(&pick, NULL, NULL, SPI_OK_UPDATE);
+		if (shipping_at_once)
+			TakeGoods(&shortage, &ship, &take);
+		else
+			KeptPlanExecuteDerived(&pick, NULL, NULL, SPI_OK_UPDATE);
 	}
 	else if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
 	{
@@ -137,25 +202,6 @@ o2c_follow_shipment_lines(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/*
- * Shipments "n" that went to a state in this statement, "o" before.  The CASE
- * hides from the planner that a state is compared with a constant: it would
- * believe that hardly any row has it, and join many rows by nested loops.
- */
-#define WENT_TO(state) \
-	"new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id" \
-	" AND CASE n.state WHEN '" state "' THEN o.state <> n.state ELSE false END"
-/* What the shipments that left took of each order line. */
-#define LEAVING \
-	"SELECT w.company_id, w.order_line_id, sum(w.quantity) AS quantity FROM " WENT_TO("shipped") \
-	" JOIN o2c.shipment_line w ON w.company_id = n.company_id AND w.shipment_id = n.id GROUP BY 1, 2"
-/* And of each place of stock. */
-#define TAKEN \
-	"SELECT l.company_id, l.product_id, s.warehouse, sum(v.quantity) AS quantity, sum(least(l.reserved, v.quantity)) AS reserved" \
-	" FROM (" LEAVING ") v JOIN o2c.sales_order_line l ON l.company_id = v.company_id AND l.id = v.order_line_id" \
-	" JOIN o2c.sales_order s ON s.company_id = l.company_id AND s.id = l.order_id" \
-	" JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id AND p.stocked GROUP BY 1, 2, 3"
-
 /* Goods leave: lines, stock and orders follow. */
 static void
 ShipGoods(void)
@@ -174,28 +220,9 @@ ShipGoods(void)
 		.sql = "SELECT count(*) FROM (SELECT 1 FROM o2c.sales_order_line l WHERE (l.company_id, l.id) IN"
 		" (SELECT v.company_id, v.order_line_id FROM (" LEAVING ") v) ORDER BY l.company_id, l.id FOR NO KEY UPDATE) x"
 	};
-	/* the places of stock are locked in the order of their keys, and then judged */
-	static KeptPlan shortage = {
-		.sql = "WITH t AS MATERIALIZED (" TAKEN "),"
-		" k AS MATERIALIZED (SELECT k.company_id, k.product_id, k.warehouse, k.on_hand, k.reserved, k.available FROM o2c.stock k"
-		"  WHERE (k.company_id, k.product_id, k.warehouse) IN (SELECT t.company_id, t.product_id, t.warehouse FROM t)"
-		"  ORDER BY k.company_id, k.product_id, k.warehouse COLLATE \"C\" FOR NO KEY UPDATE)"
-		" SELECT p.code, t.quantity, coalesce(k.on_hand, 0), coalesce(k.reserved, 0) FROM t"
-		" LEFT JOIN k ON k.company_id = t.company_id AND k.product_id = t.product_id AND k.warehouse = t.warehouse"
-		" JOIN o2c.product p ON p.company_id = t.company_id AND p.id = t.product_id"
-		" WHERE t.quantity - t.reserved > coalesce(k.available, 0) ORDER BY p.code LIMIT 1"
-	};
-	/* the trigger of the lines has taken back what they had reserved */
-	static KeptPlan take = {
-		.sql = "UPDATE o2c.stock k SET on_hand = k.on_hand - t.quantity"
-		" FROM (" TAKEN ") t"
-		" WHERE k.company_id = t.company_id AND k.product_id = t.product_id AND k.warehouse = t.warehouse"
-	};
-	static KeptPlan ship = {
-		.sql = "UPDATE o2c.sales_order_line l SET shipped = l.shipped + v.quantity,"
-		" reserved = l.reserved - least(l.reserved, v.quantity) FROM (" LEAVING ") v"
-		" WHERE l.company_id = v.company_id AND l.id = v.order_line_id"
-	};
+	static KeptPlan shortage = {.sql = SHORTAGE(LEAVING)};
+	static KeptPlan ship = {.sql = SHIP(LEAVING, "")};
+	static KeptPlan take = {.sql = TAKE(LEAVING)};
 	static KeptPlan move_orders = {
 		.sql = "UPDATE o2c.sales_order s SET state = d.state"
 		" FROM (SELECT x.company_id, x.order_id, CASE WHEN bool_or(l.shipped + l.cancelled < l.quantity)"
@@ -235,15 +262,11 @@ ShipGoods(void)
 				 errmsg("order %s is %s and cannot be shipped", FirstValue(1), FirstValue(2)),
 				 errhint("Only confirmed orders are shipped.")));
 	}
-	KeptPlanExecute(&lock_lines, NULL, NULL, SPI_OK_SELECT);
-	if (KeptPlanExecute(&shortage, NULL, NULL, SPI_OK_SELECT) > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_O2C_STOCK),
-				 errmsg("not enough stock of product \"%s\" to ship", FirstValue(1)),
-				 errdetail("%s are to be shipped, %s are on hand, of which orders have reserved %s.",
-						   FirstValue(2), FirstValue(3), FirstValue(4))));
-	KeptPlanExecuteDerived(&ship, NULL, NULL, SPI_OK_UPDATE);
-	KeptPlanExecuteDerived(&take, NULL, NULL, SPI_OK_UPDATE);
+	if (!shipping_at_once)
+	{
+		KeptPlanExecute(&lock_lines, NULL, NULL, SPI_OK_SELECT);
+		TakeGoods(&shortage, &ship, &take);
+	}
 	KeptPlanExecuteDerived(&move_orders, NULL, NULL, SPI_OK_UPDATE);
 	KeptPlanExecute(&number, NULL, NULL, SPI_OK_UPDATE);
 }
@@ -291,4 +314,45 @@ o2c_follow_shipments(PG_FUNCTION_ARGS)
 		KeptPlanExecuteDerived(&put_back, NULL, NULL, SPI_OK_UPDATE);
 	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);
+}
+
+/*
+ * _ship_at_once(company, order_ids, on_date): runs _make_shipments(), whose
+ * shipments leave in the statement after the one that makes their lines, so
+ * that the goods leave with the lines already.
+ */
+Datum
+o2c_ship_at_once(PG_FUNCTION_ARGS)
+{
+	static KeptPlan make = {
+		.sql = "SELECT o2c._make_shipments($1, $2, $3)",
+		.nargs = 3,
+		.argtypes = {INT4OID, INT8ARRAYOID, DATEOID}
+	};
+	bool		save = shipping_at_once;
+	Datum		args[3];
+	Datum		made;
+	bool		isnull;
+
+	for (int i = 0; i < 3; i++)
+		args[i] = PG_GETARG_DATUM(i);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	shipping_at_once = true;
+	PG_TRY();
+	{
+		(void) KeptPlanExecuteRow(&make, args, NULL, SPI_OK_SELECT);
+	}
+	PG_FINALLY();
+	{
+		shipping_at_once = save;
+	}
+	PG_END_TRY();
+	made = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (!isnull)
+		made = SPI_datumTransfer(made, false, -1);
+	SPI_finish();
+	if (isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(made);
 }
