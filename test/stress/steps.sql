@@ -19,7 +19,7 @@ INSERT INTO o2c.exchange_rate (company_id, from_currency, to_currency, valid_fro
 -- A second company where exposure must never be over a limit: nothing but orders, fixed limits, no tax.
 SELECT o2c.create_company('Strict', 'DE', 'EUR');
 INSERT INTO o2c.customer (company_id, code, name, credit_limit, parent_code) VALUES
-  (2, 'G', 'Group', 1500, NULL), (2, 'G1', 'First', 1000, 'G'), (2, 'G2', 'Second', NULL, 'G'), (2, 'A', 'Alone', 1000, NULL);
+  (2, 'G', 'Group', 1500, NULL), (2, 'G1', 'First', 1000, 'G'), (2, 'G2', 'Second', NULL, 'G'), (2, 'A', 'Alone', 1000, NULL), (2, 'T', 'Told', 1000, NULL);
 INSERT INTO o2c.product (company_id, code, name, unit_price) VALUES (2, 'P', 'Product', 100);
 CREATE VIEW stress.over_limit AS
 SELECT a.* FROM o2c.credit_account a WHERE a.company_id IN (2, 3) AND a.head AND a.group_exposure > a.credit_limit;

@@ -86,9 +86,10 @@ for my $level ('read committed', 'repeatable read', 'serializable')
 }
 
 diag("$clients clients for $seconds s, seed $seed");
-my %out = map { $_ => "$dir/out.$_" } qw(rc rr);
+my %out = map { $_ => "$dir/out.$_" } qw(rc rr ser);
 my @runs = (start_clients('read\ committed', $clients, $seconds, $out{rc}),
-	start_clients('repeatable\ read', int($clients / 2) || 1, $seconds, $out{rr}));
+	start_clients('repeatable\ read', int($clients / 2) || 1, $seconds, $out{rr}),
+	start_clients('serializable', int($clients / 4) || 1, $seconds, $out{ser}));
 IPC::Run::finish($_) for @runs;
 for my $level (sort keys %out)
 {
@@ -104,7 +105,7 @@ my $states = $node->safe_psql('postgres', q{SELECT count(DISTINCT state) FROM o2
 cmp_ok($states, '>=', 5, 'orders came to most states');
 
 # The same, and the server is killed: what clients were told is there.
-append_to_file("$dir/told.sql", "SELECT o2c.confirm_order(2, o2c.place_order(2, 'A', '[{\"product\": \"P\", \"quantity\": 1}]')) AS state,"
+append_to_file("$dir/told.sql", "SELECT o2c.confirm_order(2, o2c.place_order(2, 'T', '[{\"product\": \"P\", \"quantity\": 1}]')) AS state,"
 	. " currval('o2c.sales_order_id_seq') AS id \\gset\n\\warn told :state :id\nSELECT o2c.cancel_order(2, :id);\n" x 1000);
 my $out = "$dir/told";
 my @killed = (start_clients('read\ committed', $clients, $seconds + 60, "$dir/killed"),
@@ -119,7 +120,7 @@ eval { IPC::Run::finish($_) } for @killed;
 $node->start;
 sound('after a crash');
 my ($last) = reverse(slurp_file($out) =~ /^told confirmed (\d+)$/mg);
-ok($last, 'a client was told of confirmations');
+ok($last, 'a client was told of confirmations') or diag(substr(slurp_file($out), 0, 2000));
 like($node->safe_psql('postgres', "SELECT string_agg(to_state, ' ' ORDER BY id) FROM o2c.event WHERE company_id = 2 AND entity = 'order' AND entity_id = $last"),
 	qr/confirmed/, 'and the last of them is there');
 done_testing();
