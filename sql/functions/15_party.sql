@@ -65,7 +65,7 @@ BEGIN
   EXECUTE 'CREATE TEMPORARY TABLE o2c_import ON COMMIT DROP AS '
     || o2c._import_query(source, columns, '{code,name}');
   ALTER TABLE pg_temp.o2c_import ADD reason text;
-  CREATE INDEX ON pg_temp.o2c_import (code);
+  CREATE INDEX ON pg_temp.o2c_import USING hash (code);  -- takes codes of any length
   ANALYZE pg_temp.o2c_import;
 
   UPDATE pg_temp.o2c_import i SET reason = CASE
@@ -73,32 +73,34 @@ BEGIN
     WHEN pg_catalog.length(i.code) > 100 THEN 'code is longer than 100 characters'
     WHEN i.name IS NULL THEN 'name is missing'
     WHEN pg_catalog.length(i.name) > 300 THEN 'name is longer than 300 characters'
-    WHEN i.country !~ '^[A-Z]{2}$' THEN pg_catalog.format('"%s" is not a country code', i.country)
-    WHEN NOT o2c.is_currency(i.currency) THEN pg_catalog.format('"%s" is not a currency', i.currency)
-    WHEN i.language !~ '^[a-z]{2}(-[A-Z]{2})?$' THEN pg_catalog.format('"%s" is not a language code', i.language)
+    WHEN i.code || i.name ~ '[[:cntrl:]]' THEN 'code or name has control characters'
+    WHEN i.country !~ '^[A-Z]{2}$' THEN pg_catalog.format('"%s" is not a country code', pg_catalog.left(i.country, 100))
+    WHEN NOT o2c.is_currency(i.currency) THEN pg_catalog.format('"%s" is not a currency', pg_catalog.left(i.currency, 100))
+    WHEN i.language !~ '^[a-z]{2}(-[A-Z]{2})?$' THEN pg_catalog.format('"%s" is not a language code', pg_catalog.left(i.language, 100))
     WHEN i.email ~ '[[:cntrl:]]' OR pg_catalog.length(i.email) > 320 THEN 'email has control characters or is too long'
     WHEN i.phone ~ '[[:cntrl:]]' OR pg_catalog.length(i.phone) > 40 THEN 'phone has control characters or is too long'
+    WHEN pg_catalog.length(i.iban) > 64 OR i.iban ~ '[[:cntrl:]]' THEN 'the account number has control characters or more than 64 characters'
     -- what does not begin like an IBAN is an account number of a country without;
     -- right by ISO 7064 but not by its country's own digits: kept as an account too
     WHEN NOT o2c.is_iban(i.iban) AND pg_catalog.replace(i.iban, ' ', '') ~* '^[a-z]{2}[0-9]{2}'
-      AND NOT o2c._mod97(i.iban) THEN pg_catalog.format('"%s" is not an IBAN', i.iban)
+      AND NOT o2c._mod97(i.iban) THEN pg_catalog.format('"%s" is not an IBAN', pg_catalog.left(i.iban, 100))
     WHEN i.credit_limit IS NOT NULL AND o2c._to_numeric(i.credit_limit) IS NULL
-      THEN pg_catalog.format('credit limit "%s" is not a number', i.credit_limit)
-    WHEN o2c._to_numeric(i.credit_limit) < 0 THEN pg_catalog.format('credit limit %s is negative', i.credit_limit)
+      THEN pg_catalog.format('credit limit "%s" is not a number', pg_catalog.left(i.credit_limit, 100))
+    WHEN o2c._to_numeric(i.credit_limit) < 0 THEN pg_catalog.format('credit limit %s is negative', pg_catalog.left(i.credit_limit, 100))
     WHEN NOT o2c.is_amount(o2c._to_numeric(i.credit_limit), coalesce(i.currency::o2c.currency, company_currency))
       THEN pg_catalog.format('credit limit %s %s', i.credit_limit,
         o2c._amount_fault(o2c._to_numeric(i.credit_limit), coalesce(i.currency::o2c.currency, company_currency)))
     WHEN i.payment_term IS NOT NULL AND NOT EXISTS (SELECT FROM o2c.payment_term t
            WHERE t.company_id = $1 AND t.code = i.payment_term)
-      THEN pg_catalog.format('there is no payment term "%s"', i.payment_term)
+      THEN pg_catalog.format('there is no payment term "%s"', pg_catalog.left(i.payment_term, 100))
     WHEN i.parent_code = i.code THEN 'a customer cannot be its own parent'
     WHEN EXISTS (SELECT FROM pg_temp.o2c_import o WHERE o.code = i.code AND o.row_no < i.row_no
                  AND o.source_row <> i.source_row)
-      THEN pg_catalog.format('code "%s" stands in an earlier row with other content', i.code)
+      THEN pg_catalog.format('code "%s" stands in an earlier row with other content', pg_catalog.left(i.code, 100))
     END;
   -- a parent must exist or come with the same import and be accepted itself
   LOOP
-    UPDATE pg_temp.o2c_import i SET reason = pg_catalog.format('there is no customer "%s" to be the parent', i.parent_code)
+    UPDATE pg_temp.o2c_import i SET reason = pg_catalog.format('there is no customer "%s" to be the parent', pg_catalog.left(i.parent_code, 100))
     WHERE i.reason IS NULL AND i.parent_code IS NOT NULL
       AND NOT EXISTS (SELECT FROM pg_temp.o2c_import o WHERE o.code = i.parent_code AND o.reason IS NULL)
       AND NOT EXISTS (SELECT FROM o2c.customer c WHERE c.company_id = $1 AND c.code = i.parent_code);

@@ -41,7 +41,7 @@ BEGIN
   EXECUTE 'CREATE TEMPORARY TABLE o2c_import ON COMMIT DROP AS '
     || o2c._import_query(source, columns, '{code,name}');
   ALTER TABLE pg_temp.o2c_import ADD reason text, ADD n_price numeric, ADD n_on_hand numeric, ADD changed boolean;
-  CREATE INDEX ON pg_temp.o2c_import (code);
+  CREATE INDEX ON pg_temp.o2c_import USING hash (code);  -- takes codes of any length
   ANALYZE pg_temp.o2c_import;
 
   UPDATE pg_temp.o2c_import SET n_price = o2c._to_numeric(unit_price), n_on_hand = o2c._to_numeric(on_hand);
@@ -50,17 +50,20 @@ BEGIN
     WHEN pg_catalog.length(i.code) > 100 THEN 'code is longer than 100 characters'
     WHEN i.name IS NULL THEN 'name is missing'
     WHEN pg_catalog.length(i.name) > 300 THEN 'name is longer than 300 characters'
+    WHEN i.code || i.name ~ '[[:cntrl:]]' THEN 'code or name has control characters'
+    WHEN pg_catalog.length(i.unit) > 20 OR i.unit ~ '[[:cntrl:]]' THEN 'the unit is no code'
+    WHEN pg_catalog.length(i.tax_category) > 20 OR i.tax_category ~ '[[:cntrl:]]' THEN 'the tax category is no code'
     WHEN i.unit_price IS NOT NULL AND i.n_price IS NULL
-      THEN pg_catalog.format('unit price "%s" is not a number', i.unit_price)
-    WHEN i.n_price < 0 THEN pg_catalog.format('unit price %s is negative', i.unit_price)
-    WHEN NOT o2c.is_quantity(i.n_price) THEN pg_catalog.format('unit price %s has more than six decimals or is too large', i.unit_price)
+      THEN pg_catalog.format('unit price "%s" is not a number', pg_catalog.left(i.unit_price, 100))
+    WHEN i.n_price < 0 THEN pg_catalog.format('unit price %s is negative', pg_catalog.left(i.unit_price, 100))
+    WHEN NOT o2c.is_quantity(i.n_price) THEN pg_catalog.format('unit price %s has more than six decimals or is too large', pg_catalog.left(i.unit_price, 100))
     WHEN i.on_hand IS NOT NULL AND i.n_on_hand IS NULL
-      THEN pg_catalog.format('stock "%s" is not a number', i.on_hand)
-    WHEN i.n_on_hand < 0 THEN pg_catalog.format('stock %s is negative', i.on_hand)
-    WHEN NOT o2c.is_quantity(i.n_on_hand) THEN pg_catalog.format('stock %s has more than six decimals or is too large', i.on_hand)
+      THEN pg_catalog.format('stock "%s" is not a number', pg_catalog.left(i.on_hand, 100))
+    WHEN i.n_on_hand < 0 THEN pg_catalog.format('stock %s is negative', pg_catalog.left(i.on_hand, 100))
+    WHEN NOT o2c.is_quantity(i.n_on_hand) THEN pg_catalog.format('stock %s has more than six decimals or is too large', pg_catalog.left(i.on_hand, 100))
     WHEN EXISTS (SELECT FROM pg_temp.o2c_import o WHERE o.code = i.code AND o.row_no < i.row_no
                  AND o.source_row <> i.source_row)
-      THEN pg_catalog.format('code "%s" stands in an earlier row with other content', i.code)
+      THEN pg_catalog.format('code "%s" stands in an earlier row with other content', pg_catalog.left(i.code, 100))
     END;
   -- stock that is promised already cannot be counted away; the rows stay
   -- locked, so that no order reserves in between
