@@ -49,6 +49,14 @@ sub fill
 	$node->safe_psql($db, q{
 		SELECT o2c.create_company('Acme Inc', 'US', 'USD', 'America/New_York');
 		INSERT INTO o2c.customer (company_id, code, name) VALUES (2, 'A', 'A');
+		-- a receipt that can bounce and an order beyond the horizon
+		UPDATE o2c.company SET settings = '{"credit_horizon_days": 30, "credit_return_days": {"direct_debit": 56}}' WHERE company_id = 2;
+		SELECT o2c.record_payment(2, 'A', 10, 'USD', o2c.today(2), 'DD', 'direct_debit');
+		INSERT INTO o2c.product (company_id, code, name, unit_price) VALUES (2, 'P', 'P', 10);
+		SELECT o2c.place_order(2, 'A', '[{"product": "P", "quantity": 1}]', o2c.today(2), 'FAR');
+		UPDATE o2c.sales_order SET promised_on = o2c.today(2) + 90 WHERE company_id = 2;
+		SELECT o2c.confirm_order(2, id) FROM o2c.sales_order WHERE company_id = 2 AND code = 'FAR';
+		SELECT 1 / (deferred AND (SELECT returnable FROM o2c.credit_exposure(2, 'A')) = 10)::integer FROM o2c.sales_order WHERE company_id = 2;
 		ALTER TABLE o2c.customer ADD our_segment text DEFAULT 'retail';
 		UPDATE o2c.customer SET our_segment = 'wholesale' WHERE code = 'WALD';
 		CREATE INDEX our_customer_segment ON o2c.customer (company_id, our_segment);
