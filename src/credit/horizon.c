@@ -132,8 +132,8 @@ CreditPolicyOf(int32 company_id, CreditPolicy *policy)
 bool
 CreditIsBeyond(CreditPolicy *policy, int32 company_id, DateADT day)
 {
-	/* no clock is more than a day behind that of UTC */
-	DateADT		earliest = (DateADT) (GetCurrentTransactionStartTimestamp() / USECS_PER_DAY) - 1;
+	/* no clock is more than twelve hours behind that of UTC */
+	DateADT		earliest = (DateADT) ((GetCurrentTransactionStartTimestamp() - 12 * USECS_PER_HOUR) / USECS_PER_DAY);
 
 	if (day <= earliest)
 		return false;

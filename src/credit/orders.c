@@ -137,17 +137,17 @@ FindMoves(TriggerData *trigdata, OrderMoves *moves)
 		Oid			before = DatumGetObjectId(slot_getattr(oldslot, columns.state, &isnull));
 		Oid			after = DatumGetObjectId(slot_getattr(newslot, columns.state, &isnull));
 		bool		deferred = DatumGetBool(slot_getattr(newslot, columns.deferred, &isnull));
-		bool		postponed = WantedOn(oldslot, &columns) != WantedOn(newslot, &columns);
 		NameData	from;
 		NameData	to;
 
 		if (DatumGetBool(slot_getattr(oldslot, columns.deferred, &isnull)) != deferred)
 			moves->flipped = moves->credit = true;
-		if (before == after && !postponed)
+		if (before == after && WantedOn(oldslot, &columns) == WantedOn(newslot, &columns))
 			continue;
 		StateLabel(before, &from);
 		StateLabel(after, &to);
-		if (StateCounts(NameStr(to)) && (postponed || !StateCounts(NameStr(from))))
+		if (StateCounts(NameStr(to)) &&
+			(!StateCounts(NameStr(from)) || WantedOn(oldslot, &columns) != WantedOn(newslot, &columns)))
 			NoteDeferral(newslot, &columns, &policy, moves);
 		if (before == after)
 			continue;
