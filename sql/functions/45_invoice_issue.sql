@@ -309,9 +309,11 @@ BEGIN
   FROM (SELECT i.id FROM o2c.invoice i
         WHERE i.company_id = $1 AND i.state = 'draft' AND i.id = ANY (drafts)
         ORDER BY i.id FOR NO KEY UPDATE) x;
-  -- asked for by id, a document that is neither draft nor issued is an error
+  -- asked for by id, a document that is neither draft nor issued is an error;
+  -- full, because that can't be nested loops, which tables without statistics would get
   SELECT w.id, i.state INTO other
-  FROM pg_catalog.unnest($2) w(id) LEFT JOIN o2c.invoice i ON i.company_id = $1 AND i.id = w.id
+  FROM pg_catalog.unnest($2) w(id)
+  FULL JOIN (SELECT x.id, x.state FROM o2c.invoice x WHERE x.company_id = $1 AND x.id = ANY ($2)) i ON i.id = w.id
   WHERE i.state IS NULL OR i.state = 'void' LIMIT 1;
   IF FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'O2003',

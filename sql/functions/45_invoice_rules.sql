@@ -61,9 +61,9 @@ BEGIN
            pg_catalog.min(CASE WHEN c.other_reason THEN c.code END)
     FROM category c GROUP BY c.invoice_id)
   SELECT i.id, f.fault
-  FROM (SELECT i.*, c.vat_id FROM o2c.invoice i
-        JOIN o2c.customer c ON c.company_id = i.company_id AND c.id = i.customer_id
-        WHERE i.company_id = $1 AND i.id = ANY ($2)) i
+  -- looked up by its key: as a join it would be compared with every customer
+  FROM (SELECT i.*, (SELECT c.vat_id FROM o2c.customer c WHERE c.company_id = i.company_id AND c.id = i.customer_id) AS vat_id
+        FROM o2c.invoice i WHERE i.company_id = $1 AND i.id = ANY ($2)) i
   -- every document is an invoice's: full, because that can't be nested loops,
   -- which tables without statistics would get
   FULL JOIN document l ON l.invoice_id = i.id
