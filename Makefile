@@ -13,6 +13,7 @@ MODULE_big = order2cash
 FUNCTION_FILES = \
 	sql/functions/05_install.sql \
 	sql/functions/06_check.sql \
+	sql/functions/09_guard.sql \
 	sql/functions/07_lifecycle.sql \
 	\
 	sql/functions/10_company.sql \
@@ -121,7 +122,8 @@ TABLE_FILES = \
 	\
 	sql/tables/85_jobs.sql \
 	\
-	sql/tables/95_keys.sql
+	sql/tables/95_keys.sql \
+	sql/tables/96_guard.sql
 
 SEED_FILES = \
 	sql/seed/10_company.sql \

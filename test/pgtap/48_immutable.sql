@@ -1,7 +1,7 @@
 -- 10,000 issued documents, attacked by every kind of DML as the owner of the
 -- tables: each statement is refused, and not a byte of them has changed.
 SET client_min_messages = warning;
-SELECT plan(8);
+SELECT plan(11);
 
 SELECT o2c.create_company('Kept', 'DE', 'EUR', vat_id => 'DE123456789') AS c \gset
 INSERT INTO o2c.customer (company_id, code, name, country) SELECT :c, 'C' || n, 'Customer ' || n, 'DE' FROM generate_series(1, 100) n;
@@ -98,6 +98,34 @@ SELECT is((SELECT array_agg(DISTINCT pg_temp.attack(format(
   'an UPDATE of the state does not issue, whether numbers are drawn at issue or at commit');
 SELECT is(pg_temp.attack(format('SELECT o2c._issue_drafts(%s, ARRAY[10001::bigint], %L)', :c, '2026-02-01')), 'O2010',
   'nor does a part of what issuing does');
+
+-- what an owner can do to the guards themselves, check() tells of
+CREATE FUNCTION pg_temp.told(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE told text;
+BEGIN
+  EXECUTE statement;
+  SELECT string_agg(detail, '; ' ORDER BY detail) INTO told FROM o2c._check_guard(NULL);
+  RAISE EXCEPTION USING ERRCODE = 'ATTAK';
+EXCEPTION WHEN SQLSTATE 'ATTAK' THEN
+  RETURN told;
+END $$;
+CREATE TABLE public.parent (LIKE o2c.invoice_line);
+CREATE TABLE public.parted (LIKE o2c.invoice_allowance) PARTITION BY RANGE (company_id);
+CREATE TEMP TABLE ddl AS SELECT s AS statement, pg_temp.told(s) AS told FROM unnest(ARRAY[
+  'ALTER TABLE o2c.invoice DISABLE TRIGGER invoice_guard', 'ALTER TABLE o2c.invoice DISABLE TRIGGER USER', 'ALTER TABLE o2c.invoice_line DISABLE TRIGGER ALL',
+  'ALTER TABLE o2c.invoice_tax ENABLE REPLICA TRIGGER invoice_tax_update', 'DROP TRIGGER invoice_guard ON o2c.invoice', 'ALTER TRIGGER invoice_guard ON o2c.invoice RENAME TO other',
+  'DROP TRIGGER invoice_guard ON o2c.invoice; CREATE TRIGGER invoice_guard BEFORE INSERT OR UPDATE OR DELETE ON o2c.invoice FOR EACH ROW EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()',
+  'DROP TRIGGER invoice_guard ON o2c.invoice; CREATE TRIGGER invoice_guard BEFORE INSERT ON o2c.invoice FOR EACH ROW EXECUTE FUNCTION o2c._invoice_guard()',
+  'CREATE OR REPLACE FUNCTION o2c._invoice_guard() RETURNS trigger LANGUAGE plpgsql AS ''BEGIN RETURN NEW; END''',
+  'ALTER TABLE o2c.invoice DROP CONSTRAINT invoice_total', 'ALTER TABLE o2c.invoice_line DROP CONSTRAINT invoice_line_company_id_invoice_id_fkey',
+  'ALTER TABLE o2c.invoice DROP CONSTRAINT invoice_total; ALTER TABLE o2c.invoice ADD CONSTRAINT invoice_total CHECK (state = ''draft'' OR total_amount = net_amount + tax_amount) NOT VALID',
+  'DROP INDEX o2c.invoice_line_subscription_key', 'ALTER TABLE o2c.invoice DISABLE ROW LEVEL SECURITY', 'ALTER TABLE o2c.invoice NO FORCE ROW LEVEL SECURITY',
+  'CREATE RULE quiet AS ON DELETE TO o2c.invoice_line DO INSTEAD NOTHING', 'CREATE TABLE public.child () INHERITS (o2c.invoice)', 'ALTER TABLE o2c.invoice_line INHERIT public.parent',
+  'ALTER TABLE public.parted ATTACH PARTITION o2c.invoice_allowance FOR VALUES FROM (0) TO (1000)', 'ALTER TABLE o2c.invoice RENAME TO invoice_old', 'DROP TABLE o2c.invoice_tax',
+  format('ALTER DATABASE %I SET session_replication_role = replica', current_database()), 'ALTER ROLE o2c_clerk SET session_replication_role = replica']) s;
+SELECT is_empty('SELECT statement FROM ddl WHERE told IS NULL', 'every way around the guards is told of');
+SELECT is((SELECT told FROM ddl WHERE statement LIKE '%DISABLE TRIGGER invoice_guard'), 'trigger invoice_guard of o2c.invoice is disabled', 'by name');
+SELECT is(pg_temp.attack('UPDATE o2c.guard SET detail = ''x''') || pg_temp.attack('DELETE FROM o2c.guard') || pg_temp.attack('TRUNCATE o2c.guard'), 'O2030O2030O2030', 'what there should be is kept as documents are');
 
 SELECT is(pg_temp.digest(), :before, 'not a byte has changed');
 SELECT is_empty('SELECT * FROM o2c.check()', 'check() is empty');
