@@ -102,8 +102,9 @@ BEGIN
     FROM o2c.sales_order_line l
     LEFT JOIN (SELECT v.company_id, v.order_line_id, pg_catalog.sum(CASE WHEN v.rebill THEN -v.quantity ELSE v.quantity END) AS quantity
                FROM o2c.invoice_line v
-               LEFT JOIN o2c.invoice n ON v.rebill AND n.company_id = v.company_id AND n.id = v.invoice_id
-               WHERE v.order_line_id IS NOT NULL AND (v.original_line_id IS NULL OR n.state NOT IN ('draft', 'void')) GROUP BY 1, 2) v
+               WHERE v.order_line_id IS NOT NULL AND (v.original_line_id IS NULL OR (v.rebill AND EXISTS (
+                 SELECT FROM o2c.invoice n WHERE n.company_id = v.company_id AND n.id = v.invoice_id AND n.state NOT IN ('draft', 'void'))))
+               GROUP BY 1, 2) v
       ON v.company_id = l.company_id AND v.order_line_id = l.id
     WHERE ($1 IS NULL OR l.company_id = $1) AND l.invoiced <> coalesce(v.quantity, 0);
 
@@ -111,22 +112,24 @@ BEGIN
   RETURN QUERY
     SELECT 'rebill_within_line', l.company_id, 'invoice_line', l.id,
            pg_catalog.format('billed %s, credited to be billed again %s', l.quantity, pg_catalog.sum(c.quantity))
-    FROM o2c.invoice_line c
-    JOIN o2c.invoice n ON n.company_id = c.company_id AND n.id = c.invoice_id AND n.state NOT IN ('draft', 'void')
-    JOIN o2c.invoice_line l ON l.company_id = c.company_id AND l.id = c.original_line_id
-    WHERE c.rebill AND ($1 IS NULL OR c.company_id = $1)
+    -- few lines: each looks up what it belongs to
+    FROM (SELECT x.* FROM o2c.invoice_line x WHERE x.rebill AND ($1 IS NULL OR x.company_id = $1) OFFSET 0) c
+    CROSS JOIN LATERAL (SELECT i.kind FROM o2c.invoice i
+      WHERE i.company_id = c.company_id AND i.id = c.invoice_id AND i.state NOT IN ('draft', 'void') OFFSET 0) n
+    CROSS JOIN LATERAL (SELECT o.* FROM o2c.invoice_line o WHERE o.company_id = c.company_id AND o.id = c.original_line_id OFFSET 0) l
     GROUP BY l.company_id, l.id, l.quantity, l.order_line_id
     HAVING pg_catalog.sum(c.quantity) > l.quantity
         OR pg_catalog.bool_or(n.kind <> 'credit_note' OR l.order_line_id IS DISTINCT FROM c.order_line_id);
   RETURN QUERY
     SELECT 'shipping_rebilled', a.company_id, 'invoice', a.invoice_id,
            pg_catalog.format('shipping of order %s is billed again without a credit', a.order_id)
-    FROM o2c.invoice_allowance a
-    LEFT JOIN (o2c.invoice_allowance c
-      JOIN o2c.invoice n ON n.company_id = c.company_id AND n.id = c.invoice_id AND n.state NOT IN ('draft', 'void')
-      JOIN o2c.invoice_allowance f ON f.company_id = c.company_id AND f.id = c.original_allowance_id)
-      ON c.company_id = a.company_id AND c.id = a.rebills_id AND c.rebill AND f.order_id = a.order_id
-    WHERE a.rebills_id IS NOT NULL AND c.id IS NULL AND ($1 IS NULL OR a.company_id = $1);
+    FROM (SELECT x.* FROM o2c.invoice_allowance x WHERE x.rebills_id IS NOT NULL AND ($1 IS NULL OR x.company_id = $1) OFFSET 0) a
+    LEFT JOIN LATERAL (
+      SELECT c.id FROM o2c.invoice_allowance c
+      JOIN o2c.invoice n ON n.company_id = a.company_id AND n.id = c.invoice_id AND n.state NOT IN ('draft', 'void')
+      JOIN o2c.invoice_allowance f ON f.company_id = a.company_id AND f.id = c.original_allowance_id AND f.order_id = a.order_id
+      WHERE c.company_id = a.company_id AND c.id = a.rebills_id AND c.rebill OFFSET 0) c ON true
+    WHERE c.id IS NULL;
 END $$;
 COMMENT ON FUNCTION o2c._check_invoice(integer) IS
   'Violated invariants of invoices: gapless numbers, order of dates, sums, tax, open items, credit notes, quantities invoiced and billed again.';
