@@ -67,7 +67,12 @@ extern bool o2c_posting;
  */
 extern bool o2c_numbering;
 
-/* Bring the match keys of these invoices' items up to date (src/cash/keys.c). */
-extern void KeepMatchKeysOfInvoices(Datum company, Datum ids);
+/* Writing the match keys of open items (src/cash/keys.c). */
+typedef struct MatchKeys MatchKeys;
+
+extern MatchKeys *MatchKeysBegin(Relation item);
+extern void MatchKeysPrepare(MatchKeys *match, Relation item);
+extern void MatchKeysAdd(MatchKeys *match, struct TupleTableSlot *row);
+extern void MatchKeysEnd(MatchKeys *match);
 
 #endif							/* O2C_H */

@@ -43,112 +43,147 @@ CompareKeys(const void *a, const void *b)
 	return x->item_id < y->item_id ? -1 : x->item_id > y->item_id;
 }
 
-/* The keys of new items, sorted; receipts have none. */
-static Key *
-CollectKeys(TriggerData *trigdata, int64 *nkeys)
+/* The keys of some items, as they are collected, and the writer of their table. */
+struct MatchKeys
+{
+	TableWriter *writer;
+	int			company_att;
+	int			id_att;
+	int			kind_att;
+	int			number_att;
+	int			invoice_att;
+	int			source_att[KEYS_OF_ITEM];
+	Oid			last_kind;
+	bool		receipt;		/* of the last kind */
+	Key		   *keys;
+	int64		nkeys;
+	int64		capacity;
+	MemoryContext row_context;
+};
+
+/* Start to collect the keys of rows of open_item. */
+MatchKeys *
+MatchKeysBegin(Relation item)
+{
+	TupleDesc	desc = RelationGetDescr(item);
+	MatchKeys  *match = palloc0(sizeof(MatchKeys));
+
+	match->company_att = SPI_fnumber(desc, "company_id");
+	match->id_att = SPI_fnumber(desc, "id");
+	match->kind_att = SPI_fnumber(desc, "kind");
+	match->number_att = SPI_fnumber(desc, "number");
+	match->invoice_att = SPI_fnumber(desc, "invoice_id");
+	match->source_att[0] = match->source_att[1] = match->number_att;
+	match->source_att[2] = match->source_att[3] = SPI_fnumber(desc, "alt_number");
+	match->source_att[4] = SPI_fnumber(desc, "structured_ref");
+	match->capacity = 64;
+	match->keys = palloc(sizeof(Key) * match->capacity);
+	match->row_context = AllocSetContextCreate(CurrentMemoryContext, "o2c match keys",
+											   ALLOCSET_SMALL_SIZES);
+	return match;
+}
+
+/* Open the table of keys, before anybody has to wait for it. */
+void
+MatchKeysPrepare(MatchKeys *match, Relation item)
+{
+	static const char *const columns[] = {"company_id", "key", "item_id"};
+
+	match->writer = TableWriterBegin(TableByName(item, "match_key"), CMD_INSERT,
+									 columns, lengthof(columns));
+}
+
+/* Collect the keys of an item; receipts have none. */
+void
+MatchKeysAdd(MatchKeys *match, TupleTableSlot *row)
 {
 	static const PGFunction functions[KEYS_OF_ITEM] = {
 		o2c_cash_document_key, o2c_cash_document_digits,
 		o2c_cash_document_key, o2c_cash_document_digits, o2c_cash_reference_key
 	};
-	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
-	int			company_att = SPI_fnumber(desc, "company_id");
-	int			id_att = SPI_fnumber(desc, "id");
-	int			kind_att = SPI_fnumber(desc, "kind");
-	int			number_att = SPI_fnumber(desc, "number");
-	int			invoice_att = SPI_fnumber(desc, "invoice_id");
-	int			source_att[KEYS_OF_ITEM];
-	Oid			last_kind = InvalidOid;
-	bool		receipt = false;
-	int64		capacity = 64;
-	Key		   *keys = palloc(sizeof(Key) * capacity);
-	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "o2c match keys",
-													  ALLOCSET_SMALL_SIZES);
-	RowReader	reader;
-	TupleTableSlot *row;
-	int64		n = 0;
+	bool		isnull;
+	Oid			kind = DatumGetObjectId(slot_getattr(row, match->kind_att, &isnull));
+	int32		company_id = DatumGetInt32(slot_getattr(row, match->company_att, &isnull));
+	int64		item_id = DatumGetInt64(slot_getattr(row, match->id_att, &isnull));
+	MemoryContext before;
 
-	source_att[0] = source_att[1] = number_att;
-	source_att[2] = source_att[3] = SPI_fnumber(desc, "alt_number");
-	source_att[4] = SPI_fnumber(desc, "structured_ref");
-	RowReaderBegin(&reader, trigdata->tg_newtable, trigdata->tg_relation);
-	while ((row = RowReaderNext(&reader)) != NULL)
+	if (kind != match->last_kind)
 	{
-		bool		isnull;
-		Oid			kind = DatumGetObjectId(slot_getattr(row, kind_att, &isnull));
-		int32		company_id = DatumGetInt32(slot_getattr(row, company_att, &isnull));
-		int64		item_id = DatumGetInt64(slot_getattr(row, id_att, &isnull));
-		MemoryContext before;
+		char	   *label = DatumGetCString(DirectFunctionCall1(enum_out, ObjectIdGetDatum(kind)));
 
-		if (kind != last_kind)
-		{
-			char	   *label = DatumGetCString(DirectFunctionCall1(enum_out, ObjectIdGetDatum(kind)));
-
-			receipt = strcmp(label, "on_account") == 0 || strcmp(label, "unidentified") == 0;
-			last_kind = kind;
-		}
-		if (receipt)
-			continue;
-		/* until it has its number, an item bears # and its invoice's id */
-		(void) slot_getattr(row, invoice_att, &isnull);
-		if (!isnull)
-		{
-			text	   *number = DatumGetTextPP(slot_getattr(row, number_att, &isnull));
-
-			if (VARSIZE_ANY_EXHDR(number) > 0 && *VARDATA_ANY(number) == '#')
-				continue;
-		}
-		if (n + KEYS_OF_ITEM > capacity)
-		{
-			capacity *= 2;
-			keys = repalloc_huge(keys, sizeof(Key) * capacity);
-		}
-		before = MemoryContextSwitchTo(row_context);
-		for (int i = 0; i < KEYS_OF_ITEM; i++)
-		{
-			Datum		source = slot_getattr(row, source_att[i], &isnull);
-			int64		key = isnull ? 0 : DatumGetInt64(DirectFunctionCall1(functions[i], source));
-
-			if (key != 0)
-				keys[n++] = (Key) {company_id, key, item_id};
-		}
-		MemoryContextSwitchTo(before);
-		MemoryContextReset(row_context);
+		match->receipt = strcmp(label, "on_account") == 0 || strcmp(label, "unidentified") == 0;
+		match->last_kind = kind;
 	}
-	RowReaderEnd(&reader);
-	MemoryContextDelete(row_context);
-	qsort(keys, n, sizeof(Key), CompareKeys);
-	*nkeys = n;
-	return keys;
+	if (match->receipt)
+		return;
+	/* until it has its number, an item bears # and its invoice's id */
+	(void) slot_getattr(row, match->invoice_att, &isnull);
+	if (!isnull)
+	{
+		text	   *number = DatumGetTextPP(slot_getattr(row, match->number_att, &isnull));
+
+		if (VARSIZE_ANY_EXHDR(number) > 0 && *VARDATA_ANY(number) == '#')
+			return;
+	}
+	if (match->nkeys + KEYS_OF_ITEM > match->capacity)
+	{
+		match->capacity *= 2;
+		match->keys = repalloc_huge(match->keys, sizeof(Key) * match->capacity);
+	}
+	before = MemoryContextSwitchTo(match->row_context);
+	for (int i = 0; i < KEYS_OF_ITEM; i++)
+	{
+		Datum		source = slot_getattr(row, match->source_att[i], &isnull);
+		int64		key = isnull ? 0 : DatumGetInt64(DirectFunctionCall1(functions[i], source));
+
+		if (key != 0)
+			match->keys[match->nkeys++] = (Key) {company_id, key, item_id};
+	}
+	MemoryContextSwitchTo(before);
+	MemoryContextReset(match->row_context);
+}
+
+/* Write the keys that were collected. */
+void
+MatchKeysEnd(MatchKeys *match)
+{
+	qsort(match->keys, match->nkeys, sizeof(Key), CompareKeys);
+	for (int64 i = 0; i < match->nkeys; i++)
+	{
+		Key		   *key = &match->keys[i];
+		Datum		values[3];
+
+		if (i > 0 && CompareKeys(key, key - 1) == 0)
+			continue;
+		values[0] = Int32GetDatum(key->company_id);
+		values[1] = Int64GetDatum(key->key);
+		values[2] = Int64GetDatum(key->item_id);
+		TableWriterInsert(match->writer, values, NULL);
+	}
+	TableWriterEnd(match->writer);
+	MemoryContextDelete(match->row_context);
+	pfree(match->keys);
+	pfree(match);
 }
 
 /* Write the keys of new items. */
 static void
 InsertKeys(TriggerData *trigdata)
 {
-	static const char *const columns[] = {"company_id", "key", "item_id"};
-	int64		n;
-	Key		   *keys = CollectKeys(trigdata, &n);
+	MatchKeys  *match = MatchKeysBegin(trigdata->tg_relation);
+	RowReader	reader;
+	TupleTableSlot *row;
 	TriggerFrame frame;
-	TableWriter *writer;
 
-	if (n == 0)
+	RowReaderBegin(&reader, trigdata->tg_newtable, trigdata->tg_relation);
+	while ((row = RowReaderNext(&reader)) != NULL)
+		MatchKeysAdd(match, row);
+	RowReaderEnd(&reader);
+	if (match->nkeys == 0)
 		return;
 	TriggerFrameBegin(&frame, trigdata);
-	writer = TableWriterBegin(TableByName(trigdata->tg_relation, "match_key"), CMD_INSERT,
-							  columns, lengthof(columns));
-	for (int64 i = 0; i < n; i++)
-	{
-		Datum		values[3];
-
-		if (i > 0 && CompareKeys(&keys[i], &keys[i - 1]) == 0)
-			continue;
-		values[0] = Int32GetDatum(keys[i].company_id);
-		values[1] = Int64GetDatum(keys[i].key);
-		values[2] = Int64GetDatum(keys[i].item_id);
-		TableWriterInsert(writer, values, NULL);
-	}
-	TableWriterEnd(writer);
+	MatchKeysPrepare(match, trigdata->tg_relation);
+	MatchKeysEnd(match);
 	TriggerFrameEnd(&frame);
 }
 
@@ -160,23 +195,6 @@ InsertKeys(TriggerData *trigdata)
 	"  (o2c._reference_key(n.structured_ref))) k(key)" \
 	" WHERE k.key <> 0 AND n.kind NOT IN ('on_account', 'unidentified')" \
 	" AND (n.invoice_id IS NULL OR n.number NOT LIKE '#%')"
-
-/* Items of these invoices have their numbers now. */
-void
-KeepMatchKeysOfInvoices(Datum company, Datum ids)
-{
-	static KeptPlan numbered = {
-		.sql = KEYS_OF("o2c.open_item")
-		" AND n.company_id = $1 AND n.invoice_id = ANY ($2) ON CONFLICT DO NOTHING",
-		.nargs = 2,
-		.argtypes = {INT4OID, INT8ARRAYOID}
-	};
-	Datum		args[2];
-
-	args[0] = company;
-	args[1] = ids;
-	KeptPlanExecute(&numbered, args, NULL, SPI_OK_INSERT);
-}
 
 /* _keep_match_keys(): AFTER INSERT statement (new_rows), or AFTER UPDATE row. */
 Datum

@@ -30,6 +30,7 @@ typedef struct Series
 } Series;
 
 extern Series ReadSeries(int32 company, text *code);
+extern Series FindSeries(Oid schema, int32 company, text *code);
 extern NumberBlock DrawNumbers(int32 company, text *code, DateADT on_date,
 							   int32 count);
 extern NumberBlock DrawFromSeries(const Series *series, int32 company, text *code,

@@ -329,7 +329,7 @@ FindRows(OpenTable *invoice, Oid by_id, OpenTable *item, Oid by_invoice,
 	return found;
 }
 
-/* Change some columns of a row that is ours. */
+/* Change some columns of a row that is ours; the slot keeps it as it is then. */
 static void
 ChangeRow(OpenTable *table, ItemPointer tid, int ncolumns, int *columns, Datum *values, bool *nulls)
 {
@@ -349,8 +349,6 @@ ChangeRow(OpenTable *table, ItemPointer tid, int ncolumns, int *columns, Datum *
 	if (O2CAnyIndexes(which))
 		list_free(O2CInsertIndexTuples(table->info, slot, table->estate, false, which));
 	ResetPerTupleExprContext(table->estate);
-	ExecClearTuple(slot);
-	heap_freetuple(newtuple);
 }
 
 /* Fetch a row into the table's slot. */
@@ -382,10 +380,12 @@ DrawAndWrite(OpenTable *invoice, OpenTable *item, const Series *series, int32 co
 	MemoryContext each = AllocSetContextCreate(CurrentMemoryContext, "o2c number",
 											   ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old;
+	MatchKeys  *match = MatchKeysBegin(item->rel);
 	int			next = 0;
 
 	ResolveColumns(invoice->rel, invoice_columns, invoice_att);
 	ResolveColumns(item->rel, item_columns, item_att);
+	MatchKeysPrepare(match, item->rel);
 	block = DrawFromSeries(series, company, code, on_date, count);
 	old = MemoryContextSwitchTo(each);
 	for (int i = 0; i < count; i++)
@@ -415,11 +415,15 @@ DrawAndWrite(OpenTable *invoice, OpenTable *item, const Series *series, int32 co
 		{
 			FetchRow(item, &item->rows[next].tid);
 			ChangeRow(item, &item->rows[next].tid, 2, item_att, values, nulls);
+			MatchKeysAdd(match, item->slot);
 		}
+		ExecClearTuple(invoice->slot);
+		ExecClearTuple(item->slot);
 		MemoryContextReset(each);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(each);
+	MatchKeysEnd(match);
 	CommandCounterIncrement();
 }
 
@@ -516,7 +520,7 @@ NumberDocuments(Relation invoice_rel, int32 company, const char *series_code, Da
 	int			step;
 
 	OwnerFrameBegin(&frame, invoice_rel);
-	series = ReadSeries(company, code);
+	series = FindSeries(RelationGetNamespace(invoice_rel), company, code);
 	if (series.at_commit && !at_commit)
 	{
 		OwnerFrameEnd(&frame);
@@ -559,13 +563,8 @@ NumberDocuments(Relation invoice_rel, int32 company, const char *series_code, Da
 	CloseAfterWriting(&invoice);
 	CloseAfterWriting(&item);
 	table_close(item_rel, NoLock);
-	if (count > 0)
-	{
-		if (direct && step >= count)
-			KeepMatchKeysOfInvoices(Int32GetDatum(company), array);
-		if (series.subscribed)
-			TellOfIssued(Int32GetDatum(company), array);
-	}
+	if (count > 0 && series.subscribed)
+		TellOfIssued(Int32GetDatum(company), array);
 	OwnerFrameEnd(&frame);
 	return true;
 }
