@@ -8,6 +8,7 @@
 #include "utils/guc.h"
 
 #include "dispatch/dispatch.h"
+#include "invoicing/numbering.h"
 
 O2C_MODULE_MAGIC;
 
@@ -120,5 +121,8 @@ _PG_init(void)
 	MarkGUCPrefixReserved("order2cash");
 
 	if (process_shared_preload_libraries_in_progress)
+	{
 		DispatchInit();
+		SeriesLockInit();
+	}
 }

@@ -23,11 +23,9 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
-#include "common/hashfn.h"
 #include "funcapi.h"
 #include "invoicing/numbering.h"
 #include "miscadmin.h"
-#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/fmgroids.h"
@@ -204,24 +202,6 @@ DateText(DateADT date)
 
 	j2date(date + POSTGRES_EPOCH_JDATE, &year, &month, &day);
 	return psprintf("%04d-%02d-%02d", year, month, day);
-}
-
-/*
- * Wait for the series.  Everybody who draws takes this lock first, until the
- * transaction ends: one wait, in the order of coming, where waiting for the
- * row itself would be two and a search for its newest version.
- */
-static void
-LockSeries(Oid counter, int32 company, text *series)
-{
-	uint32		hash = DatumGetUInt32(hash_any((unsigned char *) VARDATA_ANY(series),
-											   VARSIZE_ANY_EXHDR(series)));
-	LOCKTAG		tag;
-
-	/* two series may share a lock: then they share its waits */
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, counter,
-					   hash_combine(hash, murmurhash32((uint32) company)), 0);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
 /*

@@ -50,6 +50,10 @@ extern bool NumberDocuments(Relation invoice, int32 company, const char *series,
 							bool at_commit);
 extern Datum PaymentReference(text *number, bool *isnull);
 
+/* One transaction at a time draws from a gapless series. */
+extern void SeriesLockInit(void);
+extern void LockSeries(Oid counter, int32 company, text *series);
+
 /* Let this transaction's locks go before its commit record is flushed. */
 extern void RequestEarlyRelease(void);
 extern void RequestEarlyReleaseOfCredit(void);

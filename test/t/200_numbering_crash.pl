@@ -14,7 +14,7 @@ my $clients = 8;
 
 my $node = PostgreSQL::Test::Cluster->new('crash');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = on\nmax_connections = 40\nrestart_after_crash = on\nmax_prepared_transactions = 4");
+$node->append_conf('postgresql.conf', "fsync = on\nshared_preload_libraries = 'order2cash'\nmax_connections = 40\nrestart_after_crash = on\nmax_prepared_transactions = 4");
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION order2cash; SELECT o2c.install()');
 $node->safe_psql('postgres', q{
