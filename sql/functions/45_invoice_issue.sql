@@ -60,11 +60,12 @@ COMMENT ON FUNCTION o2c._require_no_fault(integer, bigint[]) IS
   'Raises O2033 for the first document that violates a rule, with all rules that it violates.';
 
 CREATE FUNCTION o2c._held_drafts(company integer, ids bigint[]) RETURNS TABLE (invoice_id bigint, order_code text, reason text)
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
-  -- from the holds, of which there are few
-  SELECT i.id, s.code, h.reason
+BEGIN
+  -- from the holds, of which there are few; in PL/pgSQL, which keeps the plan
+  RETURN QUERY SELECT i.id, s.code, h.reason
   FROM o2c.hold h
   JOIN o2c.sales_order s ON s.company_id = company AND s.id = h.order_id
   JOIN o2c.invoice i ON i.company_id = company AND i.id = ANY (ids) AND i.kind <> 'credit_note'
@@ -72,8 +73,8 @@ AS $$
       SELECT FROM o2c.invoice_line v JOIN o2c.sales_order_line l ON l.company_id = company AND l.id = v.order_line_id
       WHERE v.company_id = company AND v.invoice_id = i.id AND l.order_id = s.id)))
   WHERE h.company_id = company AND h.released_at IS NULL AND 'invoice' = ANY (h.blocks)
-    AND (h.expires_at IS NULL OR h.expires_at > pg_catalog.now())
-$$;
+    AND (h.expires_at IS NULL OR h.expires_at > pg_catalog.now());
+END $$;
 COMMENT ON FUNCTION o2c._held_drafts(integer, bigint[]) IS 'Which of these documents bill an order that an open hold keeps from being invoiced.';
 
 CREATE FUNCTION o2c._issue_drafts(company integer, ids bigint[], on_date date) RETURNS void
