@@ -126,6 +126,39 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION o2c._order_account(integer, text) IS 'The bank account that an order is for. Errors: O2002, O2003, O2033.';
 
+CREATE FUNCTION o2c.first_order_day(company_id integer, bank_account text, at timestamptz DEFAULT now()) RETURNS date
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  account o2c._bank_account_ref := o2c._order_account($1, $2);
+  cut_off time := (SELECT a.cut_off FROM o2c.bank_account a WHERE a.company_id = $1 AND a.id = account.id);
+  here timestamp := coalesce($3, pg_catalog.now()) AT TIME ZONE (SELECT c.time_zone FROM o2c.company c WHERE c.company_id = $1);
+BEGIN
+  IF NOT pg_catalog.isfinite(here) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = pg_catalog.format('%s is not a time of an order', $3);
+  END IF;
+  RETURN CASE WHEN cut_off IS NULL THEN here::date
+    ELSE o2c.next_business_day($1, here::date + CASE WHEN here::time > cut_off THEN 1 ELSE 0 END) END;
+END $$;
+COMMENT ON FUNCTION o2c.first_order_day(integer, text, timestamptz) IS
+  'The first day for which the account''s bank takes a payment order that is given at a time (default: now): with a cut-off the business day itself until then, afterwards the next. Errors: O2002, O2003, O2033, O2044.';
+
+CREATE FUNCTION o2c._require_order_day(company integer, account_code text, day date) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  IF day < o2c.first_order_day(company, account_code) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = pg_catalog.format('it is too late for a payment order on %s', day),
+      DETAIL = pg_catalog.format('The cut-off of bank account "%s" is %s.', account_code,
+        (SELECT a.cut_off FROM o2c.bank_account a WHERE a.company_id = company AND a.code = account_code)),
+      HINT = pg_catalog.format('The first day is %s.', o2c.first_order_day(company, account_code));
+  END IF;
+END $$;
+COMMENT ON FUNCTION o2c._require_order_day(integer, text, date) IS 'Refuses a day that lies before the first one for which the bank takes orders. Errors: O2044.';
+
 CREATE FUNCTION o2c.collect_direct_debits(company_id integer, bank_account text, collect_on date, up_to date DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -141,6 +174,7 @@ BEGIN
   IF $3 IS NULL OR $3 < o2c.today($1) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = pg_catalog.format('cannot collect on %s, which is past', coalesce($3::text, 'NULL'));
   END IF;
+  PERFORM o2c._require_order_day($1, $2, $3);
   IF account.creditor_id IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('bank account "%s" has no creditor identifier', $2),
       HINT = 'Set creditor_id in o2c.bank_account.';
@@ -212,6 +246,7 @@ BEGIN
   IF $3 IS NULL OR $3 < o2c.today($1) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = pg_catalog.format('cannot pay on %s, which is past', coalesce($3::text, 'NULL'));
   END IF;
+  PERFORM o2c._require_order_day($1, $2, $3);
   PERFORM FROM o2c.bank_account a WHERE a.company_id = $1 AND a.id = account.id FOR NO KEY UPDATE;
   new_id := pg_catalog.nextval('o2c.payment_order_id_seq');
   WITH chosen AS (

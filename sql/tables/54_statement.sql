@@ -18,6 +18,7 @@ CREATE TABLE o2c.bank_account (
   bic text CHECK (bic ~ '^[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$'),
   gl_account text,
   creditor_id text CHECK (creditor_id ~ '^[A-Z]{2}[0-9]{2}[A-Za-z0-9]{3}[A-Za-z0-9]{1,28}$'),
+  cut_off time,
   active boolean NOT NULL DEFAULT true,
   last_statement_id bigint,
   last_statement_date date CHECK (isfinite(last_statement_date)),
@@ -35,6 +36,8 @@ COMMENT ON TABLE o2c.bank_account IS 'An account of the company at a bank, by it
 COMMENT ON COLUMN o2c.bank_account.currency IS 'Currency of the account; null = an account in several currencies, whose statements name theirs.';
 COMMENT ON COLUMN o2c.bank_account.account_number IS 'Number as the bank''s statements write it, where it is not an IBAN.';
 COMMENT ON COLUMN o2c.bank_account.creditor_id IS 'SEPA creditor identifier under which direct debits are collected.';
+COMMENT ON COLUMN o2c.bank_account.cut_off IS
+  'Until when, in the company''s time zone, the bank takes payment orders for the same business day; null = whenever.';
 COMMENT ON COLUMN o2c.bank_account.last_statement_date IS 'Last day covered by a booked statement.';
 COMMENT ON COLUMN o2c.bank_account.last_balance IS 'Closing balance of that statement, in the account''s currency.';
 

@@ -1,5 +1,5 @@
 -- Mandates, direct debits, refund transfers and their files.
-SELECT plan(45);
+SELECT plan(55);
 
 SELECT o2c.create_company('Österreich & Söhne', 'DE', 'EUR');
 INSERT INTO o2c.bank_account (company_id, code, currency, iban, bic) VALUES (1, 'main', 'EUR', 'DE89370400440532013000', 'COBADEFFXXX'), (1, 'bare', 'EUR', NULL, NULL);
@@ -98,6 +98,27 @@ VALUES (1, 1, 'batch', o2c.today(1) + 101, :total, 'EUR', jsonb_build_object('me
 SELECT ok(o2c.settle_payment_order(1, :ord) > 0, 'an order is settled without naming its movement');
 SELECT results_eq($$SELECT line_id, state::text FROM o2c.bank_line WHERE line_id IN ('customer', 'batch', 'alike') ORDER BY 1$$,
   $$VALUES ('alike', 'open'), ('batch', 'ignored'), ('customer', 'open')$$, 'the one that the bank names is found among others of its amount');
+
+---------------------------------------------------------------- cut-off, and mandates that lapse
+SELECT is(o2c.first_order_day(1, 'main', '2026-03-07 12:00+00'), '2026-03-07'::date, 'without a cut-off every day is taken');
+UPDATE o2c.bank_account SET cut_off = '14:00' WHERE code = 'main';
+UPDATE o2c.company SET time_zone = 'Europe/Vienna' WHERE company_id = 1;
+SELECT is(o2c.first_order_day(1, 'main', t::timestamptz), d::date, format('at %s the first day is %s', t, d))
+FROM (VALUES ('2026-03-06 12:59+00', '2026-03-06'), ('2026-03-06 13:01+00', '2026-03-09'), ('2026-03-07 08:00+00', '2026-03-09')) v (t, d);
+UPDATE o2c.bank_account SET cut_off = '00:00' WHERE code = 'main';
+SELECT throws_ok($$SELECT o2c.collect_direct_debits(1, 'main', o2c.today(1))$$, 'O2044', NULL, 'after the cut-off nothing is collected today');
+SELECT throws_ok($$SELECT o2c.order_refunds(1, 'main', o2c.today(1))$$, 'O2044', NULL, 'nor paid');
+UPDATE o2c.bank_account SET cut_off = NULL WHERE code = 'main';
+INSERT INTO o2c.customer (company_id, code, name) VALUES (1, 'LAPSE', 'Lapse');
+CREATE TEMPORARY TABLE late AS SELECT 'LATE-1' AS number, 'LAPSE' AS customer_code, '2026-01-01' AS document_date, '2026-01-01' AS due_date, 'EUR' AS currency, '9.00' AS amount;
+SELECT o2c.import_open_items(1, 'late') \g /dev/null
+SELECT o2c.create_mandate(1, 'LAPSE', 'NL91ABNA0417164300', (o2c.today(1) - '36 months'::interval)::date + 10, 'LAPSE/1') \g /dev/null
+SELECT ok(usable, 'a mandate of nearly 36 months is good today') FROM o2c_bi.mandates WHERE reference = 'LAPSE/1';
+SELECT is((SELECT count(*) FROM o2c.payment_order_line l WHERE l.payment_order_id = o2c.collect_direct_debits(1, 'main', o2c.today(1) + 11)
+  AND l.customer_id = (SELECT id FROM o2c.customer WHERE code = 'LAPSE')), 0::bigint, 'but not on the day when it has not been used for 36 months');
+SELECT o2c.collect_direct_debits(1, 'main', o2c.today(1) + 9) \g /dev/null
+SELECT is((SELECT sequence_type FROM o2c.payment_order_line l JOIN o2c.open_item i ON i.id = l.item_id WHERE i.number = 'LATE-1'), 'FRST', 'a day before it is used');
+SELECT is((SELECT usable FROM o2c_bi.mandates WHERE reference = 'LAPSE/1'), true, 'which begins its 36 months anew');
 
 SELECT is_empty('SELECT * FROM o2c.check()', 'no invariant is violated');
 SELECT * FROM finish();
