@@ -1,6 +1,14 @@
 -- What printable pages share: the document's head, the letterhead, and the
 -- layout of tables and sums, for A4 and for a phone.
 
+CREATE FUNCTION o2c._in_language(language text, en text, de text, it text, fr text, es text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+  SELECT CASE pg_catalog.left($1, 2) WHEN 'de' THEN $3 WHEN 'it' THEN $4 WHEN 'fr' THEN $5 WHEN 'es' THEN $6 ELSE $2 END
+$$;
+COMMENT ON FUNCTION o2c._in_language(text, text, text, text, text, text) IS
+  'The word of a language, by its first two letters; the English one for languages without words.';
+
 CREATE FUNCTION o2c._letter_head(title text, address text, style text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp

@@ -7,8 +7,7 @@ CREATE FUNCTION o2c._statement_words(language text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
-  SELECT pg_catalog.jsonb_object_agg(w.key, CASE pg_catalog.left($1, 2)
-    WHEN 'de' THEN w.de WHEN 'it' THEN w.it WHEN 'fr' THEN w.fr WHEN 'es' THEN w.es ELSE w.en END)
+  SELECT pg_catalog.jsonb_object_agg(w.key, o2c._in_language($1, w.en, w.de, w.it, w.fr, w.es))
   FROM (VALUES
     ('title', 'Statement of account', 'Kontoauszug', 'Estratto conto', 'Relevé de compte', 'Estado de cuenta'),
     ('title_open', 'Statement of open items', 'Offene Posten', 'Partite aperte', 'Relevé des postes ouverts', 'Partidas abiertas'),
