@@ -35,6 +35,16 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_item_rate';
 COMMENT ON FUNCTION o2c._item_rate() IS
   'Row trigger of open_item: an item in another currency than the company''s keeps the exchange rate of its date.';
 
+CREATE FUNCTION o2c._item_belongs() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_item_belongs';
+COMMENT ON FUNCTION o2c._item_belongs() IS
+  'Statement trigger of open_item: its customers and source items exist, and are locked as by a foreign key. Errors: 23503.';
+
+CREATE FUNCTION o2c._keep_customer() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_keep_customer';
+COMMENT ON FUNCTION o2c._keep_customer() IS
+  'Row trigger of customer: who has open items is not deleted and keeps its id. Errors: 23503.';
+
 CREATE FUNCTION o2c.guard_period() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_guard_period';
 COMMENT ON FUNCTION o2c.guard_period() IS
@@ -349,6 +359,14 @@ BEGIN
     WHERE (company IS NULL OR i.company_id = company) AND (s.item_id IS NULL OR s.amount <> i.open_amount);
 
   -- an entry repeats what it says of its item
+  RETURN QUERY
+    SELECT 'item has its customer and its source', i.company_id, 'open_item', i.id,
+           pg_catalog.format('%s: customer %s, source %s', i.number, i.customer_id, i.source_item_id)
+    FROM o2c.open_item i
+    LEFT JOIN o2c.customer c ON c.company_id = i.company_id AND c.id = i.customer_id
+    LEFT JOIN o2c.open_item s ON s.company_id = i.company_id AND s.id = i.source_item_id
+    WHERE (company IS NULL OR i.company_id = company)
+      AND ((i.customer_id IS NOT NULL AND c.id IS NULL) OR (i.source_item_id IS NOT NULL AND s.id IS NULL));
   RETURN QUERY
     SELECT 'entry fits its item', e.company_id, 'ledger_entry', e.id,
            pg_catalog.format('item %s %s', e.item_id, coalesce(i.number, 'does not exist'))

@@ -33,9 +33,8 @@ CREATE TABLE o2c.open_item (
   created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
   base_rate numeric,
   PRIMARY KEY (company_id, id),
-  FOREIGN KEY (company_id, customer_id) REFERENCES o2c.customer (company_id, id),
+  -- customer and source: open_item_belongs locks them for all rows at once, customer_items keeps them
   FOREIGN KEY (company_id, invoice_id) REFERENCES o2c.invoice (company_id, id),
-  FOREIGN KEY (company_id, source_item_id) REFERENCES o2c.open_item (company_id, id),
   -- a debit is never over-applied, nor a credit
   CONSTRAINT open_item_not_over_applied CHECK
     (CASE WHEN amount > 0 THEN open_amount >= 0 AND open_amount <= amount
@@ -54,15 +53,22 @@ CREATE INDEX open_item_invoice_idx ON o2c.open_item (company_id, invoice_id) WHE
 CREATE INDEX open_item_source_idx ON o2c.open_item (company_id, source_item_id) WHERE source_item_id IS NOT NULL;
 CREATE TRIGGER open_item_guard BEFORE UPDATE ON o2c.open_item
   FOR EACH ROW EXECUTE FUNCTION o2c.guard_item('open_amount', 'amount', 'currency', 'customer_id', 'disputed_amount',
-    'due_date', 'document_date', 'invoice_id', 'company_id', 'id', 'kind', 'number', 'instalment', 'base_rate');
+    'due_date', 'document_date', 'invoice_id', 'source_item_id', 'company_id', 'id', 'kind', 'number', 'instalment', 'base_rate');
 CREATE TRIGGER open_item_rate BEFORE INSERT ON o2c.open_item
   FOR EACH ROW EXECUTE FUNCTION o2c._item_rate();
 CREATE TRIGGER open_item_keep BEFORE DELETE OR TRUNCATE ON o2c.open_item
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
+-- by its name the first of those that fire
+CREATE TRIGGER open_item_belongs AFTER INSERT ON o2c.open_item
+  REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c._item_belongs();
 CREATE TRIGGER open_item_post AFTER INSERT ON o2c.open_item
   REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.post_items();
 CREATE TRIGGER open_item_rights AFTER INSERT ON o2c.open_item
   REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c._item_rights();
+CREATE TRIGGER customer_items AFTER DELETE ON o2c.customer
+  FOR EACH ROW EXECUTE FUNCTION o2c._keep_customer();
+CREATE TRIGGER customer_items_update AFTER UPDATE OF company_id, id ON o2c.customer
+  FOR EACH ROW WHEN ((OLD.company_id, OLD.id) IS DISTINCT FROM (NEW.company_id, NEW.id)) EXECUTE FUNCTION o2c._keep_customer();
 COMMENT ON TABLE o2c.open_item IS 'One instalment, credit note, payment on account or fee: what allocations pair.';
 COMMENT ON COLUMN o2c.open_item.amount IS 'Signed: debits positive, credits negative.';
 COMMENT ON COLUMN o2c.open_item.open_amount IS 'Sum of the item''s ledger entries, kept by their trigger.';

@@ -27,7 +27,7 @@ CREATE TABLE o2c.payment (
   created_by text NOT NULL DEFAULT session_user,
   PRIMARY KEY (company_id, id),
   -- item and bank line: a trigger looks when it is inserted, both are never deleted;
-  -- the customer is the item's, which has the foreign key
+  -- the customer is the item's, which was checked and is kept
   CHECK ((state = 'returned') = (returned_on IS NOT NULL)),
   CHECK (o2c.is_amount(returnable_amount, currency)),
   CHECK (returnable_amount = 0 OR (returnable_amount = amount AND returnable_until IS NOT NULL AND state <> 'returned'))

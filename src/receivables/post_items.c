@@ -128,6 +128,8 @@ o2c_post_items(PG_FUNCTION_ARGS)
 	ItemChanges changes;
 	PostingState save;
 
+	if (tuplestore_tuple_count(trigdata->tg_newtable) == 0)
+		return PointerGetDatum(NULL);
 	TriggerFrameBegin(&frame, trigdata);
 	ItemChangesBegin(&changes, tuplestore_tuple_count(trigdata->tg_newtable), false);
 	PostingBegin(&save, true);

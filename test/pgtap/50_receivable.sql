@@ -1,6 +1,6 @@
 -- The subledger: items, entries, allocations, reversals, periods, imports.
 BEGIN;
-SELECT plan(83);
+SELECT plan(92);
 CREATE TEMPORARY TABLE ctx AS SELECT o2c.create_company('Ledger', 'DE', 'EUR') AS c;
 INSERT INTO o2c.customer (company_id, code, name) SELECT c, code, code FROM ctx, unnest('{A,B}'::text[]) code;
 CREATE FUNCTION pg_temp.c() RETURNS integer LANGUAGE sql AS 'SELECT c FROM ctx';
@@ -118,6 +118,26 @@ SELECT is(o2c.import_open_items(pg_temp.c(), 'src')::text, '(0,3,7)', 'once');
 SELECT is(o2c._aging(pg_temp.c(), '2023-02-01', '{0,30}', 'due', NULL, NULL, 'full')::text LIKE '%{0.00,400.00,0.00}%-10%', true,
   'what was paid before the import was never open');
 SELECT is((SELECT string_agg(k::text, ' ') FROM o2c._check_receivable(pg_temp.c()) k), NULL, 'nothing is violated');
+
+-- an item's customer and source exist and stay, as by foreign keys
+SELECT throws_ok($$INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
+  SELECT pg_temp.c(), x, 'invoice', 'K' || n, '2024-05-01', '2024-06-01', 'EUR', 1, 1 FROM unnest(ARRAY[pg_temp.cust('A'), -1, pg_temp.cust('A')]) WITH ORDINALITY u(x, n)$$,
+  '23503', NULL, 'no item of a customer that does not exist');
+SELECT throws_ok($$INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
+  SELECT o2c.create_company('Elsewhere', 'DE', 'EUR'), pg_temp.cust('A'), 'invoice', 'K', '2024-05-01', '2024-06-01', 'EUR', 1, 1$$,
+  '23503', NULL, 'nor of another company''s');
+SELECT throws_ok($$INSERT INTO o2c.open_item (company_id, customer_id, kind, number, source_item_id, document_date, due_date, currency, amount, open_amount)
+  VALUES (pg_temp.c(), pg_temp.cust('A'), 'fee', 'K', -1, '2024-05-01', '2024-06-01', 'EUR', 1, 1)$$, '23503', NULL, 'nor from an item that does not exist');
+SELECT throws_ok($$UPDATE o2c.open_item SET source_item_id = -1 WHERE company_id = pg_temp.c() AND number = 'I1'$$, 'O2030', NULL, 'nor later');
+INSERT INTO o2c.customer (company_id, code, name) SELECT c, 'C', 'C' FROM ctx;
+SELECT lives_ok($$DELETE FROM o2c.customer WHERE company_id = pg_temp.c() AND code = 'C'$$, 'a customer without items may go');
+INSERT INTO o2c.customer (company_id, code, name) SELECT c, 'D', 'D' FROM ctx;
+INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
+VALUES (pg_temp.c(), pg_temp.cust('D'), 'invoice', 'K', '2024-05-01', '2024-06-01', 'EUR', 1, 1);
+SELECT throws_ok($$DELETE FROM o2c.customer WHERE company_id = pg_temp.c() AND code = 'D'$$, 'O2030', NULL, 'one that owes stays');
+SELECT lives_ok($$SELECT o2c.write_off(pg_temp.c(), 'K', 1, 'x', '2024-05-02')$$, 'it owes nothing any more');
+SELECT throws_ok($$DELETE FROM o2c.customer WHERE company_id = pg_temp.c() AND code = 'D'$$, '23503', NULL, 'one with items stays');
+SELECT throws_ok($$UPDATE o2c.customer SET id = -1 WHERE company_id = pg_temp.c() AND code = 'D'$$, '23503', NULL, 'and keeps its id');
 
 -- money that is used up at once: the receipt is posted together with what it pays
 CREATE FUNCTION pg_temp.receive(number text, doc date, amount numeric) RETURNS bigint LANGUAGE sql AS $$
