@@ -138,7 +138,7 @@ COMMENT ON FUNCTION o2c.assign_dunning_policy(integer, text, text) IS
 
 -- One instalment of a document by its number: the first that is open, or the
 -- first there is.
-CREATE FUNCTION o2c._debit_item(company_id integer, number text, least_open numeric DEFAULT 0)
+CREATE FUNCTION o2c._debit_item(company_id integer, number text, least_open numeric DEFAULT 0, of_customer bigint DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -156,10 +156,15 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2003',
       MESSAGE = pg_catalog.format('there is no item to be paid with number "%s"', coalesce($2, 'NULL'));
   END IF;
+  IF $4 IS NOT NULL AND NOT EXISTS (SELECT FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = result AND i.customer_id = $4) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2003',
+      MESSAGE = pg_catalog.format('item "%s" is not of customer "%s"', $2,
+        (SELECT c.code FROM o2c.customer c WHERE c.company_id = $1 AND c.id = $4));
+  END IF;
   RETURN result;
 END $$;
-COMMENT ON FUNCTION o2c._debit_item(integer, text, numeric) IS
-  'Id of the item with that number; of several instalments the first with at least so much open and undisputed. Errors: O2002, O2003.';
+COMMENT ON FUNCTION o2c._debit_item(integer, text, numeric, bigint) IS
+  'Id of the item with that number, of that customer when one is given; of several instalments the first with at least so much open and undisputed. Errors: O2002, O2003.';
 
 CREATE FUNCTION o2c.block_dunning(company_id integer, customer_code text, reason text,
   valid_to date DEFAULT NULL, number text DEFAULT NULL, valid_from date DEFAULT NULL)
@@ -178,11 +183,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a block of reminders needs a reason';
   END IF;
   IF $5 IS NOT NULL THEN
-    item := o2c._debit_item($1, $5);
-    IF NOT EXISTS (SELECT FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = item AND i.customer_id = who) THEN
-      RAISE EXCEPTION USING ERRCODE = 'O2003',
-        MESSAGE = pg_catalog.format('item "%s" is not of customer "%s"', $5, $2);
-    END IF;
+    item := o2c._debit_item($1, $5, of_customer => who);
   END IF;
   SELECT b.id INTO result FROM o2c.dunning_block b
   WHERE b.company_id = $1 AND b.customer_id = who AND b.item_id IS NOT DISTINCT FROM item
@@ -236,14 +237,10 @@ BEGIN
       MESSAGE = pg_catalog.format('promised date %s is before the promise was given (%s)', $4, begins);
   END IF;
   IF $5 IS NOT NULL THEN
-    SELECT i.id, i.customer_id, i.currency INTO item FROM o2c.open_item i
-    WHERE i.company_id = $1 AND i.id = o2c._debit_item($1, $5);
-    IF item.customer_id IS DISTINCT FROM who THEN
-      RAISE EXCEPTION USING ERRCODE = 'O2003',
-        MESSAGE = pg_catalog.format('item "%s" is not of customer "%s"', $5, $2);
-    END IF;
+    SELECT i.id, i.currency INTO item FROM o2c.open_item i
+    WHERE i.company_id = $1 AND i.id = o2c._debit_item($1, $5, of_customer => who);
   ELSE
-    SELECT NULL::bigint AS id, NULL::bigint AS customer_id, NULL::o2c.currency AS currency INTO item;
+    SELECT NULL::bigint AS id, NULL::o2c.currency AS currency INTO item;
   END IF;
   money := coalesce($6::o2c.currency, item.currency,
                     (SELECT c.currency FROM o2c.customer c WHERE c.company_id = $1 AND c.id = who));
@@ -377,7 +374,7 @@ BEGIN
   END IF;
   -- without a due date it has been done; with one it is still to do
   INSERT INTO o2c.activity (company_id, customer_id, kind, subject, note, due_on, item_id, done_at, done_by)
-  VALUES ($1, who, $3, $4, $5, $6, CASE WHEN $7 IS NOT NULL THEN o2c._debit_item($1, $7) END,
+  VALUES ($1, who, $3, $4, $5, $6, CASE WHEN $7 IS NOT NULL THEN o2c._debit_item($1, $7, of_customer => who) END,
           CASE WHEN $6 IS NULL THEN pg_catalog.now() END, CASE WHEN $6 IS NULL THEN current_user END)
   RETURNING id INTO result;
   RETURN result;

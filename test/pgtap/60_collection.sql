@@ -1,7 +1,7 @@
 -- Collection: levels, intervals, outcome of messages, promises, blocks,
 -- charges, policies, preview.  Each scenario has a company of its own.
 BEGIN;
-SELECT plan(99);
+SELECT plan(102);
 CREATE TEMPORARY TABLE ctx (c integer);
 CREATE FUNCTION pg_temp.c() RETURNS integer LANGUAGE sql AS 'SELECT c FROM ctx';
 CREATE FUNCTION pg_temp.fresh(name text) RETURNS void LANGUAGE plpgsql AS $$
@@ -159,6 +159,10 @@ SELECT is((SELECT row(s.*)::text FROM o2c.settle_promises(pg_temp.c(), '2026-02-
 SELECT pg_temp.add('B', 'MQ', '2026-01-30', -100);
 SELECT is((SELECT row(s.*)::text FROM o2c.settle_promises(pg_temp.c(), '2026-02-10') s), '(1,0,1)', 'one that is found late keeps what seemed broken');
 SELECT throws_ok($$SELECT o2c.promise_to_pay(pg_temp.c(), 'A', 0, '2026-05-01')$$, 'O2043', NULL, 'nothing is no promise');
+SELECT pg_temp.add('B', 'OFB', '2026-01-01', 10) AS of_b \gset
+SELECT throws_ok(format('SELECT o2c.%s', q), 'O2003', 'item "OFB" is not of customer "A"', q)
+FROM unnest(ARRAY[$$promise_to_pay(pg_temp.c(), 'A', 5, '2026-05-01', 'OFB')$$, $$block_dunning(pg_temp.c(), 'A', 'why', '2026-05-01', 'OFB')$$,
+  $$log_activity(pg_temp.c(), 'A', 'call', 'asked', NULL, NULL, 'OFB')$$]) q;
 SELECT throws_ok($$SELECT o2c.promise_to_pay(pg_temp.c(), 'A', 1.001, '2026-05-01')$$, 'O2043', NULL, 'nor what the currency can''t pay');
 SELECT throws_ok($$SELECT o2c.promise_to_pay(pg_temp.c(), 'A', 1, 'infinity')$$, 'O2044', NULL, 'nor some day');
 
