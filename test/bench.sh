@@ -26,8 +26,8 @@ trap 'exit 130' INT TERM
 stage_tree
 start_server "shared_buffers = 512MB" "max_wal_size = 4GB" "max_connections = 120"
 
-# sizes of single benchmarks, BENCH_NAME=number, reach them
-sizes=$(env | grep -E '^BENCH_[A-Z_]+=[0-9]+$' || true)
+# sizes and cases of single benchmarks, BENCH_NAME=number or word,word, reach them
+sizes=$(env | grep -E '^BENCH_[A-Z_]+=[0-9a-z_,]+$' || true)
 
 # Run a command against the private server.
 client()

@@ -5,16 +5,26 @@
 #
 # Every transaction issues one draft of three lines, which is all that
 # o2c.issue_invoice() does: rules, taxes, open item, ledger, event.  All ways
-# work on the same tables and take turns; a line gives the medians of ROUNDS
-# turns of EACH (times SCALE) documents.  CLIENTS, SYNC and WAYS choose some of
-# the cases.  A client's first documents are slow, while it plans: for figures
-# of clients that stay, let EACH be 50 times their number or more.
+# work on the same tables.  The clients stay for all of a case, and every SLOT
+# milliseconds all of them go on to the next way, so that what else the machine
+# does falls on all ways alike; a line gives the median of ROUNDS (times SCALE)
+# rounds, each compared with the sequence's slot of its own round.  The first WARM seconds,
+# in which clients plan, and the first quarter of each slot do not count.
+#
+# BENCH_CLIENTS=8,32 BENCH_SYNC=on BENCH_WAYS=commit_early choose some of the
+# cases.  BENCH_RATE: drafts that are made ready for each second and way; a
+# machine that is faster stops with "reached maximum value of sequence".
 set -eu
-: "${SCALE:=1}" "${ROUNDS:=3}" "${EACH:=320}" "${CLIENTS:=1 8 32}" "${SYNC:=on off}"
-: "${WAYS:=issue commit issue_early commit_early users}"
-each=$(awk "BEGIN { print int($EACH * $SCALE) }")
-[ "$each" -ge 32 ] || each=32
-ways="sequence $WAYS"
+: "${SCALE:=1}" "${ROUNDS:=3}" "${BENCH_CLIENTS:=1,8,32}" "${BENCH_SYNC:=on,off}" "${BENCH_SLOT:=600}" "${BENCH_WARM:=3}"
+: "${BENCH_RATE:=700}" "${BENCH_WAYS:=issue,commit,issue_early,commit_early,users}"
+ROUNDS=$(awk "BEGIN { r = int($ROUNDS * $SCALE + 0.5); print r < 1 ? 1 : r }")
+words() { echo "$1" | tr ',' ' '; }
+ways=sequence,$BENCH_WAYS
+nways=$(words "$ways" | wc -w)
+cases=$(($(words "$BENCH_CLIENTS" | wc -w) * $(words "$BENCH_SYNC" | wc -w)))
+# whole rounds of warming up, and one slot to end in
+warm=$(((BENCH_WARM * 1000 + nways * BENCH_SLOT - 1) / (nways * BENCH_SLOT)))
+seconds=$((((warm + ROUNDS) * nways + 1) * BENCH_SLOT / 1000 + 1))
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
@@ -38,55 +48,71 @@ BEGIN
   INSERT INTO o2c.invoice_line (company_id, invoice_id, line_no, description, quantity, unit_price, currency, tax_category, tax_rate)
   SELECT c, low + d, l, 'Item', l, 9.99, 'EUR', 'S', 19 FROM generate_series(1, drafts) d, generate_series(1, 3) l;
   PERFORM o2c._recalculate(c, (SELECT array_agg(low + d) FROM generate_series(1, drafts) d));
-  EXECUTE format('CREATE SEQUENCE bench.%I START %s', way, low + 1);
+  EXECUTE format('CREATE SEQUENCE bench.%I START %s MAXVALUE %s', way, low + 1, low + drafts);
+END $$;
+-- one document, in the way whose turn it is
+CREATE FUNCTION bench.issue(c integer, ways text[], base float8, slot float8) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  turn bigint := floor((extract(epoch FROM clock_timestamp())::float8 - base) / slot);
+  way text := ways[1 + turn % cardinality(ways)];
+BEGIN
+  IF way = 'users' THEN
+    UPDATE bench.counter SET n = n + 1 WHERE id = 1;
+  END IF;
+  RETURN o2c.issue_invoice(c, nextval(('bench.' || way)::regclass), DATE '2026-01-31');
 END $$;
 SQL
 c=$(psql -XAtqc "SELECT max(company_id) FROM o2c.company")
 
-drafts=64
-for sync in $SYNC; do for clients in $CLIENTS; do drafts=$((drafts + ROUNDS * (each + clients))); done; done
-for way in $ways
+# a way works for its slots of warming up, of the rounds, and perhaps of the end
+drafts=$((cases * (warm + ROUNDS + 1) * BENCH_SLOT * BENCH_RATE / 1000 + 100))
+for way in $(words "$ways")
 do
 	psql -XAtqo /dev/null -c "SELECT bench.prepare($c, '$way', $drafts)"
-	issue="SELECT o2c.issue_invoice($c, nextval('bench.$way'), DATE '2026-01-31');"
-	if [ "$way" = users ]
-	then printf '%s\n' 'BEGIN;' 'UPDATE bench.counter SET n = n + 1 WHERE id = 1;' "$issue" 'COMMIT;'
-	else printf '%s\n' "$issue"
-	fi >"$dir/$way.sql"
 done
 psql -Xqc "VACUUM ANALYZE" -c "CHECKPOINT"
 
-# turn CLIENTS SYNC WAY: milliseconds for one document
-turn()
-{
-	PGOPTIONS="-c synchronous_commit=$2" pgbench -n -M prepared -c "$1" -j 2 -t $(((each + $1 - 1) / $1)) \
-		-f "$dir/$3.sql" 2>/dev/null |
-		sed -n 's/^tps = \([0-9.]*\).*/\1/p' | awk '{ printf "%.4f\n", 1000 / $1 }'
-}
-
-median() { sort -n "$1" | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
-
-for sync in $SYNC
+for sync in $(words "$BENCH_SYNC")
 do
-	for clients in $CLIENTS
+	for clients in $(words "$BENCH_CLIENTS")
 	do
-		rm -f "$dir"/*.ms
-		round=0
-		order=$ways
-		while [ "$round" -lt "$ROUNDS" ]
-		do
-			for way in $order; do turn "$clients" "$sync" "$way" >>"$dir/$way.ms"; done
-			# another begins the next round
-			order="${order#* } ${order%% *}"
-			round=$((round + 1))
-		done
-		sequence=$(median "$dir/sequence.ms")
-		for label in 'issue|drawn at issue' 'commit|drawn at commit' 'issue_early|drawn at issue, early release' \
-			'commit_early|drawn at commit, early release' 'users|(as users write it: counter row first)'
-		do
-			way=${label%%|*}
-			[ -f "$dir/$way.ms" ] || continue
-			echo "RATIO|${label#*|}, $clients clients, synchronous_commit $sync|$(median "$dir/$way.ms")|$sequence|the same with a plain sequence"
-		done
+		rm -f "$dir"/log*
+		base=$(date +%s)
+		echo "SELECT bench.issue($c, '{$ways}', $base, $BENCH_SLOT / 1000.0);" >"$dir/issue.sql"
+		if ! PGOPTIONS="-c synchronous_commit=$sync" pgbench -n -M prepared -c "$clients" -j 1 -T "$seconds" -l \
+			--log-prefix="$dir/log" -f "$dir/issue.sql" >"$dir/out" 2>&1
+		then
+			grep -m 3 -i error "$dir/out"
+			exit 1
+		fi
+		# client, transaction, microseconds, script, when it ended: seconds, microseconds
+		cat "$dir"/log* | awk -v ways="$ways" -v base="$base" -v slot="$BENCH_SLOT" -v warm="$warm" -v rounds="$ROUNDS" \
+			-v clients="$clients" -v sync="$sync" '
+			function median(v, k,    i, j, t) {
+				for (i = 1; i <= k; i++) for (j = i + 1; j <= k; j++) if (v[j] < v[i]) { t = v[i]; v[i] = v[j]; v[j] = t }
+				return k % 2 ? v[(k + 1) / 2] : (v[k / 2] + v[k / 2 + 1]) / 2
+			}
+			BEGIN {
+				n = split(ways, way, ",")
+				label["issue"] = "drawn at issue"; label["commit"] = "drawn at commit"
+				label["issue_early"] = "drawn at issue, early release"; label["commit_early"] = "drawn at commit, early release"
+				label["users"] = "(as users write it: counter row first)"
+			}
+			{
+				at = (($5 - base) * 1000 + $6 / 1000) / slot
+				turn = int(at)
+				if (at - turn >= 0.25) done[turn]++
+			}
+			END {
+				for (r = 1; r <= rounds; r++) bound[r] = 0.75 * slot / done[(warm + r - 1) * n]
+				for (i = 2; i <= n; i++) {
+					for (r = 1; r <= rounds; r++) ratio[r] = done[(warm + r - 1) * n] / done[(warm + r - 1) * n + i - 1]
+					ms[i] = median(ratio, rounds)
+				}
+				sequence = median(bound, rounds)
+				for (i = 2; i <= n; i++)
+					printf "RATIO|%s, %d client%s, synchronous_commit %s|%.4f|%.4f|the same with a plain sequence\n",
+						label[way[i]], clients, (clients > 1 ? "s" : ""), sync, ms[i] * sequence, sequence
+			}'
 	done
 done
