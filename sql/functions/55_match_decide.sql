@@ -313,8 +313,10 @@ BEGIN
     coalesce((SELECT e.id FROM o2c.ledger_entry e WHERE e.company_id = $1 ORDER BY e.id DESC LIMIT 1), 0) AS entry_id,
     (SELECT a.updated_at FROM o2c.payer_alias a WHERE a.company_id = $1 ORDER BY a.updated_at DESC LIMIT 1) AS alias_at
     INTO mark;
-  IF NOT EXISTS (SELECT FROM o2c.bank_line b WHERE b.company_id = $1 AND b.state = 'open'
-                   AND (b.amount > 0) = (b.return_reason IS NULL) AND b.amount < 1e14 AND ($2 IS NULL OR b.booking_date <= $2))
+  -- in the order of the index on open lines: statistics may still say that all are open, and then EXISTS would read the whole table
+  IF (SELECT b.id FROM o2c.bank_line b WHERE b.company_id = $1 AND b.state = 'open'
+        AND (b.amount > 0) = (b.return_reason IS NULL) AND b.amount < 1e14 AND ($2 IS NULL OR b.booking_date <= $2)
+      ORDER BY b.booking_date, b.id LIMIT 1) IS NULL
      AND EXISTS (SELECT FROM o2c.match_watermark w WHERE w.company_id = $1
                    AND w.item_id = mark.item_id AND w.entry_id = mark.entry_id
                    AND w.alias_at IS NOT DISTINCT FROM mark.alias_at) THEN
