@@ -48,7 +48,6 @@ FUNCTION_FILES = \
 	\
 	sql/functions/50_receivable.sql \
 	sql/functions/51_aging.sql \
-	sql/functions/52_discount.sql \
 	\
 	sql/functions/54_statement_file.sql \
 	sql/functions/54_camt.sql \

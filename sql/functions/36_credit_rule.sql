@@ -125,6 +125,9 @@ CREATE FUNCTION o2c._check_credit(company_id integer)
 RETURNS TABLE (invariant text, company_id integer, entity text, entity_id bigint, detail text)
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
+-- everything is read whole: nothing is looped through, whatever statistics say
+SET enable_nestloop = off
+SET jit = off
 AS $$
   WITH RECURSIVE due AS (
     SELECT c.company_id, p.* FROM o2c.company c CROSS JOIN LATERAL o2c._credit_parts(c.company_id) p

@@ -345,6 +345,9 @@ CREATE FUNCTION o2c._check_receivable(company integer)
 RETURNS TABLE (invariant text, company_id integer, entity text, entity_id bigint, detail text)
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
+-- everything is read whole: nothing is looped through, whatever statistics say
+SET enable_nestloop = off
+SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN

@@ -7,6 +7,6 @@ GRANT INSERT, UPDATE (closed_at, closed_by) ON o2c.period TO o2c_manager, o2c_ad
 GRANT EXECUTE ON FUNCTION o2c.import_open_items TO o2c_admin;
 GRANT EXECUTE ON FUNCTION o2c._require_effective TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
 GRANT EXECUTE ON FUNCTION o2c.write_off, o2c.reverse_entry, o2c.close_period, o2c.reopen_period TO o2c_manager, o2c_admin;
-GRANT EXECUTE ON FUNCTION o2c.aging, o2c._aging, o2c._aging_path, o2c._aging_summary, o2c._open_item_by_number, o2c.discount_tax
+GRANT EXECUTE ON FUNCTION o2c.aging, o2c._aging, o2c._aging_path, o2c._aging_summary, o2c._open_item_by_number
   TO o2c_reader, o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
 GRANT EXECUTE ON FUNCTION o2c._check_receivable TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;

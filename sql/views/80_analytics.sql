@@ -85,6 +85,48 @@ CROSS JOIN LATERAL (
   WHERE i.company_id = c.company_id AND i.customer_id = c.id AND i.open_amount > 0 AND i.open_amount <> 0) s;
 COMMENT ON VIEW o2c_bi.customer_behaviour IS 'How each customer pays: over its settled invoices and imported items, and what stands open now.';
 
+CREATE OR REPLACE VIEW o2c_bi.discount_taxes WITH (security_invoker = true) AS
+SELECT e.company_id, e.id AS entry_id, i.number, c.code AS customer_code, e.effective_on, d.tax_category, d.tax_rate,
+       - d.part AS discount_amount, d.tax - d.part AS net_amount, - d.tax AS tax_amount, e.currency::text AS currency
+FROM o2c.ledger_entry e
+JOIN o2c.open_item i ON i.company_id = e.company_id AND i.id = e.item_id
+LEFT JOIN o2c.customer c ON c.company_id = i.company_id AND c.id = i.customer_id
+-- spread over the rates by their totals, the units that rounding leaves to the largest remainders
+CROSS JOIN LATERAL (
+  SELECT s.tax_category, s.tax_rate, s.sign * s.part AS part,
+    CASE WHEN s.reduces_tax AND s.gross <> 0 THEN s.sign * o2c.round_amount(s.part * s.tax / s.gross, s.currency) ELSE 0 END AS tax
+  FROM (
+    SELECT f.*, o2c.round_amount((f.units + CASE WHEN pg_catalog.row_number() OVER (ORDER BY f.exact - f.units DESC, f.tax_category, f.tax_rate)
+                             <= f.whole - pg_catalog.sum(f.units) OVER () THEN 1 ELSE 0 END) / f.factor, f.currency) AS part
+    FROM (
+      SELECT q.*, pg_catalog.floor(q.exact) AS units
+      FROM (
+        SELECT x.tax_category, x.tax_rate, x.base_amount + x.tax_amount AS gross, x.tax_amount AS tax, v.currency, u.factor,
+          pg_catalog.sign(e.amount) AS sign, coalesce(t.discount_basis, 'gross') = 'gross' AS reduces_tax,
+          pg_catalog.abs(e.amount) * u.factor AS whole,
+          pg_catalog.abs(e.amount) * u.factor * (x.base_amount + x.tax_amount)
+            / nullif(pg_catalog.sum(x.base_amount + x.tax_amount) OVER (), 0) AS exact
+        FROM o2c.invoice v
+        JOIN o2c.invoice_tax x ON x.company_id = v.company_id AND x.invoice_id = v.id
+        LEFT JOIN o2c.payment_term t ON t.company_id = v.company_id AND t.code = v.payment_term
+        CROSS JOIN LATERAL (SELECT pg_catalog.round(10::numeric ^ o2c.minor_unit(v.currency)) AS factor) u
+        WHERE v.company_id = e.company_id AND v.id = i.invoice_id) q
+      WHERE q.exact IS NOT NULL) f) s) d
+WHERE e.kind = 'discount';
+COMMENT ON VIEW o2c_bi.discount_taxes IS
+  'Cash discounts taken, by the tax rates of their invoice: what the tax return takes back; undone ones are negative.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.company_id IS 'The company.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.entry_id IS 'Ledger entry of the discount, or of its undoing.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.number IS 'Number of the invoice.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.customer_code IS 'Its customer.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.effective_on IS 'Day from which it counts.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.tax_category IS 'Category of the tax (UNCL 5305).';
+COMMENT ON COLUMN o2c_bi.discount_taxes.tax_rate IS 'Rate in percent.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.discount_amount IS 'Share of the discount, tax included.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.net_amount IS 'Of that the net amount.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.tax_amount IS 'Of that the tax, which is taken back.';
+COMMENT ON COLUMN o2c_bi.discount_taxes.currency IS 'Currency of the amounts.';
+
 -- The journal.  Every entry moves its item's control account; entries of one
 -- allocation balance each other, an invoice balances with revenue and tax, any
 -- other entry with the account of its kind.  In the company's currency an item
@@ -157,9 +199,9 @@ line AS (
   FROM entry e
   -- a cash discount takes its share of the tax back, rate by rate, unless the term gives it on the net amount
   LEFT JOIN LATERAL (
-    SELECT pg_catalog.sum(d.tax_amount) AS amount,
-           o2c.round_amount(e.base_amount * pg_catalog.sum(d.tax_amount) / e.amount, e.base::o2c.currency) AS base_amount
-    FROM o2c.discount_tax(e.company_id, e.invoice_id, e.amount) d WHERE e.kind = 'discount') x ON true
+    SELECT - pg_catalog.sum(d.tax_amount) AS amount,
+           o2c.round_amount(- e.base_amount * pg_catalog.sum(d.tax_amount) / e.amount, e.base::o2c.currency) AS base_amount
+    FROM o2c_bi.discount_taxes d WHERE e.kind = 'discount' AND d.company_id = e.company_id AND d.entry_id = e.id) x ON true
   CROSS JOIN LATERAL (VALUES (e.control, e.amount, e.base_amount),
     (CASE e.kind WHEN 'opening' THEN 'opening' WHEN 'invoice' THEN 'revenue' WHEN 'credit' THEN 'revenue'
        WHEN 'receipt' THEN 'cash' WHEN 'refund' THEN 'cash' WHEN 'return' THEN 'cash' WHEN 'discount' THEN 'discount'
@@ -180,14 +222,15 @@ line AS (
   -- ... and what rounding leaves of an invoice
   SELECT v.company_id, v.issue_date, 'invoice', v.id, v.number, 'exchange',
          c.code, 'exchange', k.currency::text, 0, k.currency::text, - r.amount, v.issued_at
-  FROM o2c.invoice v
+  FROM (SELECT b.company_id, b.invoice_id, pg_catalog.sum(b.base_amount) AS amount
+        FROM (SELECT s.company_id, s.id AS invoice_id, s.base_amount FROM sale s WHERE s.currency <> s.base
+              UNION ALL
+              SELECT e.company_id, e.invoice_id, e.base_amount FROM entry e
+              WHERE e.allocation_id IS NULL AND e.invoice_id IS NOT NULL AND e.kind IN ('invoice', 'credit') AND e.currency <> e.base) b
+        GROUP BY b.company_id, b.invoice_id HAVING pg_catalog.sum(b.base_amount) <> 0) r
+  JOIN o2c.invoice v ON v.company_id = r.company_id AND v.id = r.invoice_id
   JOIN o2c.company k ON k.company_id = v.company_id
   LEFT JOIN o2c.customer c ON c.company_id = v.company_id AND c.id = v.customer_id
-  CROSS JOIN LATERAL (
-    SELECT (SELECT pg_catalog.sum(s.base_amount) FROM sale s WHERE s.company_id = v.company_id AND s.id = v.id)
-         + (SELECT pg_catalog.sum(e.base_amount) FROM entry e WHERE e.company_id = v.company_id AND e.invoice_id = v.id
-              AND e.allocation_id IS NULL AND e.kind IN ('invoice', 'credit')) AS amount) r
-  WHERE v.state NOT IN ('draft', 'void') AND v.currency::text <> k.currency::text AND r.amount <> 0
   UNION ALL
   SELECT j.company_id, j.posted_on, 'journal', j.document_id, j.description, 'exchange', NULL, j.purpose,
          j.currency::text, 0, k.currency::text, j.base_debit - j.base_credit, j.recorded_at
@@ -200,28 +243,6 @@ FROM line l
 LEFT JOIN o2c.account_mapping m ON m.company_id = l.company_id AND m.purpose = l.purpose;
 COMMENT ON VIEW o2c_bi.journal IS
   'The balanced journal for the general ledger: debits equal credits per document, in its currency and in the company''s.';
-
-CREATE OR REPLACE VIEW o2c_bi.discount_taxes WITH (security_invoker = true) AS
-SELECT e.company_id, e.id AS entry_id, i.number, c.code AS customer_code, e.effective_on, d.tax_category, d.tax_rate,
-       - d.discount_amount AS discount_amount, - d.net_amount AS net_amount, - d.tax_amount AS tax_amount, e.currency::text AS currency
-FROM o2c.ledger_entry e
-JOIN o2c.open_item i ON i.company_id = e.company_id AND i.id = e.item_id
-LEFT JOIN o2c.customer c ON c.company_id = i.company_id AND c.id = i.customer_id
-CROSS JOIN LATERAL o2c.discount_tax(e.company_id, i.invoice_id, e.amount) d
-WHERE e.kind = 'discount';
-COMMENT ON VIEW o2c_bi.discount_taxes IS
-  'Cash discounts taken, by the tax rates of their invoice: what the tax return takes back; undone ones are negative.';
-COMMENT ON COLUMN o2c_bi.discount_taxes.company_id IS 'The company.';
-COMMENT ON COLUMN o2c_bi.discount_taxes.entry_id IS 'Ledger entry of the discount, or of its undoing.';
-COMMENT ON COLUMN o2c_bi.discount_taxes.number IS 'Number of the invoice.';
-COMMENT ON COLUMN o2c_bi.discount_taxes.customer_code IS 'Its customer.';
-COMMENT ON COLUMN o2c_bi.discount_taxes.effective_on IS 'Day from which it counts.';
-COMMENT ON COLUMN o2c_bi.discount_taxes.tax_category IS 'Category of the tax (UNCL 5305).';
-COMMENT ON COLUMN o2c_bi.discount_taxes.tax_rate IS 'Rate in percent.';
-COMMENT ON COLUMN o2c_bi.discount_taxes.discount_amount IS 'Share of the discount, tax included.';
-COMMENT ON COLUMN o2c_bi.discount_taxes.net_amount IS 'Of that the net amount.';
-COMMENT ON COLUMN o2c_bi.discount_taxes.tax_amount IS 'Of that the tax, which is taken back.';
-COMMENT ON COLUMN o2c_bi.discount_taxes.currency IS 'Currency of the amounts.';
 
 -- Star schema: facts and dimensions, joined by company_id and the id columns.
 CREATE OR REPLACE VIEW o2c_bi.dim_customer WITH (security_invoker = true) AS

@@ -1,4 +1,4 @@
-# Billing and issuing on tables that were never analyzed: no step of any plan
+# Billing, issuing and the checks of the books on tables that were never analyzed: no step of any plan
 # handles more rows than there are documents, but for a factor.  Without
 # statistics the planner takes tables for small and joins them by nested loops,
 # with the square of the rows; what guards against it is in the statements.
@@ -66,7 +66,10 @@ for my $statement (
 	"SELECT count(*) FROM o2c.issue_invoices($company, (SELECT array_agg(1000000::bigint + n) FROM generate_series(1, $documents) n), '2026-01-31')",
 	"SELECT invoices FROM o2c.run_billing($company, '2026-01-31')",
 	"SELECT count(*) FROM o2c.issue_invoices($company, NULL, '2026-01-31')",
-	"SELECT invoices FROM o2c.run_billing($company, '2026-01-31')")
+	"SELECT invoices FROM o2c.run_billing($company, '2026-01-31')",
+	"SELECT count(*) FROM o2c._check_receivable($company)",
+	"SELECT count(*) FROM o2c._check_credit($company)",
+	"SELECT count(*) FROM o2c._check_analytics($company)")
 {
 	my ($most, $plan) = busiest_step($statement);
 	cmp_ok($most, '<=', 40 * $documents, "no step has more than 40 rows a document: $most") or diag(substr($plan, 0, 4000));
