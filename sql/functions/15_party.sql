@@ -217,3 +217,53 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION o2c.approve_bank_account(integer, bigint) IS
   'Approve a proposed bank account, which becomes the customer''s. Errors: O2002, O2003, O2080 (by whom proposed it).';
+
+-- Who is written to, and where: one row for each customer that has such a
+-- contact or address.  Plain SQL, which is part of the plan of whoever asks:
+-- joined whole, or by key from within LATERAL (… OFFSET 0).
+
+CREATE FUNCTION o2c._contacts_for(company_id integer, roles text[])
+RETURNS TABLE (customer_id bigint, email text, phone text, language text)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+  SELECT c.customer_id,
+         (pg_catalog.array_agg(c.email ORDER BY pg_catalog.array_position($2, c.role), NOT c.is_default, c.id) FILTER (WHERE c.email <> ''))[1],
+         (pg_catalog.array_agg(c.phone ORDER BY pg_catalog.array_position($2, c.role), NOT c.is_default, c.id) FILTER (WHERE c.phone <> ''))[1],
+         (pg_catalog.array_agg(c.language ORDER BY pg_catalog.array_position($2, c.role), NOT c.is_default, c.id) FILTER (WHERE c.language <> ''))[1]
+  FROM o2c.customer_contact c
+  WHERE c.company_id = $1 AND c.role = ANY ($2)
+  GROUP BY c.customer_id
+$$;
+COMMENT ON FUNCTION o2c._contacts_for(integer, text[]) IS
+  'How the contacts with one of these roles are reached, by customer: each value of the first contact that has it, in the order of the roles, the default one first, then the oldest.';
+
+CREATE FUNCTION o2c._addresses_for(company_id integer, roles text[])
+RETURNS TABLE (customer_id bigint, name text, street text, postal_code text, city text, country text)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+  SELECT DISTINCT ON (a.customer_id) a.customer_id, a.name, a.street, a.postal_code, a.city, a.country
+  FROM o2c.customer_address a
+  WHERE a.company_id = $1 AND a.role = ANY ($2) AND a.street <> '' AND a.city <> ''
+  ORDER BY a.customer_id, pg_catalog.array_position($2, a.role), NOT a.is_default, a.id
+$$;
+COMMENT ON FUNCTION o2c._addresses_for(integer, text[]) IS
+  'The address with one of these roles, by customer: in the order of the roles, the default one first, then the oldest; one without street or city is none.';
+
+CREATE FUNCTION o2c._addressees(company_id integer, roles text[])
+RETURNS TABLE (id bigint, code text, name text, street text, postal_code text, city text, country text,
+               email text, phone text, language text, time_zone text)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+  SELECT k.id, k.code, coalesce(a.name, k.name),
+         CASE WHEN a.customer_id IS NULL THEN k.street ELSE a.street END,
+         CASE WHEN a.customer_id IS NULL THEN k.postal_code ELSE a.postal_code END,
+         CASE WHEN a.customer_id IS NULL THEN k.city ELSE a.city END,
+         coalesce(a.country, k.country),
+         coalesce(t.email, k.email), coalesce(t.phone, k.phone), coalesce(t.language, k.language), k.time_zone
+  FROM o2c.customer k
+  LEFT JOIN o2c._contacts_for($1, $2) t ON t.customer_id = k.id
+  LEFT JOIN o2c._addresses_for($1, $2) a ON a.customer_id = k.id
+  WHERE k.company_id = $1
+$$;
+COMMENT ON FUNCTION o2c._addressees(integer, text[]) IS
+  'Every customer as it is written to in these roles: its address as a whole and e-mail, phone and language each from there, else from its own row.';

@@ -54,6 +54,7 @@ AS $$
     ('date', 'Date', 'Datum', 'Data', 'Date', 'Fecha'),
     ('due', 'Due', 'Fällig', 'Scadenza', 'Échéance', 'Vencimiento'),
     ('supply', 'Date of supply', 'Leistungsdatum', 'Data della prestazione', 'Date de livraison', 'Fecha de entrega'),
+    ('delivery', 'Delivered to', 'Lieferanschrift', 'Luogo di consegna', 'Lieu de livraison', 'Lugar de entrega'),
     ('period', 'Period', 'Leistungszeitraum', 'Periodo', 'Période', 'Período'),
     ('customer', 'Customer', 'Kundennummer', 'Cliente', 'Client', 'Cliente'),
     ('order', 'Your order', 'Ihre Bestellung', 'Vostro ordine', 'Votre commande', 'Su pedido'),
@@ -150,7 +151,7 @@ BEGIN
     'seller_lines', (SELECT pg_catalog.jsonb_agg(x.line ORDER BY x.n) FROM (VALUES
         (1, i.seller ->> 'street'), (2, nullif(pg_catalog.concat_ws(' ', i.seller ->> 'postal_code', i.seller ->> 'city', i.seller ->> 'country'), '')),
         (3, i.seller ->> 'email'), (4, i.seller ->> 'phone'), (5, i.seller ->> 'website')) x(n, line) WHERE x.line IS NOT NULL),
-    'buyer_address', pg_catalog.concat_ws(E'\n', i.buyer ->> 'name', i.buyer ->> 'street',
+    'buyer_address', pg_catalog.concat_ws(E'\n', i.buyer ->> 'name', i.buyer ->> 'addressee', i.buyer ->> 'street',
         nullif(pg_catalog.concat_ws(' ', i.buyer ->> 'postal_code', i.buyer ->> 'city'), ''),
         CASE WHEN i.buyer ->> 'country' <> i.seller ->> 'country' THEN i.buyer ->> 'country' END,
         (w.w ->> 'vat_id') || ' ' || (i.buyer ->> 'vat_id')),
@@ -161,9 +162,12 @@ BEGIN
         (4, 'supply', CASE WHEN i.period_start IS NULL AND i.kind <> 'prepayment' THEN o2c.format_date(i.supply_date, $3) END),
         (5, 'period', o2c.format_date(i.period_start, $3) || ' – ' || o2c.format_date(i.period_end, $3)),
         (6, 'customer', i.buyer ->> 'code'), (7, 'order', i.customer_reference), (8, 'buyer_reference', i.buyer_reference),
-        (9, 'original', (SELECT r.number || ', ' || o2c.format_date(r.issue_date, $3) FROM o2c.invoice r
+        (9, 'delivery', CASE WHEN i.kind <> 'prepayment' AND i.delivery ->> 'city' IS NOT NULL THEN
+           pg_catalog.concat_ws(', ', i.delivery ->> 'name', i.delivery ->> 'street',
+             pg_catalog.concat_ws(' ', i.delivery ->> 'postal_code', i.delivery ->> 'city'), i.delivery ->> 'country') END),
+        (10, 'original', (SELECT r.number || ', ' || o2c.format_date(r.issue_date, $3) FROM o2c.invoice r
                          WHERE r.company_id = i.company_id AND r.id = i.original_id)),
-        (10, 'reason', nullif(i.reason, ''))) f(n, key, value) WHERE f.value IS NOT NULL),
+        (11, 'reason', nullif(i.reason, ''))) f(n, key, value) WHERE f.value IS NOT NULL),
     'lines', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('no', l.line_no, 'text', l.description,
           'detail', nullif(pg_catalog.concat_ws(' · ', p.code,
              o2c.format_date(l.period_start, $3) || ' – ' || o2c.format_date(l.period_end, $3),

@@ -172,12 +172,18 @@ BEGIN
       tax_amount_base = CASE WHEN i.currency <> base_currency THEN o2c.round_amount(i.tax_amount * coalesce(m.rate, 0), base_currency) END,
       seller = me.seller, payment_means = m.payment_means,
       buyer = pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('code', c.code, 'name', c.name,
-        'country', coalesce(c.country, me.seller ->> 'country'),
+        'country', coalesce(b.country, c.country, me.seller ->> 'country'),
         'vat_id', nullif(pg_catalog.upper(pg_catalog.regexp_replace(c.vat_id, '[\s.-]', '', 'g')), ''),
-        'street', c.street, 'postal_code', c.postal_code, 'city', c.city, 'email', c.email, 'phone', c.phone,
+        -- of an address as a whole: its parts don't mix
+        'street', CASE WHEN b.city IS NULL THEN c.street ELSE b.street END,
+        'postal_code', CASE WHEN b.city IS NULL THEN c.postal_code ELSE b.postal_code END,
+        'city', coalesce(b.city, c.city), 'addressee', nullif(b.name, c.name), 'email', c.email, 'phone', c.phone,
         'language', c.language)),
-      delivery = coalesce(i.delivery, pg_catalog.jsonb_build_object('country', coalesce(c.country, me.seller ->> 'country')))
-    FROM numbered n, o2c.customer c, term t, me, means m
+      delivery = coalesce(i.delivery, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('name', v.name, 'street', v.street,
+        'postal_code', v.postal_code, 'city', v.city, 'country', coalesce(v.country, c.country, me.seller ->> 'country'))))
+    FROM numbered n, term t, me, means m, o2c.customer c
+    LEFT JOIN LATERAL (SELECT a.* FROM o2c._addresses_for(company, '{billing}') a WHERE a.customer_id = c.id OFFSET 0) b ON true
+    LEFT JOIN LATERAL (SELECT a.* FROM o2c._addresses_for(company, '{shipping}') a WHERE a.customer_id = c.id OFFSET 0) v ON true
     WHERE i.company_id = company AND i.id = n.id
       AND c.company_id = company AND c.id = i.customer_id
       AND t.code = coalesce(i.payment_term, c.payment_term, default_term)

@@ -56,7 +56,8 @@ AS $$
     || o2c._xml_node('cac:PartyIdentification', o2c._xml_leaf('cbc:ID', CASE WHEN seller THEN party ->> 'id' ELSE party ->> 'code' END))
     || o2c._xml_node('cac:PartyName', o2c._xml_leaf('cbc:Name', party ->> 'name'))
     || o2c._xml_node('cac:PostalAddress',
-         o2c._xml_leaf('cbc:StreetName', party ->> 'street') || o2c._xml_leaf('cbc:CityName', party ->> 'city')
+         o2c._xml_leaf('cbc:StreetName', party ->> 'street') || o2c._xml_leaf('cbc:AdditionalStreetName', party ->> 'addressee')
+         || o2c._xml_leaf('cbc:CityName', party ->> 'city')
          || o2c._xml_leaf('cbc:PostalZone', party ->> 'postal_code')
          || o2c._xml_node('cac:Country', o2c._xml_leaf('cbc:IdentificationCode', party ->> 'country')))
     -- VAT ids have no place where nothing is subject to VAT (BR-O-02, BR-O-03)
@@ -173,7 +174,8 @@ BEGIN
          || CASE WHEN i.delivery ->> 'country' IS NOT NULL THEN o2c._xml_node('cac:DeliveryLocation', o2c._xml_node('cac:Address',
               o2c._xml_leaf('cbc:StreetName', i.delivery ->> 'street') || o2c._xml_leaf('cbc:CityName', i.delivery ->> 'city')
               || o2c._xml_leaf('cbc:PostalZone', i.delivery ->> 'postal_code')
-              || o2c._xml_node('cac:Country', o2c._xml_leaf('cbc:IdentificationCode', i.delivery ->> 'country')))) ELSE '' END) END
+              || o2c._xml_node('cac:Country', o2c._xml_leaf('cbc:IdentificationCode', i.delivery ->> 'country')))) ELSE '' END
+         || o2c._xml_node('cac:DeliveryParty', o2c._xml_node('cac:PartyName', o2c._xml_leaf('cbc:Name', i.delivery ->> 'name')))) END
     || CASE WHEN k.credit AND i.payment_means IS NULL THEN '' ELSE o2c._xml_node('cac:PaymentMeans',
          -- SEPA transfer, transfer, or not said; the reference goes with each
          o2c._xml_leaf('cbc:PaymentMeansCode', CASE WHEN k.credit THEN '1' WHEN i.payment_means ->> 'iban' IS NOT NULL AND i.currency = 'EUR' THEN '58'

@@ -176,7 +176,7 @@ WITH pol AS MATERIALIZED (
   SELECT DISTINCT ON (g.group_no) g.group_no, w.code
   FROM grouped g
   JOIN way w ON w.policy_id = g.policy_id AND w.level = g.notice_level
-  JOIN o2c.customer k ON k.company_id = $1 AND k.id = g.customer_id
+  JOIN o2c._addressees($1, '{dunning,billing}') k ON k.id = g.customer_id
   LEFT JOIN failed f ON f.policy_id = g.policy_id AND f.customer_id = g.customer_id AND f.group_key = g.group_key
   WHERE w.code <> ALL (coalesce(f.channels, '{}'))
     AND o2c._is_recipient(w.kind, o2c._dunning_recipient(w.kind, k.email, k.phone, k.name, k.street, k.postal_code, k.city, k.country))

@@ -128,7 +128,7 @@ BEGIN
     JOIN o2c.channel h ON h.company_id = $1 AND h.code = n.channel
     JOIN o2c.dunning_policy p ON p.company_id = $1 AND p.id = n.policy_id
     JOIN o2c.dunning_level l ON l.company_id = $1 AND l.policy_id = n.policy_id AND l.level = n.level
-    JOIN o2c.customer k ON k.company_id = $1 AND k.id = n.customer_id
+    JOIN o2c._addressees($1, '{dunning,billing}') k ON k.id = n.customer_id
     WHERE n.company_id = $1 AND n.run_id = $2
   ), text_of AS MATERIALIZED (
     -- each template once, in the language that it really has
@@ -219,7 +219,7 @@ BEGIN
              'statement', a.lines) AS context
     FROM notice n
     JOIN text_of t ON t.template = n.template AND t.channel_kind = n.channel_kind AND t.language = coalesce(n.language, '')
-    JOIN o2c.customer k ON k.company_id = $1 AND k.id = n.customer_id
+    JOIN o2c._addressees($1, '{dunning,billing}') k ON k.id = n.customer_id
     JOIN item i ON i.notice_id = n.id
     JOIN total m ON m.notice_id = n.id
     CROSS JOIN sender s

@@ -35,7 +35,7 @@ BEGIN
     SELECT DISTINCT ON (b.customer_id, b.currency) b.*, k.code AS customer_code, k.name, k.street, k.postal_code, k.city,
            k.country, k.language, k.time_zone, w.code AS channel, w.kind, r.recipient
     FROM balance b
-    JOIN o2c.customer k ON k.company_id = $1 AND k.id = b.customer_id
+    JOIN o2c._addressees($1, '{dunning,billing}') k ON k.id = b.customer_id
     CROSS JOIN way w
     CROSS JOIN LATERAL (SELECT o2c._dunning_recipient(w.kind, k.email, k.phone, k.name, k.street, k.postal_code, k.city, k.country) AS recipient) r
     WHERE o2c._is_recipient(w.kind, r.recipient)

@@ -282,7 +282,7 @@ END $$;
 COMMENT ON FUNCTION o2c.record_delivery(integer, text, text, text, text, timestamptz) IS
   'Take in a provider''s report on a message, named by provider_id or idempotency_key: delivered, bounced, failed, deferred. The same report_key again changes nothing. A bounce goes over to the failover channel. Returns the state. Errors: O2003, O2004.';
 
-CREATE FUNCTION o2c._recipient_of(company_id integer, customer_id bigint, channel_kind text)
+CREATE FUNCTION o2c._recipient_of(company_id integer, customer_id bigint, channel_kind text, roles text[] DEFAULT '{}')
 RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -293,10 +293,10 @@ AS $$
     WHEN 'post' THEN CASE WHEN k.city IS NOT NULL THEN
       pg_catalog.concat_ws(E'\n', k.name, k.street, pg_catalog.concat_ws(' ', k.postal_code, k.city), k.country) END
     ELSE k.code END
-  FROM o2c.customer k WHERE k.company_id = $1 AND k.id = $2
+  FROM o2c._addressees($1, $4) k WHERE k.id = $2
 $$;
-COMMENT ON FUNCTION o2c._recipient_of(integer, bigint, text) IS
-  'How a channel of that kind reaches the customer; NULL when it cannot.';
+COMMENT ON FUNCTION o2c._recipient_of(integer, bigint, text, text[]) IS
+  'How a channel of that kind reaches the customer, by its contact and address with one of these roles (default: its own row); NULL when it cannot.';
 
 CREATE FUNCTION o2c._failover_text(company_id integer, message_id bigint, channel_kind text)
 RETURNS TABLE (subject text, body_text text, body_html text)
@@ -331,15 +331,18 @@ BEGIN
   WITH next AS (
     INSERT INTO o2c.message (company_id, channel, recipient, kind, template, context, language, priority,
       customer_id, entity, entity_id, time_zone, recheck, erase, failover_of, subject, body_text, body_html)
-    SELECT m.company_id, c.code, o2c._recipient_of(m.company_id, m.customer_id, c.kind), m.kind, m.template,
+    SELECT m.company_id, c.code, t.recipient, m.kind, m.template,
       m.context, m.language, m.priority, m.customer_id, m.entity, m.entity_id, m.time_zone, m.recheck,
       m.erase, m.id, r.subject, r.body_text, r.body_html
     FROM unnest($1, $2) f(company_id, id)
     JOIN o2c.message m ON m.company_id = f.company_id AND m.id = f.id AND m.state = 'dead'
     JOIN o2c.channel w ON w.company_id = m.company_id AND w.code = m.channel
     JOIN o2c.channel c ON c.company_id = m.company_id AND c.code = w.failover_channel AND c.enabled
+    -- a letter of account stays with those who get such letters
+    CROSS JOIN LATERAL (SELECT o2c._recipient_of(m.company_id, m.customer_id, c.kind,
+      CASE WHEN m.entity = 'dunning_notice' OR m.kind = 'statement' THEN '{dunning,billing}'::text[] ELSE '{}' END) AS recipient) t
     CROSS JOIN LATERAL o2c._failover_text(m.company_id, m.id, c.kind) r
-    WHERE o2c._is_recipient(c.kind, o2c._recipient_of(m.company_id, m.customer_id, c.kind))
+    WHERE o2c._is_recipient(c.kind, t.recipient)
     ON CONFLICT (company_id, failover_of) WHERE failover_of IS NOT NULL DO NOTHING
     RETURNING company_id, id, failover_of
   ), files AS (

@@ -170,8 +170,8 @@ BEGIN
   IF $5 = 'open_item' THEN
     up_to := coalesce(up_to, o2c.today($1));
   END IF;
-  lang := (SELECT coalesce(c.language, k.language) FROM o2c.customer c JOIN o2c.company k ON k.company_id = c.company_id
-           WHERE c.company_id = $1 AND c.id = one);
+  lang := (SELECT coalesce(c.language, k.language) FROM o2c._addressees($1, '{dunning,billing}') c JOIN o2c.company k ON k.company_id = $1
+           WHERE c.id = one);
   -- words, dates and numbers of one language, whatever the customer's is
   IF lang IS NULL OR pg_catalog.left(lang, 2) NOT IN ('en', 'de', 'it', 'fr', 'es') THEN
     lang := 'en';
@@ -193,7 +193,7 @@ BEGIN
       'accounts', accounts, 'nothing', w ->> 'nothing',
       'footer', pg_catalog.concat_ws(' · ', seller ->> 'name', (w ->> 'vat_id') || ' ' || (seller ->> 'vat_id'),
           (w ->> 'registration') || ' ' || (seller ->> 'registration_id')))
-    FROM o2c.customer c WHERE c.company_id = $1 AND c.id = one), 'html');
+    FROM o2c._addressees($1, '{dunning,billing}') c WHERE c.id = one), 'html');
 END $$;
 COMMENT ON FUNCTION o2c.statement_html(integer, text, date, date, text) IS
-  'A customer''s statement as a printable, self-contained HTML page in the customer''s language (en, de, it, fr, es; others in English). form activity: o2c.statement_of_account from from_date to to_date; open_item: o2c.statement_of_open_items as of to_date (from_date is not used, to_date NULL is today). A table and a closing balance per currency. Errors: O2002, O2003, O2004, O2044.';
+  'A customer''s statement as a printable, self-contained HTML page in the language, and to the address, of its account letters (en, de, it, fr, es; others in English). form activity: o2c.statement_of_account from from_date to to_date; open_item: o2c.statement_of_open_items as of to_date (from_date is not used, to_date NULL is today). A table and a closing balance per currency. Errors: O2002, O2003, O2004, O2044.';

@@ -68,7 +68,9 @@ CREATE TABLE o2c.customer_address (
 ALTER SEQUENCE o2c.customer_address_id_seq OWNED BY o2c.customer_address.id;
 CREATE INDEX customer_address_customer_idx ON o2c.customer_address (company_id, customer_id);
 CREATE UNIQUE INDEX customer_address_default_key ON o2c.customer_address (company_id, customer_id, role) WHERE is_default;
-COMMENT ON TABLE o2c.customer_address IS 'Addresses of a customer by what they are for; the customer''s own one holds where none is given.';
+COMMENT ON TABLE o2c.customer_address IS 'Addresses of a customer by what they are for; the customer''s own one holds where none is given. Account letters go to dunning, then billing; invoices name billing and shipping.';
+COMMENT ON COLUMN o2c.customer_address.name IS 'Who is addressed there, where it is not the customer by its name.';
+COMMENT ON COLUMN o2c.customer_address.is_default IS 'Of several with a role this one is taken, else the oldest.';
 
 CREATE SEQUENCE o2c.customer_contact_id_seq;
 CREATE TABLE o2c.customer_contact (
@@ -88,7 +90,7 @@ CREATE TABLE o2c.customer_contact (
 ALTER SEQUENCE o2c.customer_contact_id_seq OWNED BY o2c.customer_contact.id;
 CREATE INDEX customer_contact_customer_idx ON o2c.customer_contact (company_id, customer_id);
 CREATE UNIQUE INDEX customer_contact_default_key ON o2c.customer_contact (company_id, customer_id, role) WHERE is_default;
-COMMENT ON TABLE o2c.customer_contact IS 'People at a customer by what they are asked about, with their language and channel.';
+COMMENT ON TABLE o2c.customer_contact IS 'People at a customer by what they are asked about, with their language and channel. Account letters go to dunning, then billing.';
 
 -- A changed bank account is how money is stolen: where the company asks for
 -- four eyes, nobody changes one alone.

@@ -99,7 +99,8 @@ COMMENT ON COLUMN o2c.invoice.customer_reference IS 'The customer''s order numbe
 COMMENT ON COLUMN o2c.invoice.buyer_reference IS 'What the customer wants invoices to carry for their routing (BT-10).';
 COMMENT ON COLUMN o2c.invoice.supply_date IS 'Date of the delivery or service (BT-72).';
 COMMENT ON COLUMN o2c.invoice.seller IS 'The company as it was when the invoice was issued.';
-COMMENT ON COLUMN o2c.invoice.buyer IS 'The customer as it was when the invoice was issued.';
+COMMENT ON COLUMN o2c.invoice.buyer IS 'The customer as it was when the invoice was issued, with its billing address where it had one.';
+COMMENT ON COLUMN o2c.invoice.delivery IS 'Where it was delivered to: as given on the draft, else the customer''s shipping address when it was issued, else its country.';
 
 CREATE SEQUENCE o2c.invoice_line_id_seq;
 CREATE TABLE o2c.invoice_line (
