@@ -89,9 +89,9 @@ AS $$
   SELECT x.customer_id, x.currency, pg_catalog.sum(x.oo), pg_catalog.sum(x.sni), pg_catalog.sum(x.oi), pg_catalog.sum(x.ua), pg_catalog.sum(x.rt)
   FROM (
     SELECT s.customer_id, s.currency, CASE WHEN s.deferred THEN 0 ELSE
-             o2c.round_amount(l.net_amount * greatest(greatest(l.quantity - l.cancelled, l.shipped) - l.returned - l.billed, 0) / l.quantity, l.currency)
-             - o2c.round_amount(l.net_amount * greatest(l.shipped - l.returned - l.billed, 0) / l.quantity, l.currency) END AS oo,
-           o2c.round_amount(l.net_amount * greatest(l.shipped - l.returned - l.billed, 0) / l.quantity, l.currency) AS sni,
+             o2c.round_amount(l.net_amount * greatest(greatest(l.quantity - l.cancelled, l.shipped) - l.returned - l.billed - l.quantity * s.milestone_percent * 0.01, 0) / l.quantity, l.currency)
+             - o2c.round_amount(l.net_amount * greatest(l.shipped - l.returned - l.billed - l.quantity * s.milestone_percent * 0.01, 0) / l.quantity, l.currency) END AS oo,
+           o2c.round_amount(l.net_amount * greatest(l.shipped - l.returned - l.billed - l.quantity * s.milestone_percent * 0.01, 0) / l.quantity, l.currency) AS sni,
            0 AS oi, 0 AS ua, 0 AS rt
     FROM o2c.sales_order s JOIN o2c.sales_order_line l ON l.company_id = s.company_id AND l.order_id = s.id
     WHERE s.company_id = company AND s.state IN ('confirmed', 'fulfilling', 'fulfilled')

@@ -175,6 +175,17 @@ AS $$
   WHERE ($1 IS NULL OR i.company_id = $1) AND (i.kind = 'prepayment' OR i.advance_amount <> 0)
     AND i.advance_amount IS DISTINCT FROM x.advance
   UNION ALL
+  SELECT 'an order notes the milestones that issued invoices bill', s.company_id, 'order', s.id,
+         pg_catalog.format('stored %s, invoices %s', s.milestone_percent, coalesce(m.percent, 0))
+  FROM o2c.sales_order s
+  LEFT JOIN (
+    SELECT m.company_id, m.order_id, pg_catalog.sum(m.percent) AS percent FROM o2c.billing_milestone m
+    WHERE ($1 IS NULL OR m.company_id = $1) AND EXISTS (
+      SELECT FROM o2c.invoice_line v JOIN o2c.invoice i ON i.company_id = v.company_id AND i.id = v.invoice_id
+      WHERE v.company_id = m.company_id AND v.milestone_id = m.id AND v.original_line_id IS NULL AND i.state NOT IN ('draft', 'void'))
+    GROUP BY 1, 2) m ON m.company_id = s.company_id AND m.order_id = s.id
+  WHERE ($1 IS NULL OR s.company_id = $1) AND s.milestone_percent <> coalesce(m.percent, 0)
+  UNION ALL
   SELECT 'every customer has an account with its limit and parent', c.company_id, 'customer', c.id,
          pg_catalog.format('customer "%s": limit %s, account %s', c.code, c.credit_limit, a.credit_limit)
   FROM o2c.customer c

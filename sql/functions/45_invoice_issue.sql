@@ -265,6 +265,11 @@ AS $$
     SELECT l.order_id FROM o2c.invoice i
     JOIN o2c.invoice_line v ON v.company_id = company AND v.invoice_id = i.id
     JOIN o2c.sales_order_line l ON l.company_id = company AND l.id = v.order_line_id
+    WHERE i.company_id = company AND i.state = 'draft' AND i.id = ANY (invoice_ids)
+    UNION ALL
+    SELECT m.order_id FROM o2c.invoice i
+    JOIN o2c.invoice_line v ON v.company_id = company AND v.invoice_id = i.id
+    JOIN o2c.billing_milestone m ON m.company_id = company AND m.id = v.milestone_id
     WHERE i.company_id = company AND i.state = 'draft' AND i.id = ANY (invoice_ids))
   ORDER BY s.id FOR NO KEY UPDATE
 $$;

@@ -1,5 +1,10 @@
 -- Billing by milestone and by period, and prepayment invoices.
 
+CREATE FUNCTION o2c._keep_milestone() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_keep_milestone';
+COMMENT ON FUNCTION o2c._keep_milestone() IS
+  'Trigger: the share and the order of a milestone stay once a document bills it. Errors: O2033.';
+
 CREATE FUNCTION o2c._bill_milestones(company integer, up_to date) RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp

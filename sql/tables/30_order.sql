@@ -8,6 +8,7 @@ CREATE TABLE o2c.sales_order (
   customer_id bigint NOT NULL,
   state o2c.order_state NOT NULL DEFAULT 'draft',
   deferred boolean NOT NULL DEFAULT false,
+  milestone_percent numeric NOT NULL DEFAULT 0 CHECK (milestone_percent >= 0 AND milestone_percent < 'Infinity'),
   currency o2c.currency NOT NULL,
   total_amount numeric NOT NULL DEFAULT 0 CHECK (total_amount >= 0 AND o2c.is_amount(total_amount, currency)),
   ordered_on date NOT NULL CHECK (pg_catalog.isfinite(ordered_on)),
@@ -41,13 +42,15 @@ CREATE TRIGGER sales_order_log_update AFTER UPDATE ON o2c.sales_order
   REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.lifecycle_log('order');
 CREATE TRIGGER sales_order_guard BEFORE UPDATE ON o2c.sales_order
-  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('total_amount', 'customer_id', 'currency', 'deferred');
+  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('total_amount', 'customer_id', 'currency', 'deferred', 'milestone_percent');
 CREATE TRIGGER sales_order_guard_insert BEFORE INSERT ON o2c.sales_order
-  FOR EACH ROW WHEN (NEW.total_amount <> 0 OR NEW.deferred) EXECUTE FUNCTION o2c.posting_only();
+  FOR EACH ROW WHEN (NEW.total_amount <> 0 OR NEW.deferred OR NEW.milestone_percent <> 0) EXECUTE FUNCTION o2c.posting_only();
 COMMENT ON TABLE o2c.sales_order IS 'A customer''s order; progress stands on its lines.';
 COMMENT ON COLUMN o2c.sales_order.total_amount IS 'Sum of the lines'' net amounts, before tax.';
 COMMENT ON COLUMN o2c.sales_order.deferred IS
   'Confirmed for a day beyond the company''s credit horizon: what is not shipped takes no credit yet. Kept by triggers and o2c.settle_exposure().';
+COMMENT ON COLUMN o2c.sales_order.milestone_percent IS
+  'Sum of the milestones on issued invoices: that part of every line is billed, and its open item counts for credit.';
 COMMENT ON COLUMN o2c.sales_order.promised_on IS 'Date promised to the customer; the oldest promise is served first.';
 COMMENT ON COLUMN o2c.sales_order.incoterm IS 'Delivery term of Incoterms 2020, with its named place.';
 COMMENT ON COLUMN o2c.sales_order.shipping_amount IS 'Cost of the carrier by o2c.shipping_rule, looked up at submission; not part of total_amount, billed as a charge with the first invoice.';

@@ -35,8 +35,10 @@ CREATE TABLE o2c.billing_milestone (
   FOREIGN KEY (company_id, order_id) REFERENCES o2c.sales_order (company_id, id)
 );
 ALTER SEQUENCE o2c.billing_milestone_id_seq OWNED BY o2c.billing_milestone.id;
+CREATE TRIGGER billing_milestone_keep BEFORE UPDATE ON o2c.billing_milestone
+  FOR EACH ROW WHEN ((NEW.percent, NEW.order_id) IS DISTINCT FROM (OLD.percent, OLD.order_id)) EXECUTE FUNCTION o2c._keep_milestone();
 COMMENT ON TABLE o2c.billing_milestone IS 'Shares of an order that are billed when they are reached; such an order is not billed by shipment.';
-COMMENT ON COLUMN o2c.billing_milestone.percent IS 'Of the order''s net amount; all milestones of an order should make 100.';
+COMMENT ON COLUMN o2c.billing_milestone.percent IS 'Of the order''s net amount; all milestones of an order should make 100. Stays as it is once the milestone is on a document.';
 
 CREATE SEQUENCE o2c.subscription_id_seq;
 CREATE TABLE o2c.subscription (

@@ -119,12 +119,14 @@ typedef struct AccountMove
 
 /*
  * What a line of an order in a state that counts adds: ordered and open, and
- * shipped but not invoiced.  "l" is a row of sales_order_line.
+ * shipped but not invoiced.  "l" is a row of sales_order_line, "s" of its
+ * sales_order: milestones bill that share of each line.
  */
-#define LINE_SHIPPED(l) \
-	"o2c.round_amount(" l ".net_amount * greatest(" l ".shipped - " l ".returned - " l ".billed, 0) / " l ".quantity, " l ".currency)"
-#define LINE_SHARE(l) \
-	"o2c.round_amount(" l ".net_amount * greatest(greatest(" l ".quantity - " l ".cancelled, " l ".shipped) - " l ".returned - " l ".billed, 0)" \
+#define LINE_BILLED(l, s) "(" l ".billed + " l ".quantity * " s ".milestone_percent * 0.01)"
+#define LINE_SHIPPED(l, s) \
+	"o2c.round_amount(" l ".net_amount * greatest(" l ".shipped - " l ".returned - " LINE_BILLED(l, s) ", 0) / " l ".quantity, " l ".currency)"
+#define LINE_SHARE(l, s) \
+	"o2c.round_amount(" l ".net_amount * greatest(greatest(" l ".quantity - " l ".cancelled, " l ".shipped) - " l ".returned - " LINE_BILLED(l, s) ", 0)" \
 	" / " l ".quantity, " l ".currency)"
 #define COUNTS(state) state " IN ('confirmed', 'fulfilling', 'fulfilled')"
 

@@ -5,7 +5,10 @@
  * A draft changes nothing: goods that were shipped count as such until their
  * invoice is issued.  Then the lines note what was billed, and the open item
  * that the same transaction posts counts instead.  A credit note that takes
- * goods back to be billed again is the reverse of it.
+ * goods back to be billed again is the reverse of it.  A milestone bills its
+ * share of every line of its order, once; the order notes the sum of them.
+ *
+ * The share of a milestone stays once it is billed.
  *
  * What is settled of a prepayment invoice and not yet deducted is an advance:
  * the document keeps it, and its account has it among what is unapplied.
@@ -24,6 +27,7 @@
 #include "invoicing/correction.h"
 
 PG_FUNCTION_INFO_V1(o2c_credit_on_invoices);
+PG_FUNCTION_INFO_V1(o2c_keep_milestone);
 
 /* What the changes of one statement call for. */
 typedef struct InvoiceMoves
@@ -110,6 +114,16 @@ FindInvoiceMoves(TriggerData *trigdata, InvoiceMoves *moves)
 	" JOIN o2c.invoice_line v ON v.company_id = n.company_id AND v.invoice_id = n.id" \
 	" WHERE o.state = 'draft' AND n.state NOT IN ('draft', 'void')" \
 	" AND v.order_line_id IS NOT NULL AND (v.original_line_id IS NULL OR v.rebill) GROUP BY 1, 2"
+
+/* Orders of which documents that were issued in this statement bill milestones. */
+#define MILESTONES \
+	"SELECT m.company_id, m.order_id, sum(m.percent) AS percent" \
+	" FROM (SELECT DISTINCT v.company_id, v.milestone_id" \
+	"  FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id" \
+	"  JOIN o2c.invoice_line v ON v.company_id = n.company_id AND v.invoice_id = n.id" \
+	"  WHERE o.state = 'draft' AND n.state NOT IN ('draft', 'void')" \
+	"  AND v.milestone_id IS NOT NULL AND v.original_line_id IS NULL) v" \
+	" JOIN o2c.billing_milestone m ON m.company_id = v.company_id AND m.id = v.milestone_id GROUP BY 1, 2"
 
 /*
  * Prepayment invoices whose advance may change: what is open of them did, or a
@@ -204,15 +218,21 @@ Datum
 o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 {
 	static KeptPlan lock = {
-		.sql = "SELECT count(*), bool_or(x.back) FROM (SELECT b.back FROM o2c.sales_order s JOIN"
-		" (SELECT l.company_id, l.order_id, bool_or(b.back <> 0) AS back FROM (" BILLED ") b"
-		"  JOIN o2c.sales_order_line l ON l.company_id = b.company_id AND l.id = b.order_line_id GROUP BY 1, 2) b"
+		.sql = "SELECT bool_or(x.back), bool_or(x.milestone) FROM (SELECT b.back, b.milestone FROM o2c.sales_order s JOIN"
+		" (SELECT u.company_id, u.order_id, bool_or(u.back) AS back, bool_or(u.milestone) AS milestone FROM"
+		"  (SELECT l.company_id, l.order_id, b.back <> 0 AS back, false AS milestone FROM (" BILLED ") b"
+		"   JOIN o2c.sales_order_line l ON l.company_id = b.company_id AND l.id = b.order_line_id"
+		"   UNION ALL SELECT m.company_id, m.order_id, false, true FROM (" MILESTONES ") m) u GROUP BY 1, 2) b"
 		" ON s.company_id = b.company_id AND s.id = b.order_id"
 		" ORDER BY s.company_id, s.id FOR NO KEY UPDATE OF s) x"
 	};
 	static KeptPlan bill = {
 		.sql = "UPDATE o2c.sales_order_line l SET billed = l.billed + b.quantity, invoiced = l.invoiced - b.back"
 		" FROM (" BILLED ") b WHERE l.company_id = b.company_id AND l.id = b.order_line_id"
+	};
+	static KeptPlan reach = {
+		.sql = "UPDATE o2c.sales_order s SET milestone_percent = s.milestone_percent + m.percent"
+		" FROM (" MILESTONES ") m WHERE s.company_id = m.company_id AND s.id = m.order_id"
 	};
 	static KeptPlan advance = {
 		.sql = CREDIT_APPLY("SELECT n.company_id, n.customer_id, n.currency, 0::numeric AS oo, 0::numeric AS sni,"
@@ -226,6 +246,7 @@ o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 	Datum		args[2];
 	bool		advances = false;
 	bool		rebill = false;
+	bool		milestones = false;
 
 	if (o2c_numbering)
 		return PointerGetDatum(NULL);
@@ -238,11 +259,13 @@ o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 	if (moves.issued)
 	{
 		bool		isnull;
-		Datum		back;
+		Datum		any;
 
 		KeptPlanExecute(&lock, NULL, NULL, SPI_OK_SELECT);
-		back = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
-		rebill = !isnull && DatumGetBool(back);
+		any = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+		rebill = !isnull && DatumGetBool(any);
+		any = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
+		milestones = !isnull && DatumGetBool(any);
 	}
 	if (moves.issued || moves.settled)
 		advances = LockAdvances(args);
@@ -251,6 +274,8 @@ o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 		if (rebill)
 			RequireRebillable();
 		KeptPlanExecuteDerived(&bill, NULL, NULL, SPI_OK_UPDATE);
+		if (milestones)
+			KeptPlanExecuteDerived(&reach, NULL, NULL, SPI_OK_UPDATE);
 	}
 	if (advances)
 		WriteAdvances(args);
@@ -260,4 +285,38 @@ o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 		CreditApply(&advance, false);
 	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);
+}
+
+/*
+ * o2c_keep_milestone(): BEFORE UPDATE ON billing_milestone, for each row whose
+ * share or order changes: not once a document bills it, since its order notes
+ * that share.  run_billing() locks milestones before it drafts, as the update
+ * has by now.
+ */
+Datum
+o2c_keep_milestone(PG_FUNCTION_ARGS)
+{
+	static KeptPlan billed = {
+		.sql = "SELECT FROM o2c.invoice_line l WHERE l.company_id = $1 AND l.milestone_id = $2 LIMIT 1",
+		.nargs = 2,
+		.argtypes = {INT4OID, INT8OID}
+	};
+	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_keep_milestone");
+	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
+	HeapTuple	tuple = trigdata->tg_trigtuple;
+	TriggerFrame frame;
+	Datum		args[2];
+	bool		isnull;
+
+	args[0] = SPI_getbinval(tuple, desc, SPI_fnumber(desc, "company_id"), &isnull);
+	args[1] = SPI_getbinval(tuple, desc, SPI_fnumber(desc, "id"), &isnull);
+	TriggerFrameBegin(&frame, trigdata);
+	if (KeptPlanExecute(&billed, args, NULL, SPI_OK_SELECT) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_BUSINESS_RULE),
+				 errmsg("milestone \"%s\" is billed", SPI_getvalue(tuple, desc, SPI_fnumber(desc, "name"))),
+				 errdetail("Its share and order stand on a document."),
+				 errhint("Delete the draft that bills it, or add another milestone.")));
+	TriggerFrameEnd(&frame);
+	return PointerGetDatum(trigdata->tg_newtuple);
 }

@@ -25,6 +25,7 @@
 
 #include "credit/credit.h"
 #include "invoicing/numbering.h"
+#include "numeric_ops.h"
 
 PG_FUNCTION_INFO_V1(o2c_credit_on_orders);
 
@@ -34,6 +35,8 @@ typedef struct OrderMoves
 	bool		confirm;		/* some order became confirmed */
 	bool		credit;			/* some order began or ceased to count */
 	bool		flipped;		/* settle.c brought orders inside or outside of the horizon */
+	bool		billed;			/* milestones of orders were billed: nothing else changed */
+	bool		milestones;		/* some order that moved has milestones that are billed */
 	bool		leave;			/* some order may no longer reserve stock */
 	bool		cancel;
 	bool		close;
@@ -75,6 +78,7 @@ typedef struct OrderColumns
 	int			id;
 	int			state;
 	int			deferred;
+	int			milestone_percent;
 	int			ordered_on;
 	int			promised_on;
 } OrderColumns;
@@ -120,7 +124,8 @@ FindMoves(TriggerData *trigdata, OrderMoves *moves)
 	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
 	const OrderColumns columns = {
 		SPI_fnumber(desc, "company_id"), SPI_fnumber(desc, "id"), SPI_fnumber(desc, "state"),
-		SPI_fnumber(desc, "deferred"), SPI_fnumber(desc, "ordered_on"), SPI_fnumber(desc, "promised_on")
+		SPI_fnumber(desc, "deferred"), SPI_fnumber(desc, "milestone_percent"), SPI_fnumber(desc, "ordered_on"),
+		SPI_fnumber(desc, "promised_on")
 	};
 	CreditPolicy policy = {0};
 	HeapTuple	only = NULL;
@@ -137,11 +142,15 @@ FindMoves(TriggerData *trigdata, OrderMoves *moves)
 		Oid			before = DatumGetObjectId(slot_getattr(oldslot, columns.state, &isnull));
 		Oid			after = DatumGetObjectId(slot_getattr(newslot, columns.state, &isnull));
 		bool		deferred = DatumGetBool(slot_getattr(newslot, columns.deferred, &isnull));
+		Numeric		percent;
 		NameData	from;
 		NameData	to;
 
 		if (DatumGetBool(slot_getattr(oldslot, columns.deferred, &isnull)) != deferred)
 			moves->flipped = moves->credit = true;
+		percent = DatumGetNumeric(slot_getattr(newslot, columns.milestone_percent, &isnull));
+		if (NumericCompare(DatumGetNumeric(slot_getattr(oldslot, columns.milestone_percent, &isnull)), percent) != 0)
+			moves->billed = moves->credit = true;
 		if (before == after && WantedOn(oldslot, &columns) == WantedOn(newslot, &columns))
 			continue;
 		StateLabel(before, &from);
@@ -153,6 +162,8 @@ FindMoves(TriggerData *trigdata, OrderMoves *moves)
 			continue;
 		if (moves->moved++ == 0)
 			only = ExecCopySlotHeapTuple(newslot);
+		if (NumericCompare(percent, int64_to_numeric(0)) != 0)
+			moves->milestones = true;
 		moves->only.deferred = deferred;
 		moves->only.confirmed = strcmp(NameStr(to), "confirmed") == 0;
 		moves->only.counts = StateCounts(NameStr(to));
@@ -282,10 +293,22 @@ SetDeferred(OrderMoves *moves)
 	" FROM (SELECT n.company_id, n.customer_id, n.currency," \
 	"   (" COUNTS("n.state") ")::integer - (" COUNTS("o.state") ")::integer AS counts," \
 	"   (" COUNTS("n.state") " AND NOT " deferred ")::integer - (" COUNTS("o.state") " AND NOT o.deferred)::integer AS opens," \
-	"   " LINE_SHARE("l") " AS share, " LINE_SHIPPED("l") " AS shipped" \
+	"   " LINE_SHARE("l", "n") " AS share, " LINE_SHIPPED("l", "n") " AS shipped" \
 	"  FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id" join \
 	"  JOIN o2c.sales_order_line l ON l.company_id = n.company_id AND l.order_id = n.id" \
 	"  WHERE (" COUNTS("n.state") ") <> (" COUNTS("o.state") ") OR " deferred " <> o.deferred) x" \
+	" GROUP BY 1, 2, 3"
+
+/* What the milestones that were billed of orders "n" take off the accounts: invoices.c changes nothing else of them. */
+#define MILESTONE_DELTA \
+	"SELECT x.company_id, x.customer_id, x.currency, sum(CASE WHEN x.deferred THEN 0 ELSE x.share - x.shipped END) AS oo," \
+	" sum(x.shipped) AS sni, 0::numeric AS oi, 0::numeric AS ua, 0::numeric AS rt" \
+	" FROM (SELECT n.company_id, n.customer_id, n.currency, n.deferred," \
+	"   " LINE_SHARE("l", "n") " - " LINE_SHARE("l", "o") " AS share," \
+	"   " LINE_SHIPPED("l", "n") " - " LINE_SHIPPED("l", "o") " AS shipped" \
+	"  FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id" \
+	"  JOIN o2c.sales_order_line l ON l.company_id = n.company_id AND l.order_id = n.id" \
+	"  WHERE " COUNTS("n.state") ") x" \
 	" GROUP BY 1, 2, 3"
 
 /* o2c_credit_on_orders(): AFTER UPDATE ON sales_order, for each statement. */
@@ -330,6 +353,7 @@ o2c_credit_on_orders(PG_FUNCTION_ARGS)
 	static KeptPlan apply_deferral = {
 		.sql = CREDIT_APPLY(ORDER_DELTA("f.deferred", " JOIN o2c.sales_order f ON f.company_id = n.company_id AND f.id = n.id"))
 	};
+	static KeptPlan bill = {.sql = CREDIT_APPLY(MILESTONE_DELTA)};
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_credit_on_orders");
 	OrderMoves	moves;
 	TriggerFrame frame;
@@ -343,7 +367,7 @@ o2c_credit_on_orders(PG_FUNCTION_ARGS)
 	if (moves.credit && moves.moved > 0)
 		RequestEarlyReleaseOfCredit();
 	if (moves.moved == 1 && moves.credit && !moves.cancel && !moves.close && !moves.progress &&
-		!moves.flipped && moves.ndefer == 0 &&
+		!moves.flipped && !moves.milestones && moves.ndefer == 0 &&
 		CreditQuick(&moves.only))
 		return PointerGetDatum(NULL);
 
@@ -375,7 +399,8 @@ o2c_credit_on_orders(PG_FUNCTION_ARGS)
 	if (moves.ndefer > 0)
 		SetDeferred(&moves);
 	if (moves.credit)
-		CreditApply(moves.ndefer > 0 ? &apply_deferral : &apply, moves.confirm || moves.ndefer > 0);
+		CreditApply(moves.billed ? &bill : moves.ndefer > 0 ? &apply_deferral : &apply,
+					moves.confirm || moves.ndefer > 0);
 	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);
 }

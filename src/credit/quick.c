@@ -9,7 +9,7 @@
  * group's, is in the order's currency, that no rule or hold concerns and that
  * stays under the next threshold.  For these the account is read by key,
  * locked, compared with the limit and written directly.  Whatever is unusual
- * (a hold, a rule, goods not reserved, another currency, a temporary limit, a
+ * (a hold, a rule, milestones that are billed, goods not reserved, another currency, a temporary limit, a
  * threshold, the limit itself) is left to the statements of orders.c, which
  * judge and report it; until then nothing has been changed here, and the rows
  * that are locked are the ones that those statements lock.

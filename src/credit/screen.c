@@ -260,7 +260,7 @@ o2c_credit_screen(PG_FUNCTION_ARGS)
 		.sql = "SELECT s.id, s.customer_id, s.currency, s.warehouse, l.product_id, p.code,"
 		" p.stocked AND NOT (" COUNTS("s.state") "), p.backorder, l.quantity - l.cancelled - l.shipped - l.reserved,"
 		" CASE WHEN coalesce(s.promised_on, s.ordered_on) > $3 OR (" COUNTS("s.state") " AND NOT s.deferred) THEN 0"
-		"  ELSE " LINE_SHARE("l") " - " LINE_SHIPPED("l") " END,"
+		"  ELSE " LINE_SHARE("l", "s") " - " LINE_SHIPPED("l", "s") " END,"
 		" " COUNTS("s.state") " AND NOT s.deferred"
 		" FROM o2c.sales_order s JOIN o2c.sales_order_line l ON l.company_id = s.company_id AND l.order_id = s.id"
 		" JOIN o2c.product p ON p.company_id = l.company_id AND p.id = l.product_id"
