@@ -504,13 +504,17 @@ BEGIN
     WHERE m.company_id = old.company_id AND m.id = old.id
       AND m.state IN ('sent', 'delivered', 'dead', 'cancelled')
       AND (old.created_at < pg_catalog.now() - $2 OR old.place > $3)
+      -- a notice must know what became of its message before this goes
+      AND NOT EXISTS (SELECT FROM o2c.dunning_notice n
+                      WHERE n.company_id = m.company_id AND n.id = m.entity_id AND m.entity = 'dunning_notice'
+                        AND (n.state = 'pending' OR (n.state <> 'accepted' AND m.state IN ('sent', 'delivered'))))
     RETURNING 1
   )
   SELECT pg_catalog.count(*) INTO result FROM gone;
   RETURN result;
 END $$;
 COMMENT ON FUNCTION o2c.purge_messages(integer, interval, integer) IS
-  'Delete finished messages (sent, delivered, dead, cancelled) older than that, and all but the newest keep_last of a company when given; returns how many. What waits or is uncertain always stays.';
+  'Delete finished messages (sent, delivered, dead, cancelled) older than that, and all but the newest keep_last of a company when given; returns how many. What waits or is uncertain always stays, and so does a reminder whose outcome its notice has not taken in yet (settle_dunning does).';
 
 CREATE FUNCTION o2c._check_dispatch(company_id integer)
 RETURNS TABLE (invariant text, company_id integer, entity text, entity_id bigint, detail text)

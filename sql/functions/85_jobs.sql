@@ -1,7 +1,9 @@
 -- Jobs: one idempotent tick that anything may call, and its entry in pg_cron.
 --
 -- A job is a function o2c._job_<name>(company_id, day) that returns a line for
--- the log; domains may add their own.  Each does nothing that was done.
+-- the log; domains may add their own.  Each does nothing that was done.  A job
+-- calls what one role at least may call alone: the login that ticks needs that
+-- role for it, and no job needs two.
 
 CREATE FUNCTION o2c._job_dunning(company_id integer, day date) RETURNS text
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -25,35 +27,16 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$ SELECT pg_catalog.format('%s statements', o2c.send_statements($1, $2)) $$;
 COMMENT ON FUNCTION o2c._job_statements(integer, date) IS 'Job: statements of account.';
 
-CREATE FUNCTION o2c._call_when_present(name text, company_id integer, day date) RETURNS text
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, o2c, pg_temp
-AS $$
-DECLARE
-  result text;
-BEGIN
-  IF NOT EXISTS (SELECT FROM pg_catalog.pg_proc p
-                 WHERE p.pronamespace = 'o2c'::pg_catalog.regnamespace AND p.proname = $1
-                   AND p.pronargs >= 2 AND p.pronargs - p.pronargdefaults <= 2
-                   AND p.proargtypes[0] = 'integer'::pg_catalog.regtype AND p.proargtypes[1] = 'date'::pg_catalog.regtype) THEN
-    RETURN pg_catalog.format('%s is not there', $1);
-  END IF;
-  EXECUTE pg_catalog.format('SELECT pg_catalog.to_jsonb(r)::text FROM o2c.%I($1, $2) r', $1) INTO result USING $2, $3;
-  RETURN result;
-END $$;
-COMMENT ON FUNCTION o2c._call_when_present(text, integer, date) IS
-  'Call a function of schema o2c with (company_id, day) when this version has it; returns its result as JSON.';
-
 CREATE FUNCTION o2c._job_matching(company_id integer, day date) RETURNS text
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
-AS $$ SELECT o2c._call_when_present('match_cash', $1, $2) $$;
+AS $$ SELECT pg_catalog.to_jsonb(r)::text FROM o2c.match_cash($1, $2) r $$;
 COMMENT ON FUNCTION o2c._job_matching(integer, date) IS 'Job: match bank lines to open items.';
 
 CREATE FUNCTION o2c._job_billing(company_id integer, day date) RETURNS text
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
-AS $$ SELECT o2c._call_when_present('run_billing', $1, $2) $$;
+AS $$ SELECT pg_catalog.to_jsonb(r)::text FROM o2c.run_billing($1, $2) r $$;
 COMMENT ON FUNCTION o2c._job_billing(integer, date) IS 'Job: draft invoices for what can be billed.';
 
 CREATE FUNCTION o2c._job_stock(company_id integer, day date) RETURNS text
@@ -129,8 +112,6 @@ DECLARE
   messages text;
   runs bigint;
 BEGIN
-  -- notices must know what became of their messages before these go
-  PERFORM o2c.settle_dunning($1, $2);
   messages := o2c.purge_messages($1, keep)::text;
   DELETE FROM o2c.job_run r WHERE r.company_id = $1 AND r.started_at < $2 - 90;
   GET DIAGNOSTICS runs = ROW_COUNT;
@@ -172,6 +153,22 @@ $$;
 COMMENT ON FUNCTION o2c._job_day(text, time, integer, timestamp) IS
   'The last day, by the company''s clock, that a job was to run for.';
 
+CREATE FUNCTION o2c._require_job_right(job_name text, work regprocedure) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  IF NOT pg_catalog.has_function_privilege($2, 'EXECUTE') THEN
+    RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+      MESSAGE = pg_catalog.format('job "%s" takes the rights of %s, which %I does not have', $1,
+        coalesce((SELECT pg_catalog.string_agg(x.grantee::regrole::text, ' or ' ORDER BY x.grantee::regrole::text)
+                  FROM pg_catalog.pg_proc p, pg_catalog.aclexplode(p.proacl) x
+                  WHERE p.oid = $2 AND x.privilege_type = 'EXECUTE' AND NOT x.is_grantable AND x.grantee NOT IN (0, p.proowner)), 'its owner'), current_user);
+  END IF;
+END $$;
+COMMENT ON FUNCTION o2c._require_job_right(text, regprocedure) IS
+  'Refuse a job whose function the caller may not execute, naming the roles that may. Errors: 42501.';
+
 CREATE FUNCTION o2c._run_job(company_id integer, job_name text, at_time timestamptz) RETURNS boolean
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -182,6 +179,7 @@ DECLARE
   target date;
   day date;
   began timestamptz;
+  work regprocedure;
   outcome text;
   note text;
 BEGIN
@@ -194,7 +192,8 @@ BEGIN
                                    job.retry_at, job.time_zone, $3) THEN
     RETURN NULL;
   END IF;
-  IF pg_catalog.to_regprocedure(pg_catalog.format('o2c.%I(integer, date)', '_job_' || $2)) IS NULL THEN
+  work := pg_catalog.to_regprocedure(pg_catalog.format('o2c.%I(integer, date)', '_job_' || $2));
+  IF work IS NULL THEN
     UPDATE o2c.job j SET last_error = 'there is no function o2c._job_' || $2, retry_at = $3 + '1 day'::interval
     WHERE j.company_id = $1 AND j.name = $2;
     RETURN NULL;
@@ -206,6 +205,7 @@ BEGIN
   END IF;
   began := pg_catalog.clock_timestamp();
   BEGIN
+    PERFORM o2c._require_job_right($2, work);
     SET CONSTRAINTS ALL DEFERRED;
     LOOP
       EXECUTE pg_catalog.format('SELECT o2c.%I($1, $2)', '_job_' || $2) INTO note USING $1, day;

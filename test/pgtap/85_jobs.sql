@@ -1,6 +1,6 @@
 -- Jobs: what is due when, made-up nights, failures, time zones.
 BEGIN;
-SELECT plan(46);
+SELECT plan(51);
 CREATE TEMPORARY TABLE ctx AS SELECT o2c.create_company('Jobs', 'DE', 'EUR', 'Europe/Berlin') AS c;
 CREATE FUNCTION pg_temp.c() RETURNS integer LANGUAGE sql AS 'SELECT c FROM ctx';
 CREATE FUNCTION pg_temp.tick(at timestamptz) RETURNS text LANGUAGE sql AS
@@ -85,6 +85,26 @@ SELECT is(o2c._job_expiry(pg_temp.c(), '2026-06-16') || ', ' || o2c._job_expiry(
 UPDATE o2c.company SET settings = settings || '{"attach_statement": true}' WHERE company_id = pg_temp.c();
 SELECT is(o2c.send_statements(pg_temp.c(), '2026-06-25'), 1::bigint, 'a statement with its page');
 SELECT ok((SELECT count(*) = 1 AND bool_and(a.name = 'statement-A-2026-06-25.html' AND convert_from(a.content, 'UTF8') ~ 'I1.*I2') FROM o2c.message_attachment a WHERE a.company_id = pg_temp.c()), 'attached once, with everything open');
+-- what a notice has not taken in yet is not removed
+CREATE FUNCTION pg_temp.reminder() RETURNS text LANGUAGE sql AS $$
+  SELECT n.state || ' ' || (SELECT count(*) FROM o2c.message m WHERE m.company_id = n.company_id AND m.entity = 'dunning_notice' AND m.entity_id = n.id)
+  FROM o2c.dunning_notice n WHERE n.company_id = pg_temp.c() ORDER BY n.id DESC LIMIT 1 $$;
+UPDATE o2c.message SET state = 'sending', lease_owner = gen_random_uuid() WHERE company_id = pg_temp.c() AND state = 'queued';
+UPDATE o2c.message SET state = 'sent', sent_at = '2026-06-20', lease_owner = NULL WHERE company_id = pg_temp.c() AND state = 'sending';
+UPDATE o2c.company SET settings = settings || '{"message_retention": "-1 day"}' WHERE company_id = pg_temp.c();
+SELECT matches(o2c._job_retention(pg_temp.c(), '2026-06-27'), '^messages [1-9]', 'old messages go');
+SELECT is(pg_temp.reminder(), 'pending 1', 'not that of a notice that waits for its outcome');
+SELECT o2c._job_promises(pg_temp.c(), '2026-06-27') IS NOT NULL, o2c._job_retention(pg_temp.c(), '2026-06-27') IS NOT NULL;
+SELECT is(pg_temp.reminder(), 'accepted 0', 'only once it is known');
+
+-- rights: who may run what; docs/reference/jobs.md says the same
+SELECT is((SELECT string_agg(j.name || ': ' || j.roles, ', ' ORDER BY j.name) FROM (
+    SELECT d.name, string_agg(substr(r.rolname, 5), ' ' ORDER BY r.rolname) AS roles FROM o2c._default_jobs() d JOIN pg_roles r ON r.rolname LIKE 'o2c\_%'
+      AND has_function_privilege(r.oid, ('o2c._job_' || d.name || '(integer, date)')::regprocedure, 'EXECUTE') GROUP BY d.name) j),
+  'billing: clerk, credit: admin manager, dunning: collector manager, expiry: admin, kpi: admin, matching: admin clerk manager, '
+  || 'promises: collector manager, retention: admin, statements: collector manager, stock: clerk manager', 'each job is for the roles that may do it');
+SELECT is((SELECT count(*) FROM pg_proc p WHERE p.pronamespace = 'o2c'::regnamespace AND p.proname LIKE '\_job\_%' AND p.pronargs = 2 AND p.proname <> '_job_broken'
+           AND substr(p.proname, 6) NOT IN (SELECT name FROM o2c._default_jobs())), 0::bigint, 'and there is no other');
 SELECT is_empty('SELECT * FROM o2c.check()', 'nothing is violated');
 SELECT * FROM finish();
 ROLLBACK;

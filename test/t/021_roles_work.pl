@@ -64,7 +64,35 @@ as('collector', 'sees the worklist', q{SELECT count(*) >= 0 FROM o2c_bi.worklist
 as('reader', 'reads receivables', q{SELECT count(*) > 0 FROM o2c_bi.receivables}, 't');
 as('reader', 'reads aging', q{SELECT count(*) > 0 FROM o2c_bi.aging}, 't');
 as('admin', 'arms the dispatcher', 'SELECT o2c.arm_dispatch() IS NOT NULL', 't');
-as('admin', 'runs due jobs', 'SELECT count(*) >= 0 FROM o2c.run_due_jobs()', 't');
+
+# The tick: one login with what all jobs take, and others that lack something.
+my %ticks = (nightly => 'o2c_admin, o2c_clerk, o2c_collector', no_clerk => 'o2c_admin, o2c_collector', no_collector => 'o2c_admin, o2c_clerk');
+$node->safe_psql('postgres', "CREATE ROLE $_ LOGIN IN ROLE $ticks{$_}") for sort keys %ticks;
+as('admin', 'lets them in', q{INSERT INTO o2c.company_member (company_id, role_name) SELECT 1, unnest('{nightly,no_clerk,no_collector}'::name[]) RETURNING 1}, "1\n1\n1");
+as('admin', 'wants statements', q{INSERT INTO o2c.job (company_id, name, every, run_at) VALUES (1, 'statements', 'month', '06:30') RETURNING 1}, '1');
+as('admin', 'has an item that nobody was reminded of', q{INSERT INTO o2c.customer (company_id, code, name, email) VALUES (1, 'TAL', 'Tal AG', 'c@tal.example'); CREATE TEMP TABLE t (number text, customer_code text, document_date date, due_date date, currency text, amount numeric, open_amount numeric);
+	INSERT INTO t VALUES ('OLD-2', 'TAL', '2025-10-15', '2025-11-15', 'EUR', 70, 70); SELECT * FROM o2c.import_open_items(1, 't')}, '1|0|0');
+as('clerk', 'leaves something to bill and to reserve', q{SELECT o2c.place_order(1, 'BERG', '[{"product": "DRILL", "quantity": 1}]', '2025-11-20', 'C') > 0;
+	SELECT o2c.confirm_order(1, 3); SELECT o2c.ship_order(1, 3, shipped_on => '2025-11-21') > 0; SELECT o2c.place_order(1, 'FELS', '[{"product": "DRILL", "quantity": 1}]', '2025-11-20', 'D') > 0}, "t\nconfirmed\nt\nt");
+as('collector', 'has a message that is done', q{WITH m AS (SELECT o2c.send_message(1, 'mail', 'x@berg.example', 'note', '{"subject": "x", "body": "x"}', 'old') AS id) SELECT o2c.cancel_message(1, id) FROM m}, qr/./);
+sub tick
+{
+	my ($login, $at, $name, $expected) = @_;
+	as($login, $name, "SELECT string_agg(job || CASE WHEN ok THEN '' ELSE ' failed' END, ' ' ORDER BY job) FROM o2c.run_due_jobs('$at')", $expected);
+}
+tick('nightly', '2025-12-01 12:00+00', 'does every job', 'billing credit dunning expiry kpi matching promises retention statements stock');
+is($node->safe_psql('shop', q{SELECT string_agg(name || ': ' || result, '; ' ORDER BY name) FROM o2c.job_run WHERE name IN ('billing', 'dunning', 'kpi', 'statements')}),
+	'billing: {"amount": 119.00, "invoices": 1}; dunning: 1 notices, 1 items, 1 messages; kpi: aging of 2025-11-30: 4 rows; statements: 3 statements', 'that had something to do');
+tick('no_clerk', '2025-12-02 12:00+00', 'does what takes no clerk', 'billing failed credit dunning expiry kpi matching promises retention stock failed');
+is($node->safe_psql('shop', q{SELECT string_agg(name || ': ' || result, '; ' ORDER BY name) FROM o2c.job_run WHERE NOT ok}),
+	'billing: 42501: job "billing" takes the rights of o2c_clerk, which no_clerk does not have; stock: 42501: job "stock" takes the rights of o2c_clerk or o2c_manager, which no_clerk does not have',
+	'what fails names the missing right');
+tick('no_collector', '2025-12-02 12:30+00', 'does what was left', 'billing stock');
+tick('no_collector', '2025-12-03 12:00+00', 'and what takes no collector', 'billing credit dunning failed expiry kpi matching promises failed retention stock');
+tick('nightly', '2025-12-03 12:30+00', 'makes up the rest', 'dunning promises');
+as('nightly', 'ticks with a transaction a job', q{CALL o2c.run_jobs('2025-12-04 12:00+00'); SELECT string_agg(job || ' ' || state, ', ' ORDER BY job) FROM o2c_bi.jobs WHERE last_for = '2025-12-04' OR state <> 'ok'},
+	'billing ok, credit ok, dunning ok, expiry ok, kpi ok, matching ok, promises ok, retention ok, stock ok');
+like(($node->psql('shop', 'SELECT * FROM o2c.run_due_jobs()', extra_params => [ '-U', 'clerk' ]))[2], qr/permission denied for function run_due_jobs/, 'clerk: may not tick');
 as('clerk', 'checks invariants', 'SELECT count(*) FROM o2c.check()', '0');
 is($node->safe_psql('shop', 'SELECT * FROM o2c.check()'), '', 'check() is empty');
 $node->stop;
