@@ -2,8 +2,7 @@
 -- and the items that each may pay.
 --
 -- Each stage is a statement over all open lines, through temporary work tables
--- o2c_m_* that live until the end of the transaction.  What changes from round
--- to round stands in narrow tables of its own, the wide ones are written once:
+-- o2c_m_* that live until the end of the transaction:
 --   o2c_m_line    the lines, as the weigher reads them, with the keys of their texts
 --   o2c_m_party   who pays, as the bank writes it: accounts and names
 --   o2c_m_payer   customers that may be this party, and their groups
@@ -12,7 +11,6 @@
 --   o2c_m_cand    items that a line cites or that its amount pays
 --   o2c_m_page    payer and currency of undecided lines: a page of the book
 --   o2c_m_book    what the first round left open of these payers' items, read once for all their lines
---   o2c_m_rest    undecided lines with their pages, as the weigher reads them from the second round on
 -- The second half is 55_match_decide.sql.
 
 CREATE FUNCTION o2c._seed_company_match(company integer) RETURNS void
@@ -62,9 +60,8 @@ DECLARE
   n bigint;
 BEGIN
   DROP TABLE IF EXISTS pg_temp.o2c_m_line, pg_temp.o2c_m_payer, pg_temp.o2c_m_who, pg_temp.o2c_m_pair, pg_temp.o2c_m_cand,
-    pg_temp.o2c_m_page, pg_temp.o2c_m_book, pg_temp.o2c_m_todo, pg_temp.o2c_m_look, pg_temp.o2c_m_answer, pg_temp.o2c_m_claim,
-    pg_temp.o2c_m_rejected, pg_temp.o2c_m_factor, pg_temp.o2c_m_pay, pg_temp.o2c_m_taken, pg_temp.o2c_m_ok, pg_temp.o2c_m_hit, pg_temp.o2c_m_party,
-    pg_temp.o2c_m_rest, pg_temp.o2c_m_since, pg_temp.o2c_m_first, pg_temp.o2c_m_before;
+    pg_temp.o2c_m_page, pg_temp.o2c_m_book, pg_temp.o2c_m_todo, pg_temp.o2c_m_answer, pg_temp.o2c_m_claim, pg_temp.o2c_m_rejected,
+    pg_temp.o2c_m_factor, pg_temp.o2c_m_pay, pg_temp.o2c_m_taken, pg_temp.o2c_m_ok, pg_temp.o2c_m_hit, pg_temp.o2c_m_party;
   CREATE TEMPORARY TABLE o2c_m_factor ON COMMIT DROP AS
   SELECT m AS minor, pg_catalog.round(10::numeric ^ m) AS factor, pg_catalog.round(1 / 10::numeric ^ m, m) AS unit FROM pg_catalog.generate_series(0, 4) m;
   -- lines never seen, and payments on which nothing is applied yet
@@ -386,26 +383,6 @@ BEGIN
   IF FOUND THEN
     PERFORM o2c._match_describe(company);
   END IF;
-  -- the few lines that are left, their candidates, and what is taken from now on
-  CREATE TEMPORARY TABLE o2c_m_rest ON COMMIT DROP AS
-  SELECT t.page, l.id AS line_id, l.minor_amount, l.booking_date - '2000-01-01'::date AS day, l.remittance_text, l.payer_name,
-    l.reference_key, l.charges, l.minor, w.payer
-  FROM pg_temp.o2c_m_todo t
-  JOIN pg_temp.o2c_m_line l ON l.id = t.line_id
-  JOIN pg_temp.o2c_m_who w ON w.line_id = t.line_id
-  ORDER BY t.page, t.line_id;
-  ANALYZE pg_temp.o2c_m_rest (page, line_id);
-  ALTER TABLE pg_temp.o2c_m_cand RENAME TO o2c_m_before;
-  CREATE TEMPORARY TABLE o2c_m_cand ON COMMIT DROP AS
-  SELECT t.page, c.line_id, c.item_id, c.customer_id, c.number, c.alt_number, c.customer_name, c.open - coalesce(k.taken, 0) AS open,
-    c.amount, c.discount, c.discount_date, c.issued, c.due, c.reference_key, c.tolerance, c.charges, c.rel, c.grp, c.order_number
-  FROM pg_temp.o2c_m_before c
-  JOIN pg_temp.o2c_m_todo t ON t.line_id = c.line_id
-  LEFT JOIN pg_temp.o2c_m_taken k ON k.item_id = c.item_id
-  ORDER BY t.page, c.line_id, c.item_id;
-  ANALYZE pg_temp.o2c_m_cand (page, line_id, item_id);
-  DROP TABLE pg_temp.o2c_m_before;
-  CREATE TEMPORARY TABLE o2c_m_since (item_id bigint NOT NULL, taken bigint NOT NULL) ON COMMIT DROP;
 END $$;
 COMMENT ON FUNCTION o2c._match_books(integer) IS
   'Stage of match_cash: the open items of the payers of undecided lines; of them the weigher takes those due near the booking date.';

@@ -1,80 +1,12 @@
 -- Cash application, second half of the engine: weigh, decide, post.
 -- The first half, with the list of work tables, is 55_match.sql.
---   o2c_m_todo    lines not decided; o2c_m_look: those to be weighed in this round
---   o2c_m_answer  up to three answers a line; o2c_m_first: those of lines that the first round decided
---   o2c_m_ok      lines decided in this round
---   o2c_m_claim   what decided lines pay; o2c_m_taken: its sum for each item; o2c_m_since: of that, since the books were opened
+--   o2c_m_answer  what is found for a line, up to three answers: of the first round only for lines that it decides
+--   o2c_m_claim   what decided lines pay; o2c_m_taken: its sum for each item
+--   o2c_m_todo    lines that the first round leaves undecided
+--   o2c_m_ok      lines whose answer cannot stand
 --   o2c_m_pay     the payments that are posted
 
-CREATE FUNCTION o2c._match_weigh(company integer, round integer) RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, o2c, pg_temp
-SET client_min_messages = warning
-AS $$
-DECLARE
-  setting record;
-  grace integer;
-BEGIN
-  SELECT coalesce(pg_catalog.max(r.max_chance), 0.01)::double precision AS max_chance, coalesce(pg_catalog.max(r.max_size), 5) AS max_size
-    INTO setting FROM o2c.match_rule r WHERE r.company_id = company AND r.rule = 'bundle' AND r.customer_id IS NULL;
-  grace := coalesce((SELECT t.grace_days FROM o2c.tolerance t WHERE t.company_id = company AND t.customer_id IS NULL), 0);
-  IF round > 1 THEN
-    DELETE FROM pg_temp.o2c_m_answer a USING pg_temp.o2c_m_look k WHERE k.line_id = a.line_id;
-  END IF;
-  IF round = 2 THEN
-    ALTER TABLE pg_temp.o2c_m_answer RENAME TO o2c_m_first;
-  END IF;
-  IF round <= 2 THEN
-    CREATE TEMPORARY TABLE o2c_m_answer (line_id bigint NOT NULL, option integer NOT NULL, sure boolean NOT NULL,
-      tier integer NOT NULL, rule text NOT NULL, confidence double precision NOT NULL, customer_id bigint,
-      item_ids bigint[] NOT NULL, cash bigint[] NOT NULL, settle bigint[] NOT NULL, settle_kind text NOT NULL,
-      explanation text NOT NULL, item_left bigint[] NOT NULL, allowed boolean) ON COMMIT DROP;
-  END IF;
-  INSERT INTO pg_temp.o2c_m_answer
-  SELECT w.*, coalesce(c.automatic, r.automatic) AND w.confidence >= coalesce(c.min_confidence, r.min_confidence)
-    AND NOT EXISTS (SELECT FROM pg_temp.o2c_m_rejected x WHERE x.line_id = w.line_id AND x.item_ids = w.item_ids)
-  FROM o2c._weigh_lines(
-    -- nothing is decided before the first round: all lines, all that is open
-    CASE WHEN round = 1 THEN $q$
-      SELECT 0::bigint, l.id, l.minor_amount, l.booking_date - '2000-01-01'::date, l.remittance_text, l.payer_name,
-        l.reference_key, l.charges, l.minor, w.payer, 0, 0
-      FROM pg_temp.o2c_m_line l
-      JOIN pg_temp.o2c_m_who w ON w.line_id = l.id
-      ORDER BY l.id $q$
-    ELSE pg_catalog.format($q$
-      SELECT r.page, r.line_id, r.minor_amount, r.day, r.remittance_text, r.payer_name,
-        r.reference_key, r.charges, r.minor, r.payer, 1, %s
-      FROM pg_temp.o2c_m_rest r
-      WHERE r.line_id IN (SELECT k.line_id FROM pg_temp.o2c_m_look k)
-      ORDER BY r.page, r.line_id $q$, (round > 2)::integer) END,
-    CASE WHEN round = 1 THEN $q$
-      SELECT 0::bigint, c.line_id, c.item_id, c.customer_id, c.number, c.alt_number, c.customer_name, c.open,
-        c.amount, c.discount, c.discount_date, c.issued, c.due, c.reference_key, c.tolerance, c.charges, c.rel, c.grp, c.order_number
-      FROM pg_temp.o2c_m_cand c
-      ORDER BY c.line_id, c.item_id $q$
-    ELSE $q$
-      SELECT c.page, c.line_id, c.item_id, c.customer_id, c.number, c.alt_number, c.customer_name, c.open - coalesce(t.taken, 0),
-        c.amount, c.discount, c.discount_date, c.issued, c.due, c.reference_key, c.tolerance, c.charges, c.rel, c.grp, c.order_number
-      FROM pg_temp.o2c_m_cand c
-      LEFT JOIN pg_temp.o2c_m_since t ON t.item_id = c.item_id
-      WHERE c.line_id IN (SELECT k.line_id FROM pg_temp.o2c_m_look k)
-      ORDER BY c.page, c.line_id, c.item_id $q$ END,
-    CASE WHEN round = 1 THEN '' ELSE $q$
-      SELECT b.page, b.due, b.item_id, b.customer_id, b.number, b.alt_number, NULL::text, b.open - coalesce(t.taken, 0),
-        b.amount, b.discount, b.discount_date, b.issued, b.due, b.reference_key, b.tolerance, b.charges, 0, 0, NULL::text
-      FROM pg_temp.o2c_m_book b
-      LEFT JOIN pg_temp.o2c_m_since t ON t.item_id = b.item_id
-      WHERE b.page IN (SELECT k.page FROM pg_temp.o2c_m_look k)
-      ORDER BY b.page, b.due, b.item_id $q$ END,
-    setting.max_chance, setting.max_size, grace, 100000) w
-  LEFT JOIN o2c.match_rule r ON r.company_id = company AND r.rule = w.rule AND r.customer_id IS NULL
-  LEFT JOIN o2c.match_rule c ON c.company_id = company AND c.rule = w.rule AND c.customer_id = w.customer_id;
-  ANALYZE pg_temp.o2c_m_answer (line_id, option, sure, allowed);
-END $$;
-COMMENT ON FUNCTION o2c._match_weigh(integer, integer) IS
-  'Stage of match_cash: the answers of the lines to be looked at; from the second round with the payers'' books, from the third knowing that what other lines clearly pay is gone.';
-
-CREATE FUNCTION o2c._match_decide() RETURNS bigint
+CREATE FUNCTION o2c._match_first(company integer) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 SET client_min_messages = warning
@@ -82,85 +14,110 @@ AS $$
 DECLARE
   n bigint;
 BEGIN
+  CREATE TEMPORARY TABLE o2c_m_answer ON COMMIT DROP AS
+  SELECT w.* FROM o2c._weigh_lines(company,
+    pg_catalog.format($q$
+      SELECT 0::bigint, l.id, l.minor_amount, l.booking_date - '2000-01-01'::date, l.remittance_text, l.payer_name,
+        l.reference_key, l.charges, l.minor, w.payer, %s
+      ORDER BY l.id $q$, CASE WHEN EXISTS (SELECT FROM pg_temp.o2c_m_rejected) THEN $q$x.rejected
+      FROM pg_temp.o2c_m_line l
+      JOIN pg_temp.o2c_m_who w ON w.line_id = l.id
+      LEFT JOIN (SELECT r.line_id, pg_catalog.array_agg(r.item_ids::text) AS rejected FROM pg_temp.o2c_m_rejected r GROUP BY 1) x
+        ON x.line_id = l.id $q$ ELSE $q$NULL::text[]
+      FROM pg_temp.o2c_m_line l
+      JOIN pg_temp.o2c_m_who w ON w.line_id = l.id $q$ END),
+    $q$
+      SELECT 0::bigint, c.line_id, c.item_id, c.customer_id, c.number, c.alt_number, c.customer_name, c.open,
+        c.amount, c.discount, c.discount_date, c.issued, c.due, c.reference_key, c.tolerance, c.charges, c.rel, c.grp, c.order_number
+      FROM pg_temp.o2c_m_cand c
+      ORDER BY c.line_id, c.item_id $q$, '') w;
   -- across all lines no item is claimed twice: the better evidence first, then the earlier day;
   -- claims are lined up for the few items that have more than they can bear
-  TRUNCATE pg_temp.o2c_m_ok;
-  INSERT INTO pg_temp.o2c_m_ok
-  WITH sure AS MATERIALIZED (
-    SELECT a.line_id, a.tier, pg_catalog.unnest(a.item_ids) AS item_id, pg_catalog.unnest(a.cash) AS cash,
-      pg_catalog.unnest(a.settle) AS settle, pg_catalog.unnest(a.item_left) AS item_left
-    FROM pg_temp.o2c_m_answer a JOIN pg_temp.o2c_m_todo t ON t.line_id = a.line_id
-    WHERE a.sure AND a.allowed AND a.option = 1),
-  short AS (
-    SELECT s.item_id FROM sure s GROUP BY s.item_id
-    HAVING pg_catalog.sum(pg_catalog.abs(s.cash + s.settle)) > pg_catalog.min(pg_catalog.abs(s.item_left))),
-  queue AS (
-    SELECT s.line_id, s.item_left,
-      pg_catalog.sum(pg_catalog.abs(s.cash + s.settle)) OVER (PARTITION BY s.item_id ORDER BY s.tier, w.booking_date, s.line_id
-        ROWS UNBOUNDED PRECEDING) AS claimed
-    FROM sure s JOIN short h ON h.item_id = s.item_id JOIN pg_temp.o2c_m_who w ON w.line_id = s.line_id)
-  SELECT DISTINCT s.line_id FROM sure s
-  WHERE s.line_id NOT IN (SELECT q.line_id FROM queue q WHERE q.claimed > pg_catalog.abs(q.item_left));
+  CREATE TEMPORARY TABLE o2c_m_claim ON COMMIT DROP AS
+  SELECT a.line_id, pg_catalog.unnest(a.item_ids) AS item_id, pg_catalog.unnest(a.cash) AS cash,
+    pg_catalog.unnest(a.settle) AS settle, a.settle_kind, pg_catalog.unnest(a.item_left) AS item_left
+  FROM pg_temp.o2c_m_answer a WHERE a.option = 1;
+  CREATE TEMPORARY TABLE o2c_m_taken ON COMMIT DROP AS
+  SELECT c.item_id, pg_catalog.sum(c.cash + c.settle)::bigint AS taken,
+    pg_catalog.sum(pg_catalog.abs(c.cash + c.settle)) > pg_catalog.min(pg_catalog.abs(c.item_left)) AS short
+  FROM pg_temp.o2c_m_claim c GROUP BY 1;
+  ANALYZE pg_temp.o2c_m_claim (line_id, item_id), pg_temp.o2c_m_taken (item_id, short);
+  CREATE TEMPORARY TABLE o2c_m_ok ON COMMIT DROP AS
+  SELECT DISTINCT q.line_id
+  FROM (SELECT c.line_id, c.item_left,
+          pg_catalog.sum(pg_catalog.abs(c.cash + c.settle)) OVER (PARTITION BY c.item_id ORDER BY a.tier, w.booking_date, c.line_id
+            ROWS UNBOUNDED PRECEDING) AS claimed
+        FROM pg_temp.o2c_m_taken k
+        JOIN pg_temp.o2c_m_claim c ON c.item_id = k.item_id
+        JOIN pg_temp.o2c_m_answer a ON a.line_id = c.line_id AND a.option = 1
+        JOIN pg_temp.o2c_m_who w ON w.line_id = c.line_id
+        WHERE k.short) q
+  WHERE q.claimed > pg_catalog.abs(q.item_left);
   GET DIAGNOSTICS n = ROW_COUNT;
-  IF n = 0 THEN
-    RETURN 0;
+  IF n > 0 THEN
+    DELETE FROM pg_temp.o2c_m_answer a USING pg_temp.o2c_m_ok o WHERE o.line_id = a.line_id;
+    WITH gone AS (
+      DELETE FROM pg_temp.o2c_m_claim c USING pg_temp.o2c_m_ok o WHERE o.line_id = c.line_id
+      RETURNING c.item_id, c.cash + c.settle AS total)
+    UPDATE pg_temp.o2c_m_taken k SET taken = k.taken - g.total
+    FROM (SELECT x.item_id, pg_catalog.sum(x.total)::bigint AS total FROM gone x GROUP BY 1) g WHERE g.item_id = k.item_id;
+    DELETE FROM pg_temp.o2c_m_taken k WHERE k.taken = 0;
   END IF;
-  ANALYZE pg_temp.o2c_m_ok;
-  INSERT INTO pg_temp.o2c_m_claim
-  SELECT a.line_id, pg_catalog.unnest(a.item_ids), pg_catalog.unnest(a.cash), pg_catalog.unnest(a.settle), a.settle_kind
-  FROM pg_temp.o2c_m_answer a JOIN pg_temp.o2c_m_ok o ON o.line_id = a.line_id
-  WHERE a.option = 1;
-  ANALYZE pg_temp.o2c_m_claim;
-  CREATE TEMPORARY TABLE o2c_m_news ON COMMIT DROP AS
-  SELECT c.item_id, pg_catalog.sum(c.cash + c.settle)::bigint AS taken
-  FROM pg_temp.o2c_m_claim c JOIN pg_temp.o2c_m_ok o ON o.line_id = c.line_id GROUP BY 1;
-  ANALYZE pg_temp.o2c_m_news;
-  UPDATE pg_temp.o2c_m_taken t SET taken = t.taken + n.taken FROM pg_temp.o2c_m_news n WHERE n.item_id = t.item_id;
-  INSERT INTO pg_temp.o2c_m_taken
-  SELECT n.item_id, n.taken FROM pg_temp.o2c_m_news n
-  WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_taken t WHERE t.item_id = n.item_id);
-  ANALYZE pg_temp.o2c_m_taken;
-  IF pg_catalog.to_regclass('pg_temp.o2c_m_since') IS NOT NULL THEN
-    UPDATE pg_temp.o2c_m_since t SET taken = t.taken + n.taken FROM pg_temp.o2c_m_news n WHERE n.item_id = t.item_id;
-    INSERT INTO pg_temp.o2c_m_since
-    SELECT n.item_id, n.taken FROM pg_temp.o2c_m_news n
-    WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_since t WHERE t.item_id = n.item_id);
-    ANALYZE pg_temp.o2c_m_since;
-  END IF;
-  DROP TABLE pg_temp.o2c_m_news;
-  ALTER TABLE pg_temp.o2c_m_todo RENAME TO o2c_m_before;
   CREATE TEMPORARY TABLE o2c_m_todo ON COMMIT DROP AS
-  SELECT b.* FROM pg_temp.o2c_m_before b WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_ok o WHERE o.line_id = b.line_id);
-  DROP TABLE pg_temp.o2c_m_before;
+  SELECT w.line_id, 0::bigint AS page, w.payer
+  FROM pg_temp.o2c_m_who w WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_claim c WHERE c.line_id = w.line_id);
+  GET DIAGNOSTICS n = ROW_COUNT;
   ANALYZE pg_temp.o2c_m_todo;
   RETURN n;
 END $$;
-COMMENT ON FUNCTION o2c._match_decide() IS
-  'Stage of match_cash: sure answers that together claim no item beyond its open amount become decisions; returns how many.';
+COMMENT ON FUNCTION o2c._match_first(integer) IS
+  'Stage of match_cash: lines that what they cite or what their amount pays decides, where the items bear all that they claim together; returns how many are left.';
 
-CREATE FUNCTION o2c._match_look(round integer) RETURNS boolean
+CREATE FUNCTION o2c._match_rest(company integer) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 SET client_min_messages = warning
 AS $$
 BEGIN
-  DROP TABLE IF EXISTS pg_temp.o2c_m_look;
-  IF round <= 3 THEN
-    CREATE TEMPORARY TABLE o2c_m_look ON COMMIT DROP AS SELECT t.line_id, t.page FROM pg_temp.o2c_m_todo t;
-  ELSE
-    CREATE TEMPORARY TABLE o2c_m_look ON COMMIT DROP AS
-    WITH news AS MATERIALIZED (
-      SELECT DISTINCT k.item_id FROM pg_temp.o2c_m_claim k JOIN pg_temp.o2c_m_ok o ON o.line_id = k.line_id)
-    SELECT t.line_id, t.page FROM pg_temp.o2c_m_todo t
-    WHERE t.line_id IN (SELECT c.line_id FROM pg_temp.o2c_m_cand c JOIN news n ON n.item_id = c.item_id)
-       OR t.page IN (SELECT b.page FROM pg_temp.o2c_m_book b JOIN news n ON n.item_id = b.item_id);
-  END IF;
-  GET DIAGNOSTICS round = ROW_COUNT;
-  ANALYZE pg_temp.o2c_m_look;
-  RETURN round > 0;
+  WITH found AS (
+    INSERT INTO pg_temp.o2c_m_answer
+    SELECT w.* FROM o2c._weigh_lines(company,
+      $q$
+        SELECT t.page, l.id, l.minor_amount, l.booking_date - '2000-01-01'::date, l.remittance_text, l.payer_name,
+          l.reference_key, l.charges, l.minor, t.payer, x.rejected
+        FROM pg_temp.o2c_m_todo t
+        JOIN pg_temp.o2c_m_line l ON l.id = t.line_id
+        LEFT JOIN (SELECT r.line_id, pg_catalog.array_agg(r.item_ids::text) AS rejected FROM pg_temp.o2c_m_rejected r GROUP BY 1) x
+          ON x.line_id = t.line_id
+        ORDER BY t.page, l.id $q$,
+      $q$
+        SELECT t.page, c.line_id, c.item_id, c.customer_id, c.number, c.alt_number, c.customer_name, c.open - coalesce(k.taken, 0),
+          c.amount, c.discount, c.discount_date, c.issued, c.due, c.reference_key, c.tolerance, c.charges, c.rel, c.grp, c.order_number
+        FROM pg_temp.o2c_m_todo t
+        JOIN pg_temp.o2c_m_cand c ON c.line_id = t.line_id
+        LEFT JOIN pg_temp.o2c_m_taken k ON k.item_id = c.item_id
+        ORDER BY t.page, c.line_id, c.item_id $q$,
+      $q$
+        SELECT b.page, b.due, b.item_id, b.customer_id, b.number, b.alt_number, NULL::text, b.open,
+          b.amount, b.discount, b.discount_date, b.issued, b.due, b.reference_key, b.tolerance, b.charges, 0, 0, NULL::text
+        FROM pg_temp.o2c_m_book b
+        ORDER BY b.page, b.due, b.item_id $q$) w
+    RETURNING *),
+  claim AS (
+    INSERT INTO pg_temp.o2c_m_claim
+    SELECT f.line_id, pg_catalog.unnest(f.item_ids), pg_catalog.unnest(f.cash), pg_catalog.unnest(f.settle), f.settle_kind
+    FROM found f WHERE f.decided AND f.option = 1
+    RETURNING item_id, cash + settle AS total),
+  news AS (
+    SELECT c.item_id, pg_catalog.sum(c.total)::bigint AS taken FROM claim c GROUP BY 1),
+  known AS (
+    UPDATE pg_temp.o2c_m_taken k SET taken = k.taken + n.taken FROM news n WHERE n.item_id = k.item_id
+    RETURNING k.item_id)
+  INSERT INTO pg_temp.o2c_m_taken
+  SELECT n.item_id, n.taken FROM news n WHERE n.item_id NOT IN (SELECT k.item_id FROM known k);
 END $$;
-COMMENT ON FUNCTION o2c._match_look(integer) IS
-  'Stage of match_cash: the lines of a round: in the first three all that are undecided, then those that lost a candidate; false when there is none.';
+COMMENT ON FUNCTION o2c._match_rest(integer) IS
+  'Stage of match_cash: the rounds in which the lines that are left are weighed with the books of their payers, until none is decided.';
 
 CREATE FUNCTION o2c._match_post(company integer) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -330,26 +287,11 @@ BEGIN
       pg_catalog.set_config('enable_mergejoin', (lines < 1000)::text, true);
     PERFORM o2c._match_payers($1);
     PERFORM o2c._match_candidates($1);
-    CREATE TEMPORARY TABLE o2c_m_todo ON COMMIT DROP AS SELECT w.line_id, 0::bigint AS page FROM pg_temp.o2c_m_who w;
-    CREATE TEMPORARY TABLE o2c_m_ok (line_id bigint NOT NULL) ON COMMIT DROP;
-    CREATE TEMPORARY TABLE o2c_m_claim (line_id bigint NOT NULL, item_id bigint NOT NULL, cash bigint NOT NULL,
-      settle bigint NOT NULL, settle_kind text NOT NULL) ON COMMIT DROP;
-    CREATE TEMPORARY TABLE o2c_m_taken (item_id bigint NOT NULL, taken bigint NOT NULL) ON COMMIT DROP;
-    ANALYZE pg_temp.o2c_m_todo;
-    -- each round knows what the decisions of the rounds before leave open; the
-    -- second brings the payers' other items, the third what is left for them
-    FOR round IN 1..8 LOOP
-      IF round = 2 THEN
-        PERFORM o2c._match_books($1);
-      END IF;
-      EXIT WHEN NOT o2c._match_look(round) AND round > 2;
-      PERFORM o2c._match_weigh($1, round);
-      EXIT WHEN o2c._match_decide() = 0 AND round > 2;
-    END LOOP;
-    INSERT INTO pg_temp.o2c_m_first SELECT a.* FROM pg_temp.o2c_m_answer a;
-    DROP TABLE pg_temp.o2c_m_answer;
-    ALTER TABLE pg_temp.o2c_m_first RENAME TO o2c_m_answer;
-    ANALYZE pg_temp.o2c_m_answer (line_id, option, sure, allowed);
+    IF o2c._match_first($1) > 0 THEN
+      PERFORM o2c._match_books($1);
+      PERFORM o2c._match_rest($1);
+    END IF;
+    ANALYZE pg_temp.o2c_m_answer (line_id, option, tier), pg_temp.o2c_m_taken (item_id);
     PERFORM pg_catalog.set_config('enable_nestloop', 'on', true), pg_catalog.set_config('enable_mergejoin', 'on', true);
     auto_lines := o2c._match_post($1);
     SELECT pg_catalog.count(DISTINCT a.line_id) INTO suggested_lines

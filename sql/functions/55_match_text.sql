@@ -72,12 +72,11 @@ CREATE FUNCTION o2c._keep_match_keys() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_cash_keep_keys';
 COMMENT ON FUNCTION o2c._keep_match_keys() IS 'Trigger of open_item: the keys under which a bank line finds the item.';
 
-CREATE FUNCTION o2c._weigh_lines(lines text, candidates text, book text, max_chance double precision, max_size integer,
-  grace_days integer, budget bigint,
-  OUT line_id bigint, OUT option integer, OUT sure boolean, OUT tier integer, OUT rule text,
+CREATE FUNCTION o2c._weigh_lines(company integer, lines text, candidates text, book text,
+  OUT line_id bigint, OUT option integer, OUT decided boolean, OUT tier integer, OUT rule text,
   OUT confidence double precision, OUT customer_id bigint, OUT item_ids bigint[], OUT cash bigint[],
   OUT settle bigint[], OUT settle_kind text, OUT explanation text, OUT item_left bigint[]) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 1000
 AS 'MODULE_PATHNAME', 'o2c_cash_weigh_lines';
-COMMENT ON FUNCTION o2c._weigh_lines(text, text, text, double precision, integer, integer, bigint) IS
-  'Streams lines, candidates and books of a matching run (queries in the order of page, line and due date) through the weigher: up to three answers a line, best first, each item with what was open; amounts in minor units.';
+COMMENT ON FUNCTION o2c._weigh_lines(integer, text, text, text) IS
+  'Streams lines, candidates and books of a matching run (queries in the order of page, line and due date) through the weigher: up to three answers a line, best first, each item with what was open; amounts in minor units. Without a book the first round: answers of lines that may be decided. With one, all further rounds: what was last found for each line, and whether that is decided.';

@@ -244,8 +244,13 @@ WeighBundle(Weighing *w)
 	Answer	   *a;
 	bool		sure;
 
-	if (n < 2 || !w->line->late || WeighOnAccountWords(w->line) || w->closed >= 0)
+	if (n < 2 || WeighOnAccountWords(w->line) || w->closed >= 0)
 		return false;
+	if (!w->line->late)
+	{
+		w->line->asked = true;
+		return false;
+	}
 	for (int i = 0; i < w->line->minor; i++)
 		major *= 10;
 	for (int i = 0; i < n; i++)

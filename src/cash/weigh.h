@@ -70,6 +70,7 @@ typedef struct Candidate
 	bool		by_order;		/* cited by its order or delivery */
 	double		similarity;
 	bool		dropped;		/* somebody else's number: noise here */
+	bool		changed;		/* has less open than in the round before */
 } Candidate;
 
 typedef struct Line
@@ -87,6 +88,7 @@ typedef struct Line
 	bool		whole;			/* the open items of the payer are candidates */
 	bool		windowed;		/* ... only those due near the booking date */
 	bool		late;			/* what other lines clearly pay is gone */
+	bool		asked;			/* out: another answer is possible when late */
 	CashText   *tokens;
 } Line;
 

@@ -376,7 +376,10 @@ CitedLess(Weighing *w)
 	for (int i = 0; i < w->ncited; i++)
 		own &= WeighOwn(&w->cand[w->cited[i]]) && w->cand[w->cited[i]].cite >= CITE_PART;
 	if (!w->line->late)
-		return true;			/* ask again when what others clearly pay is gone */
+	{
+		w->line->asked = true;	/* again when what others clearly pay is gone */
+		return true;
+	}
 
 	n = WeighOthers(w, who, amount, 256, false);
 	if (own && CitedContinued(w, who, n, excess))
