@@ -17,7 +17,7 @@
 
 #include "direct_scan.h"
 
-#define MAX_TABLES 16
+#define MAX_TABLES 32
 
 static DirectTable *tables[MAX_TABLES];
 static int	ntables = 0;
@@ -121,6 +121,22 @@ DirectScanBegin(DirectScan *scan, DirectTable *table, LOCKMODE lockmode,
 	ScanKeyInit(&keys[0], table->att[0], BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(company));
 	ScanKeyInit(&keys[1], table->att[1], BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(key));
 	scan->scan = systable_beginscan(scan->rel, table->indexid, true, snapshot, table->nkeys, keys);
+}
+
+/* Scan the rows of a company with keys in a range, in their order. */
+void
+DirectScanBeginRange(DirectScan *scan, DirectTable *table, LOCKMODE lockmode,
+					 Snapshot snapshot, int32 company, int64 first, int64 last)
+{
+	ScanKeyData keys[3];
+
+	Assert(table->nkeys == 2);
+	scan->table = table;
+	scan->rel = table_open(table->relid, lockmode);
+	ScanKeyInit(&keys[0], table->att[0], BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(company));
+	ScanKeyInit(&keys[1], table->att[1], BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(first));
+	ScanKeyInit(&keys[2], table->att[1], BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(last));
+	scan->scan = systable_beginscan(scan->rel, table->indexid, true, snapshot, lengthof(keys), keys);
 }
 
 /* The next row, valid until the one after; NULL at the end. */

@@ -45,6 +45,8 @@ typedef struct DirectScan
 extern bool DirectTableResolve(DirectTable *table);
 extern void DirectScanBegin(DirectScan *scan, DirectTable *table, LOCKMODE lockmode,
 							Snapshot snapshot, int32 company, int64 key);
+extern void DirectScanBeginRange(DirectScan *scan, DirectTable *table, LOCKMODE lockmode,
+								 Snapshot snapshot, int32 company, int64 first, int64 last);
 extern HeapTuple DirectScanNext(DirectScan *scan);
 extern void DirectScanEnd(DirectScan *scan, LOCKMODE unlock);
 

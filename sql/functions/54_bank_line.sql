@@ -1,4 +1,15 @@
--- Bank lines from a table, view or temporary table, idempotent by line_id.
+-- Bank lines from a table, view or temporary table, idempotent by line_id; and
+-- the triggers that keep where lines wait to be matched.
+
+CREATE FUNCTION o2c._keep_open_lines() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_cash_open_lines';
+COMMENT ON FUNCTION o2c._keep_open_lines() IS
+  'Trigger of o2c.bank_line: o2c.bank_line_open takes in each line that waits for match_cash, when it is inserted and when it is open again.';
+
+CREATE FUNCTION o2c._keep_open_lines_again() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_cash_open_lines_again';
+COMMENT ON FUNCTION o2c._keep_open_lines_again() IS
+  'Statement trigger of o2c.bank_line_open: takes in again what still waits in the stretches that were deleted; refuses TRUNCATE (O2030).';
 
 CREATE FUNCTION o2c.import_bank_lines(company_id integer, bank_account text, source regclass,
   OUT imported bigint, OUT unchanged bigint, OUT rejected bigint)
@@ -27,7 +38,7 @@ BEGIN
       NULL::text AS reason
     FROM (' || o2c._import_query(source, columns, '{line_id,booking_date,amount}') || ') q';
   GET DIAGNOSTICS total = ROW_COUNT;
-  ANALYZE pg_temp.o2c_import;
+  ANALYZE pg_temp.o2c_import (row_no, line_id);
 
   UPDATE pg_temp.o2c_import i SET reason = CASE
       WHEN i.line_id IS NULL THEN 'line id is missing'

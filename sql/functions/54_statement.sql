@@ -260,7 +260,7 @@ BEGIN
     FROM keyed k
   )
   SELECT c.*, NULL::text AS line_id, false AS known FROM counted c;
-  ANALYZE pg_temp.o2c_line;
+  ANALYZE pg_temp.o2c_line (statement_no, line_no, account_id, line_key, occurrence, bank_ref, entry_ref, booking_date, proven);
 
   -- equal lines without reference in the statement before on the same day
   UPDATE pg_temp.o2c_line l SET occurrence = l.occurrence + x.n
@@ -349,5 +349,12 @@ AS $$
   SELECT 'a line of a statement is in its account''s currency', b.company_id, 'bank_line', b.id, pg_catalog.format('%s, the account is in %s', b.currency, a.currency)
   FROM o2c.bank_line b JOIN o2c.bank_account a ON a.company_id = b.company_id AND a.id = b.bank_account_id
   WHERE ($1 IS NULL OR b.company_id = $1) AND b.statement_id IS NOT NULL AND b.currency <> a.currency
+  UNION ALL
+  SELECT 'a line that waits is among those to be matched', b.company_id, 'bank_line', b.id, b.line_id
+  FROM o2c.bank_line b
+  LEFT JOIN (SELECT o.company_id, pg_catalog.range_agg(pg_catalog.int8range(o.first_id, o.last_id, '[]')) AS ids
+             FROM o2c.bank_line_open o GROUP BY 1) s ON s.company_id = b.company_id
+  WHERE ($1 IS NULL OR b.company_id = $1) AND b.state = 'open' AND (b.amount > 0) = (b.return_reason IS NULL)
+    AND (b.id <@ s.ids) IS NOT TRUE
 $$;
 COMMENT ON FUNCTION o2c._check_statement(integer) IS 'Invariants of statements and their lines, for o2c.check().';

@@ -75,10 +75,12 @@ BEGIN
   FROM (
     SELECT b.id, b.currency, b.amount, b.booking_date, b.value_date, b.remittance_text, b.payer_name, b.payer_iban,
       b.payer_account, b.end_to_end_id, b.structured_ref, b.charges, NULL::bigint AS payment_id, NULL::bigint AS item_id
-    FROM o2c.bank_line b
-    WHERE b.company_id = company AND b.state = 'open' AND b.amount > 0 AND b.amount < 1e14
-      AND b.return_reason IS NULL
-      AND (up_to IS NULL OR b.booking_date <= up_to)
+    FROM (SELECT pg_catalog.unnest(pg_catalog.range_agg(pg_catalog.int8range(o.first_id, o.last_id, '[]'))) AS ids
+          FROM o2c.bank_line_open o WHERE o.company_id = company) s
+    CROSS JOIN LATERAL (SELECT * FROM o2c.bank_line b
+      WHERE b.company_id = company AND b.id >= pg_catalog.lower(s.ids) AND b.id < pg_catalog.upper(s.ids)
+        AND b.state = 'open' AND b.amount > 0 AND b.amount < 1e14 AND b.return_reason IS NULL
+        AND (up_to IS NULL OR b.booking_date <= up_to) OFFSET 0) b
     UNION ALL
     SELECT b.id, b.currency, b.amount, b.booking_date, b.value_date, b.remittance_text, b.payer_name, b.payer_iban,
       b.payer_account, b.end_to_end_id, b.structured_ref, 0, p.id, p.item_id

@@ -222,13 +222,16 @@ BEGIN
   -- money that the bank took back: the payment of that amount that the line names, when it is one
   WITH back AS (
     SELECT b.id, b.booking_date, b.return_reason, pg_catalog.min(p.id) AS payment_id
-    FROM o2c.bank_line b
+    FROM (SELECT pg_catalog.unnest(pg_catalog.range_agg(pg_catalog.int8range(w.first_id, w.last_id, '[]'))) AS ids
+          FROM o2c.bank_line_open w WHERE w.company_id = company) s
+    CROSS JOIN LATERAL (SELECT * FROM o2c.bank_line b
+      WHERE b.company_id = company AND b.id >= pg_catalog.lower(s.ids) AND b.id < pg_catalog.upper(s.ids)
+        AND b.state = 'open' AND b.amount < 0 AND b.return_reason IS NOT NULL
+        AND (up_to IS NULL OR b.booking_date <= up_to) OFFSET 0) b
     JOIN o2c.payment p ON p.company_id = company AND p.amount = - b.amount AND p.currency = b.currency
       AND p.state <> 'returned' AND p.received_on <= b.booking_date
     LEFT JOIN o2c.bank_line o ON o.company_id = company AND o.id = p.bank_line_id
-    WHERE b.company_id = company AND b.state = 'open' AND b.amount < 0 AND b.return_reason IS NOT NULL
-      AND (up_to IS NULL OR b.booking_date <= up_to)
-      AND (b.end_to_end_id = coalesce(o.end_to_end_id, p.reference)
+    WHERE (b.end_to_end_id = coalesce(o.end_to_end_id, p.reference)
         OR (coalesce(b.end_to_end_id, 'NOTPROVIDED') = 'NOTPROVIDED'
             AND o2c._account_key(coalesce(b.payer_iban, b.payer_account)) = o2c._account_key(coalesce(o.payer_iban, o.payer_account))))
     GROUP BY 1, 2, 3 HAVING pg_catalog.count(*) = 1),
@@ -270,13 +273,17 @@ BEGIN
     coalesce((SELECT e.id FROM o2c.ledger_entry e WHERE e.company_id = $1 ORDER BY e.id DESC LIMIT 1), 0) AS entry_id,
     (SELECT a.updated_at FROM o2c.payer_alias a WHERE a.company_id = $1 ORDER BY a.updated_at DESC LIMIT 1) AS alias_at
     INTO mark;
-  -- in the order of the index on open lines: statistics may still say that all are open, and then EXISTS would read the whole table
-  IF (SELECT b.id FROM o2c.bank_line b WHERE b.company_id = $1 AND b.state = 'open'
-        AND (b.amount > 0) = (b.return_reason IS NULL) AND b.amount < 1e14 AND ($2 IS NULL OR b.booking_date <= $2)
-      ORDER BY b.booking_date, b.id LIMIT 1) IS NULL
-     AND EXISTS (SELECT FROM o2c.match_watermark w WHERE w.company_id = $1
-                   AND w.item_id = mark.item_id AND w.entry_id = mark.entry_id
-                   AND w.alias_at IS NOT DISTINCT FROM mark.alias_at) THEN
+  IF EXISTS (SELECT FROM o2c.match_watermark w WHERE w.company_id = $1
+               AND w.item_id = mark.item_id AND w.entry_id = mark.entry_id
+               AND w.alias_at IS NOT DISTINCT FROM mark.alias_at)
+     AND NOT EXISTS (
+       SELECT FROM (SELECT pg_catalog.unnest(pg_catalog.range_agg(pg_catalog.int8range(o.first_id, o.last_id, '[]'))) AS ids
+                    FROM o2c.bank_line_open o WHERE o.company_id = $1) s
+       CROSS JOIN LATERAL (SELECT FROM o2c.bank_line b
+         WHERE b.company_id = $1 AND b.id >= pg_catalog.lower(s.ids) AND b.id < pg_catalog.upper(s.ids) AND b.state = 'open'
+           AND (b.amount > 0) = (b.return_reason IS NULL) AND b.amount < 1e14 AND ($2 IS NULL OR b.booking_date <= $2) OFFSET 0) b) THEN
+    -- where nothing waits any more, because somebody else took the lines away
+    DELETE FROM o2c.bank_line_open o WHERE o.company_id = $1 AND $2 IS NULL;
     RETURN;
   END IF;
   PERFORM o2c._match_returns($1, $2);
@@ -301,6 +308,7 @@ BEGIN
     SELECT coalesce(pg_catalog.sum(p.cash * p.unit), 0) INTO auto_amount FROM pg_temp.o2c_m_pay p WHERE p.done;
     DROP TABLE pg_temp.o2c_m_pay;
   END IF;
+  DELETE FROM o2c.bank_line_open o WHERE o.company_id = $1;
   INSERT INTO o2c.match_watermark AS w (company_id, item_id, entry_id, alias_at)
   VALUES ($1, coalesce((SELECT i.id FROM o2c.open_item i WHERE i.company_id = $1 ORDER BY i.id DESC LIMIT 1), 0),
           coalesce((SELECT e.id FROM o2c.ledger_entry e WHERE e.company_id = $1 ORDER BY e.id DESC LIMIT 1), 0),

@@ -125,18 +125,27 @@ CREATE TABLE o2c.bank_line (
   FOREIGN KEY (company_id, bank_account_id) REFERENCES o2c.bank_account (company_id, id),
   FOREIGN KEY (company_id, statement_id) REFERENCES o2c.bank_statement (company_id, id),
   CHECK (o2c.is_amount(amount, currency))
-);
+) WITH (fillfactor = 46);
 ALTER SEQUENCE o2c.bank_line_id_seq OWNED BY o2c.bank_line.id;
-CREATE INDEX bank_line_open_idx ON o2c.bank_line (company_id, booking_date, id) WHERE state = 'open';
+-- A line is written to once more, when it is matched.  No index names what
+-- changes then, its guards fire after it (one before it would lock the row for
+-- itself), and its page has room for the second version: so it touches nothing
+-- else.  What waits is found through bank_line_open.
+CREATE INDEX bank_line_date_idx ON o2c.bank_line USING brin (company_id, booking_date) WITH (pages_per_range = 32);
 CREATE INDEX bank_line_statement_idx ON o2c.bank_line (company_id, statement_id) WHERE statement_id IS NOT NULL;
 CREATE INDEX bank_line_entry_ref_idx ON o2c.bank_line (company_id, bank_account_id, entry_ref) WHERE entry_ref IS NOT NULL;
 CREATE TRIGGER bank_line_kept
-  BEFORE UPDATE OF company_id, id, bank_account_id, line_id, booking_date, value_date, amount, currency ON o2c.bank_line
+  AFTER UPDATE OF company_id, id, bank_account_id, line_id, booking_date, value_date, amount, currency ON o2c.bank_line
   FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('company_id', 'id', 'bank_account_id', 'line_id', 'booking_date', 'value_date', 'amount', 'currency');
-CREATE TRIGGER bank_line_payment BEFORE UPDATE OF payment_id ON o2c.bank_line
+CREATE TRIGGER bank_line_payment AFTER UPDATE OF payment_id ON o2c.bank_line
   FOR EACH ROW WHEN (OLD.payment_id IS NOT NULL) EXECUTE FUNCTION o2c.guard_derived('payment_id');
 CREATE TRIGGER bank_line_keep BEFORE DELETE OR TRUNCATE ON o2c.bank_line
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
+CREATE TRIGGER bank_line_waits AFTER INSERT ON o2c.bank_line
+  REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c._keep_open_lines();
+CREATE TRIGGER bank_line_waits_again AFTER UPDATE OF state, return_reason ON o2c.bank_line
+  FOR EACH ROW WHEN (NEW.state = 'open' AND (OLD.state <> 'open' OR (OLD.return_reason IS NULL) <> (NEW.return_reason IS NULL)))
+  EXECUTE FUNCTION o2c._keep_open_lines();
 COMMENT ON TABLE o2c.bank_line IS 'One movement on a bank account; a batched entry with details is one line for each detail.';
 COMMENT ON COLUMN o2c.bank_line.statement_id IS 'The first statement that brought the line; null = from import_bank_lines.';
 COMMENT ON COLUMN o2c.bank_line.line_id IS 'Identity within the account: the bank''s reference, or else content and occurrence.';
@@ -149,3 +158,23 @@ COMMENT ON COLUMN o2c.bank_line.charges IS 'Charges that the bank took out of th
 COMMENT ON COLUMN o2c.bank_line.original_amount IS 'Amount instructed, in original_currency, where the bank gives it.';
 COMMENT ON COLUMN o2c.bank_line.details IS 'Everything else the bank said: ultimate parties, codes, further text.';
 COMMENT ON COLUMN o2c.bank_line.payment_id IS 'The payment posted from this line.';
+
+CREATE SEQUENCE o2c.bank_line_open_id_seq;
+CREATE TABLE o2c.bank_line_open (
+  company_id integer NOT NULL,
+  id bigint NOT NULL DEFAULT nextval('o2c.bank_line_open_id_seq'),
+  first_id bigint NOT NULL,
+  last_id bigint NOT NULL,
+  PRIMARY KEY (company_id, id),
+  CHECK (first_id <= last_id)
+);
+ALTER SEQUENCE o2c.bank_line_open_id_seq OWNED BY o2c.bank_line_open.id;
+CREATE TRIGGER bank_line_open_kept BEFORE UPDATE ON o2c.bank_line_open
+  FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('company_id', 'id', 'first_id', 'last_id');
+CREATE TRIGGER bank_line_open_whole BEFORE TRUNCATE ON o2c.bank_line_open
+  FOR EACH STATEMENT EXECUTE FUNCTION o2c._keep_open_lines_again();
+CREATE TRIGGER bank_line_open_again AFTER DELETE ON o2c.bank_line_open
+  REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c._keep_open_lines_again();
+COMMENT ON TABLE o2c.bank_line_open IS
+  'Where bank lines wait for match_cash: stretches of their ids, which may overlap and hold others too. Follows o2c.bank_line by trigger; what is deleted while a line in it waits comes again.';
+COMMENT ON COLUMN o2c.bank_line_open.first_id IS 'Lines of the company with ids from first_id to last_id may wait; no line elsewhere does.';

@@ -213,6 +213,7 @@ COMMENT ON COLUMN o2c_bi.match_quality.precision IS 'Share of the automatic post
 
 GRANT INSERT, UPDATE ON o2c.payment, o2c.match_proposal, o2c.payer_alias, o2c.match_watermark, o2c.refund TO o2c_clerk, o2c_manager, o2c_admin;
 GRANT UPDATE (state, payment_id) ON o2c.bank_line TO o2c_clerk, o2c_manager, o2c_admin;
+GRANT DELETE ON o2c.bank_line_open TO o2c_clerk, o2c_manager, o2c_admin;
 GRANT INSERT, UPDATE, DELETE ON o2c.match_rule, o2c.tolerance, o2c.payer_alias TO o2c_admin;
 GRANT INSERT ON o2c.settled_number, o2c.payment_history TO o2c_admin;
 GRANT EXECUTE ON FUNCTION o2c._match_lines, o2c._match_payers, o2c._match_candidates, o2c._match_describe, o2c._match_items, o2c._match_returns, o2c._match_books, o2c._match_first,
