@@ -45,8 +45,9 @@ BEGIN
   WHERE l.company_id = $1 AND l.order_id = ANY ($2)
     AND o.state IN ('confirmed', 'fulfilling', 'fulfilled', 'closed', 'cancelled')
     AND d.quantity > l.invoiced
-    -- an order with milestones is billed by them
-    AND NOT EXISTS (SELECT FROM o2c.billing_milestone m WHERE m.company_id = l.company_id AND m.order_id = l.order_id);
+    -- an order with milestones is billed by them; hashed, whatever statistics say
+    AND (l.order_id IN (SELECT m.order_id FROM o2c.billing_milestone m
+                        WHERE m.company_id = $1 AND m.order_id = ANY ($2))) IS NOT TRUE;
 END $$;
 COMMENT ON FUNCTION o2c._billable_lines(integer, bigint[], date) IS
   'What is to be billed of these orders up to a date and is not invoiced: quantity, last date of supply.';
@@ -178,18 +179,23 @@ AS $$
 BEGIN
   -- what prepayment invoices of the same order hold in the same category is
   -- taken off base and tax, oldest first, as far as the invoices have it
-  IF NOT EXISTS (SELECT FROM o2c.invoice p JOIN o2c.invoice i ON i.company_id = p.company_id AND i.order_id = p.order_id
-                 WHERE i.company_id = company AND i.id = ANY (drafts)
-                   AND p.kind = 'prepayment' AND p.state IN ('issued', 'paid')) THEN
+  IF NOT EXISTS (SELECT FROM pg_catalog.unnest(drafts) d(id)
+                 CROSS JOIN LATERAL (SELECT x.order_id FROM o2c.invoice x WHERE x.company_id = company AND x.id = d.id OFFSET 0) i
+                 CROSS JOIN LATERAL (SELECT FROM o2c.invoice x WHERE x.company_id = company AND x.order_id = i.order_id
+                                       AND x.kind = 'prepayment' AND x.state IN ('issued', 'paid') OFFSET 0) p) THEN
     RETURN;
   END IF;
   -- both are laid end to end, prepayments by age and drafts by id: where they
-  -- overlap, one is taken off the other
+  -- overlap, one is taken off the other.  CASE and unnest, because without
+  -- statistics kind and state would be taken for rare and the drafts for few,
+  -- and all be compared with all
   WITH base AS (
     SELECT x.*, pg_catalog.sum(x.base) OVER (PARTITION BY x.order_id, x.currency, x.tax_category, x.tax_rate ORDER BY x.id) AS upto
     FROM (SELECT i.id, i.order_id, i.currency::text AS currency, l.tax_category, l.tax_rate, pg_catalog.sum(l.net_amount) AS base
-          FROM o2c.invoice i JOIN o2c.invoice_line l ON l.company_id = company AND l.invoice_id = i.id
-          WHERE i.company_id = company AND i.id = ANY (drafts) AND i.kind = 'invoice'
+          FROM pg_catalog.unnest(drafts) d(id)
+          JOIN o2c.invoice i ON i.company_id = company AND i.id = d.id
+          JOIN o2c.invoice_line l ON l.company_id = company AND l.invoice_id = i.id
+          WHERE CASE i.kind WHEN 'invoice' THEN true ELSE false END
           GROUP BY 1, 2, 3, 4, 5 HAVING pg_catalog.sum(l.net_amount) > 0) x),
   advance AS (
     SELECT x.*, pg_catalog.sum(x.remaining) OVER (PARTITION BY x.order_id, x.currency, x.tax_category, x.tax_rate
@@ -200,7 +206,7 @@ BEGIN
                    JOIN o2c.invoice d ON d.company_id = company AND d.id = u.invoice_id AND d.state <> 'void'
                    WHERE u.company_id = company AND u.original_line_id = pl.id), 0) AS remaining
           FROM o2c.invoice p JOIN o2c.invoice_line pl ON pl.company_id = company AND pl.invoice_id = p.id
-          WHERE p.company_id = company AND p.kind = 'prepayment' AND p.state IN ('issued', 'paid')
+          WHERE p.company_id = company AND CASE p.kind WHEN 'prepayment' THEN p.state IN ('issued', 'paid') ELSE false END
             AND p.order_id IN (SELECT b.order_id FROM base b)) x
     WHERE x.remaining > 0)
   INSERT INTO o2c.invoice_line (company_id, invoice_id, line_no, original_line_id, description, quantity, unit_price, currency,
@@ -211,8 +217,11 @@ BEGIN
          a.id, pg_catalog.format('%s (%s, %s)', a.description, a.number, a.issue_date), -1, x.amount, b.currency::o2c.currency,
          a.tax_category, a.tax_rate, a.exemption_code, a.exemption_reason
   FROM base b
-  JOIN advance a ON a.order_id = b.order_id AND a.currency = b.currency AND a.tax_category = b.tax_category AND a.tax_rate = b.tax_rate
-  CROSS JOIN LATERAL (SELECT least(a.upto, b.upto) - greatest(a.upto - a.remaining, b.upto - b.base) AS amount) x
+  -- full, because that can't be nested loops
+  FULL JOIN advance a ON a.order_id = b.order_id AND a.currency = b.currency AND a.tax_category = b.tax_category AND a.tax_rate = b.tax_rate
+  CROSS JOIN LATERAL (
+    SELECT CASE WHEN a.id IS NOT NULL AND b.id IS NOT NULL
+                THEN least(a.upto, b.upto) - greatest(a.upto - a.remaining, b.upto - b.base) ELSE 0 END AS amount) x
   WHERE x.amount > 0;
 END $$;
 COMMENT ON FUNCTION o2c._deduct_prepayments(integer, bigint[]) IS

@@ -17,13 +17,12 @@ BEGIN
     AND NOT EXISTS (SELECT FROM o2c.invoice_line l WHERE l.company_id = m.company_id AND l.milestone_id = m.id)
   ORDER BY m.id FOR NO KEY UPDATE;
   WITH due AS MATERIALIZED (
-    SELECT m.*, u.upto, o.customer_id, o.currency, coalesce(o.customer_reference, o.code) AS reference,
+    SELECT m.*, o.customer_id, o.currency, coalesce(o.customer_reference, o.code) AS reference,
            pg_catalog.nextval('o2c.invoice_id_seq') AS invoice_id
-    FROM o2c.billing_milestone m
+    FROM (SELECT x.*, pg_catalog.sum(x.percent) OVER (PARTITION BY x.order_id ORDER BY x.id) AS upto
+          FROM o2c.billing_milestone x WHERE x.company_id = company) m
     JOIN o2c.sales_order o ON o.company_id = m.company_id AND o.id = m.order_id
-    CROSS JOIN LATERAL (SELECT pg_catalog.sum(x.percent) AS upto FROM o2c.billing_milestone x
-                        WHERE x.company_id = m.company_id AND x.order_id = m.order_id AND x.id <= m.id) u
-    WHERE m.company_id = company AND m.reached_on <= up_to
+    WHERE m.reached_on <= up_to
       AND o.state IN ('confirmed', 'fulfilling', 'fulfilled', 'closed')
       AND o2c._not_held(company, ARRAY[o.id], '{invoice}') IS NOT NULL
       AND NOT EXISTS (SELECT FROM o2c.invoice_line l WHERE l.company_id = m.company_id AND l.milestone_id = m.id)),

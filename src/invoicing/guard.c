@@ -208,11 +208,26 @@ ExecuteDerived(KeptPlan *kept, int expected)
 	PG_END_TRY();
 }
 
-/* Documents of these rows that are no drafts, all of them locked in order. */
+/*
+ * Documents of these rows that are no drafts, or else drafts that this
+ * transaction has not made; all of them locked in order.  The OFFSET keeps the
+ * condition from being asked before the lock, and the outer order keeps the
+ * first row from being hurried for.
+ */
 #define FROZEN(rows) \
-	"SELECT x.number, x.id::text FROM (SELECT i.id, i.number, i.state FROM o2c.invoice i" \
+	"SELECT x.number, x.id::text, x.state <> 'draft' FROM (SELECT i.id, i.number, i.state, i.xmin FROM o2c.invoice i" \
 	" WHERE (i.company_id, i.id) IN (SELECT r.company_id, r.invoice_id FROM " rows " r)" \
-	" ORDER BY i.company_id, i.id FOR NO KEY UPDATE) x WHERE x.state <> 'draft' LIMIT 1"
+	" ORDER BY i.company_id, i.id FOR NO KEY UPDATE OFFSET 0) x" \
+	" WHERE x.state <> 'draft' OR x.xmin <> pg_current_xact_id()::xid ORDER BY x.state = 'draft', x.id LIMIT 1"
+
+/*
+ * A lock alone would not stop who issues the draft under REPEATABLE READ with a
+ * snapshot that does not have the change: a new version of its row does.
+ */
+#define TOUCH(rows) \
+	"UPDATE o2c.invoice i SET note = i.note" \
+	" WHERE (i.company_id, i.id) IN (SELECT r.company_id, r.invoice_id FROM " rows " r)" \
+	" AND i.xmin <> pg_current_xact_id()::xid"
 
 /* Lines that bill an order line themselves: not those that credit or deduct. */
 #define BILLING "order_line_id IS NOT NULL AND original_line_id IS NULL"
@@ -235,6 +250,8 @@ o2c_invoice_part_guard(PG_FUNCTION_ARGS)
 	static const char *const parts[] = {"line", "allowance", "tax"};
 	static KeptPlan frozen_new[lengthof(parts)][2];
 	static KeptPlan frozen_old[lengthof(parts)][2];
+	static KeptPlan touch_new[lengthof(parts)][2];
+	static KeptPlan touch_old[lengthof(parts)][2];
 	static KeptPlan carry_insert = {.sql = CARRY(ADDED)};
 	static KeptPlan carry_delete = {.sql = CARRY(REMOVED)};
 	static KeptPlan carry_update = {.sql = CARRY(ADDED " UNION ALL " REMOVED)};
@@ -258,11 +275,22 @@ o2c_invoice_part_guard(PG_FUNCTION_ARGS)
 		kept->sql = old ? FROZEN("old_rows") : FROZEN("new_rows");
 		if (KeptPlanExecute(kept, NULL, NULL, SPI_OK_SELECT) > 0)
 		{
-			char	   *number = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+			HeapTuple	found = SPI_tuptable->vals[0];
+			TupleDesc	desc = SPI_tuptable->tupdesc;
+			char	   *number = SPI_getvalue(found, desc, 1);
+			bool		isnull;
 
-			RefuseChange("change lines or taxes of", number != NULL ? number :
-						 psprintf("with id %s", SPI_getvalue(SPI_tuptable->vals[0],
-															 SPI_tuptable->tupdesc, 2)));
+			if (DatumGetBool(SPI_getbinval(found, desc, 3, &isnull)))
+				RefuseChange("change lines or taxes of",
+							 number != NULL ? number : psprintf("with id %s", SPI_getvalue(found, desc, 2)));
+			/* taxes follow from the rest */
+			if (strcmp(parts[part], "tax") != 0)
+			{
+				KeptPlan   *touch = old ? &touch_old[part][update] : &touch_new[part][update];
+
+				touch->sql = old ? TOUCH("old_rows") : TOUCH("new_rows");
+				(void) KeptPlanExecute(touch, NULL, NULL, SPI_OK_UPDATE);
+			}
 		}
 	}
 	if (part == 0)

@@ -143,7 +143,7 @@ o2c_dispute_share(PG_FUNCTION_ARGS)
 	static KeptPlan over = {
 		.sql = "SELECT i.number, i.disputed_amount, i.amount FROM o2c.open_item i"
 		" WHERE (i.company_id, i.id) IN (SELECT n.company_id, n.item_id FROM new_rows n)"
-		" AND i.disputed_amount > greatest(i.amount, 0) LIMIT 1"
+		" AND i.disputed_amount > greatest(i.amount, 0) ORDER BY i.number LIMIT 1"
 	};
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_dispute_share");
 	TriggerFrame frame;
