@@ -165,13 +165,16 @@ AS $$
   SELECT 'an advance is what is settled of a prepayment invoice and not used', i.company_id, 'invoice', i.id,
          pg_catalog.format('stored %s, documents %s', i.advance_amount, x.advance)
   FROM o2c.invoice i
+  LEFT JOIN (
+    SELECT l.company_id, l.invoice_id, pg_catalog.sum(pg_catalog.abs(u.net_amount)) AS amount
+    FROM o2c.invoice_line u
+    JOIN o2c.invoice_line l ON l.company_id = u.company_id AND l.id = u.original_line_id
+    JOIN o2c.invoice d ON d.company_id = u.company_id AND d.id = u.invoice_id AND d.state NOT IN ('draft', 'void')
+    WHERE $1 IS NULL OR u.company_id = $1 GROUP BY 1, 2) used ON used.company_id = i.company_id AND used.invoice_id = i.id
   CROSS JOIN LATERAL (
     SELECT CASE WHEN i.kind <> 'prepayment' OR i.state IN ('draft', 'void', 'written_off') OR i.payable_amount <= 0 THEN 0
       ELSE greatest(0, o2c.round_amount(i.net_amount * (i.payable_amount - i.open_amount) / i.payable_amount, i.currency)
-        - coalesce((SELECT pg_catalog.sum(pg_catalog.abs(u.net_amount)) FROM o2c.invoice_line l
-            JOIN o2c.invoice_line u ON u.company_id = l.company_id AND u.original_line_id = l.id
-            JOIN o2c.invoice d ON d.company_id = u.company_id AND d.id = u.invoice_id AND d.state NOT IN ('draft', 'void')
-            WHERE l.company_id = i.company_id AND l.invoice_id = i.id), 0)) END AS advance) x
+        - coalesce(used.amount, 0)) END AS advance) x
   WHERE ($1 IS NULL OR i.company_id = $1) AND (i.kind = 'prepayment' OR i.advance_amount <> 0)
     AND i.advance_amount IS DISTINCT FROM x.advance
   UNION ALL

@@ -30,7 +30,8 @@ BEGIN
     INSERT INTO o2c.invoice (company_id, id, customer_id, order_id, currency, payment_term, customer_reference, supply_date)
     SELECT company, d.invoice_id, d.customer_id, d.order_id, d.currency,
            coalesce(c.payment_term, o2c._default_term(company)), pg_catalog.left(d.reference, 200), d.reached_on
-    FROM due d JOIN o2c.customer c ON c.company_id = company AND c.id = d.customer_id),
+    FROM due d
+    CROSS JOIN LATERAL (SELECT x.payment_term FROM o2c.customer x WHERE x.company_id = company AND x.id = d.customer_id OFFSET 0) c),
   tax AS MATERIALIZED (
     SELECT x.reached_on, t.* FROM (SELECT DISTINCT d.reached_on FROM due d) x
     CROSS JOIN LATERAL o2c._taxes(company, x.reached_on) t),
@@ -46,7 +47,7 @@ BEGIN
                  pg_catalog.sum(l.net_amount) AS net
           FROM due d JOIN o2c.sales_order_line l ON l.company_id = company AND l.order_id = d.order_id
           GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9) s
-    JOIN o2c.customer c ON c.company_id = company AND c.id = s.customer_id
+    CROSS JOIN LATERAL (SELECT x.country, x.vat_id FROM o2c.customer x WHERE x.company_id = company AND x.id = s.customer_id OFFSET 0) c
     LEFT JOIN tax t ON t.reached_on = s.reached_on AND t.tax_category = s.tax_category AND t.country = coalesce(c.country, '')
       AND t.vat_registered = (coalesce(pg_catalog.btrim(c.vat_id), '') <> ''))
   SELECT pg_catalog.array_agg(d.invoice_id) INTO drafts FROM due d;

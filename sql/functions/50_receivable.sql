@@ -415,8 +415,11 @@ BEGIN
   RETURN QUERY
     SELECT 'closed period takes no entry', e.company_id, 'ledger_entry', e.id,
            pg_catalog.format('effective %s, recorded %s, closed %s', e.effective_on, e.recorded_at, p.closed_at)
-    FROM o2c.period p JOIN o2c.ledger_entry e ON e.company_id = p.company_id
-      AND e.effective_on BETWEEN p.from_date AND p.to_date AND e.recorded_at > p.closed_at
+    FROM o2c.period p
+    -- each period reads its own days
+    CROSS JOIN LATERAL (
+      SELECT x.* FROM o2c.ledger_entry x
+      WHERE x.company_id = p.company_id AND x.effective_on BETWEEN p.from_date AND p.to_date AND x.recorded_at > p.closed_at OFFSET 0) e
     WHERE p.closed_at IS NOT NULL AND (company IS NULL OR p.company_id = company);
 
   -- buckets and unapplied credits add up to the ledger

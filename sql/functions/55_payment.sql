@@ -508,9 +508,12 @@ BEGIN
                       WHERE NOT EXISTS (SELECT FROM o2c.open_item i WHERE i.company_id = m.company_id AND i.id = x)));
   RETURN QUERY
     SELECT 'bank line that is matched has its payment', b.company_id, 'bank_line', b.id, b.line_id
-    FROM o2c.bank_line b LEFT JOIN o2c.payment p ON p.company_id = b.company_id AND p.bank_line_id = b.id
-    WHERE (company IS NULL OR b.company_id = company) AND b.state = 'matched' AND b.amount > 0
-      AND (p.id IS NULL OR p.id IS DISTINCT FROM b.payment_id OR p.amount <> b.amount);
+    FROM (SELECT x.* FROM o2c.bank_line x WHERE x.state = 'matched' AND x.amount > 0 AND (company IS NULL OR x.company_id = company)) b
+    -- full, because that can't be nested loops, which tables without statistics would get
+    FULL JOIN (SELECT x.* FROM o2c.payment x WHERE x.bank_line_id IS NOT NULL AND (company IS NULL OR x.company_id = company)) p
+      ON p.company_id = b.company_id AND p.bank_line_id = b.id
+    WHERE CASE WHEN b.id IS NULL THEN false
+               ELSE p.id IS NULL OR p.id IS DISTINCT FROM b.payment_id OR p.amount <> b.amount END;
   RETURN QUERY
     SELECT 'key of every document', i.company_id, 'open_item', i.id, i.number
     FROM o2c.open_item i

@@ -531,11 +531,13 @@ AS $$
   WHERE ($1 IS NULL OR c.company_id = $1) AND c.lease_until < pg_catalog.now() - interval '1 day'
     AND o2c._dispatch_armed()
   UNION ALL
+  -- full, because that can't be nested loops, which tables without statistics would get
   SELECT 'sending_is_claimed', m.company_id, 'message', m.id, 'no claim names it'
-  FROM o2c.message m
-  WHERE ($1 IS NULL OR m.company_id = $1) AND m.state = 'sending'
-    AND NOT EXISTS (SELECT FROM o2c.message_claim c WHERE c.company_id = m.company_id
-                    AND c.lease_owner = m.lease_owner AND m.id = ANY (c.message_ids))
+  FROM (SELECT x.* FROM o2c.message x WHERE x.state = 'sending' AND ($1 IS NULL OR x.company_id = $1)) m
+  FULL JOIN (SELECT c.company_id, c.lease_owner, i.id FROM o2c.message_claim c CROSS JOIN unnest(c.message_ids) i(id)
+             WHERE $1 IS NULL OR c.company_id = $1) c
+    ON c.company_id = m.company_id AND c.lease_owner = m.lease_owner AND c.id = m.id
+  WHERE CASE WHEN m.id IS NOT NULL THEN c.id IS NULL ELSE false END
   UNION ALL
   SELECT 'queue_follows_messages', coalesce(m.company_id, q.company_id), 'message', coalesce(m.id, q.message_id),
          pg_catalog.format('%s, due %s; the queue has it due %s', m.state, m.next_attempt_at, q.due)

@@ -103,6 +103,11 @@ FindInvoiceMoves(TriggerData *trigdata, InvoiceMoves *moves)
 }
 
 /*
+ * Conditions on what is null stand in CASE here: tables without statistics
+ * would be read by the partial index of the column, whole for each document.
+ */
+
+/*
  * Lines of documents that were issued in this statement and bill an order
  * line, or take back what is to be billed again.
  */
@@ -113,7 +118,7 @@ FindInvoiceMoves(TriggerData *trigdata, InvoiceMoves *moves)
 	" FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id" \
 	" JOIN o2c.invoice_line v ON v.company_id = n.company_id AND v.invoice_id = n.id" \
 	" WHERE o.state = 'draft' AND n.state NOT IN ('draft', 'void')" \
-	" AND v.order_line_id IS NOT NULL AND (v.original_line_id IS NULL OR v.rebill) GROUP BY 1, 2"
+	" AND CASE WHEN v.order_line_id IS NULL THEN false ELSE v.original_line_id IS NULL OR v.rebill END GROUP BY 1, 2"
 
 /* Orders of which documents that were issued in this statement bill milestones. */
 #define MILESTONES \
@@ -122,7 +127,7 @@ FindInvoiceMoves(TriggerData *trigdata, InvoiceMoves *moves)
 	"  FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id" \
 	"  JOIN o2c.invoice_line v ON v.company_id = n.company_id AND v.invoice_id = n.id" \
 	"  WHERE o.state = 'draft' AND n.state NOT IN ('draft', 'void')" \
-	"  AND v.milestone_id IS NOT NULL AND v.original_line_id IS NULL) v" \
+	"  AND CASE WHEN v.milestone_id IS NULL THEN false ELSE v.original_line_id IS NULL END) v" \
 	" JOIN o2c.billing_milestone m ON m.company_id = v.company_id AND m.id = v.milestone_id GROUP BY 1, 2"
 
 /*
@@ -133,8 +138,9 @@ FindInvoiceMoves(TriggerData *trigdata, InvoiceMoves *moves)
 	"SELECT pl.company_id, pl.invoice_id AS id" \
 	" FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id" \
 	" JOIN o2c.invoice_line v ON v.company_id = n.company_id AND v.invoice_id = n.id" \
-	" JOIN o2c.invoice_line pl ON pl.company_id = v.company_id AND pl.id = v.original_line_id" \
-	" WHERE o.state = 'draft' AND n.state NOT IN ('draft', 'void') AND v.original_line_id IS NOT NULL"
+	" CROSS JOIN LATERAL (SELECT x.company_id, x.invoice_id FROM o2c.invoice_line x" \
+	"  WHERE x.company_id = v.company_id AND x.id = v.original_line_id OFFSET 0) pl" \
+	" WHERE o.state = 'draft' AND n.state NOT IN ('draft', 'void') AND CASE WHEN v.original_line_id IS NULL THEN false ELSE true END"
 #define PREPAYMENTS \
 	"SELECT n.company_id, n.id FROM new_rows n WHERE n.kind = 'prepayment' AND n.state <> 'draft'" \
 	" UNION SELECT p.company_id, p.id FROM (" USED ") x" \
