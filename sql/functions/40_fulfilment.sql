@@ -1,6 +1,34 @@
 -- Fulfilment: pick, pack, ship, deliver, return.
 
-CREATE FUNCTION o2c._wanted_lines(company integer, wanted_order bigint, lines jsonb)
+CREATE FUNCTION o2c._named_lines(lines jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  bad record;
+BEGIN
+  IF pg_catalog.jsonb_typeof(lines) IS DISTINCT FROM 'array'
+     OR NOT EXISTS (SELECT FROM pg_catalog.jsonb_array_elements(lines) e WHERE e ? 'line_no') THEN
+    RETURN lines;
+  END IF;
+  SELECT l.n, l.e ->> 'line' AS line, l.e ->> 'line_no' AS line_no INTO bad
+  FROM pg_catalog.jsonb_array_elements(lines) WITH ORDINALITY l(e, n)
+  WHERE l.e ->> 'line' <> l.e ->> 'line_no' ORDER BY l.n LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004',
+      MESSAGE = pg_catalog.format('line %s names two lines: "line" %s and "line_no" %s', bad.n, bad.line, bad.line_no),
+      HINT = 'Both mean the number of the line; one of them is enough.';
+  END IF;
+  RETURN (SELECT pg_catalog.jsonb_agg(
+            CASE WHEN pg_catalog.jsonb_typeof(l.e) <> 'object' THEN l.e
+                 WHEN l.e ->> 'line_no' IS NULL THEN l.e - 'line_no'
+                 ELSE pg_catalog.jsonb_set(l.e - 'line_no', '{line}', l.e -> 'line_no') END ORDER BY l.n)
+          FROM pg_catalog.jsonb_array_elements(lines) WITH ORDINALITY l(e, n));
+END $$;
+COMMENT ON FUNCTION o2c._named_lines(jsonb) IS
+  'The lines that a caller passes with their number as "line" where it was given as "line_no", the name of the column. Errors: O2004 when both are there and differ.';
+
+CREATE FUNCTION o2c._wanted_lines(company integer, wanted_order bigint, asked jsonb)
 RETURNS TABLE (order_line_id bigint, quantity numeric)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -8,6 +36,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   bad record;
+  lines constant jsonb := o2c._named_lines($3);
 BEGIN
   IF lines IS NULL THEN
     RETURN QUERY SELECT l.id, l.quantity - l.cancelled - l.picked FROM o2c.sales_order_line l
@@ -327,6 +356,7 @@ DECLARE
   h record;
   over record;
   total numeric;
+  wanted constant jsonb := o2c._named_lines($3);
 BEGIN
   SELECT * INTO h FROM o2c._lock_shipment($1, $2);
   IF h.state NOT IN ('shipped', 'delivered') THEN
@@ -334,7 +364,7 @@ BEGIN
   END IF;
   IF $3 IS NOT NULL THEN
     -- checks the shape and that every line is on the order
-    PERFORM FROM o2c._wanted_lines($1, h.order_id, $3);
+    PERFORM FROM o2c._wanted_lines($1, h.order_id, wanted);
   END IF;
   CREATE TEMPORARY TABLE IF NOT EXISTS o2c_return (line_id bigint, order_line_id bigint, quantity numeric) ON COMMIT DROP;
   TRUNCATE pg_temp.o2c_return;
@@ -344,7 +374,7 @@ BEGIN
   JOIN o2c.sales_order_line l ON l.company_id = $1 AND l.id = w.order_line_id
   JOIN o2c.product p ON p.company_id = $1 AND p.id = l.product_id
   LEFT JOIN LATERAL (SELECT pg_catalog.sum(coalesce(o2c._to_numeric(j ->> 'quantity'), w.quantity - w.returned)) AS quantity
-        FROM pg_catalog.jsonb_array_elements($3) j
+        FROM pg_catalog.jsonb_array_elements(wanted) j
         WHERE CASE WHEN j ->> 'line' IS NOT NULL THEN l.line_no::text = j ->> 'line' ELSE p.code = j ->> 'product' END) e ON true
   WHERE w.company_id = $1 AND w.shipment_id = $2 AND CASE WHEN $3 IS NULL THEN w.quantity > w.returned ELSE e.quantity IS NOT NULL END;
   SELECT l.line_no, r.quantity, w.quantity - w.returned AS open INTO over

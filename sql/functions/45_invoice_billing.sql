@@ -277,11 +277,13 @@ BEGIN
   drafts := coalesce(o2c._bill_orders($1, coalesce(orders, '{}'), until), '{}')
          || coalesce(o2c._bill_milestones($1, until), '{}')
          || coalesce(o2c._bill_subscriptions($1, until), '{}');
-  SELECT pg_catalog.count(*), coalesce(pg_catalog.sum(i.total_amount), 0) INTO invoices, amount
+  -- amounts in different currencies have no sum
+  SELECT pg_catalog.count(*), CASE WHEN pg_catalog.count(DISTINCT i.currency::text) <= 1 THEN coalesce(pg_catalog.sum(i.total_amount), 0) END
+  INTO invoices, amount
   FROM o2c.invoice i WHERE i.company_id = $1 AND i.id = ANY (drafts);
 END $$;
 COMMENT ON FUNCTION o2c.run_billing(integer, date) IS
-  'Make drafts of everything billable up to a date (default the company''s today): shipments, orders, milestones, recurring; orders that a hold keeps from being invoiced wait. Returns how many and their sum with tax; again: zero. Errors: O2002.';
+  'Make drafts of everything billable up to a date (default the company''s today): shipments, orders, milestones, recurring; orders that a hold keeps from being invoiced wait. Returns how many and their sum with tax, in their currency; amount is NULL when they are in several. Again: zero. Errors: O2002, O2044.';
 
 CREATE FUNCTION o2c.drop_draft(company_id integer, invoice_id bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

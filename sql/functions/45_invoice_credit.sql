@@ -22,13 +22,14 @@ END $$;
 COMMENT ON FUNCTION o2c._credit_left(integer, bigint) IS
   'What of an invoice is not credited yet, per tax category and rate.';
 
-CREATE FUNCTION o2c._credit_lines(company integer, invoice bigint, wanted jsonb)
+CREATE FUNCTION o2c._credit_lines(company integer, invoice bigint, asked jsonb)
 RETURNS TABLE (line_id bigint, quantity numeric, amount numeric)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 DECLARE
   bad record;
+  wanted constant jsonb := o2c._named_lines($3);
 BEGIN
   IF wanted IS NOT NULL THEN
     IF pg_catalog.jsonb_typeof(wanted) <> 'array' OR pg_catalog.jsonb_array_length(wanted) = 0 THEN

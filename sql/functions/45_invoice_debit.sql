@@ -1,6 +1,6 @@
 -- Debit notes: what an issued document was short of.
 
-CREATE FUNCTION o2c._debit_lines(company integer, invoice bigint, wanted jsonb)
+CREATE FUNCTION o2c._debit_lines(company integer, invoice bigint, asked jsonb)
 RETURNS TABLE (line_no bigint, line_id bigint, description text, quantity numeric, unit_price numeric, tax_category text)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -8,6 +8,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   bad record;
+  wanted constant jsonb := o2c._named_lines($3);
 BEGIN
   IF wanted IS NULL OR pg_catalog.jsonb_typeof(wanted) <> 'array' OR pg_catalog.jsonb_array_length(wanted) = 0 THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'the lines to debit must be a JSON array with at least one line',

@@ -65,7 +65,8 @@ JOIN (VALUES
   ('numeric', ARRAY['NULL', '''NaN''::numeric', '''Infinity''::numeric', '''-Infinity''::numeric', '-5', '1e30', '0.00001', '1e-300', '1e140000']),
   ('text', ARRAY['''''', '''   ''', 'repeat(''x'', 1000000)', '''nope''', 'E''\x01''', '''<b>&"''''; DROP''']),
   ('jsonb', ARRAY['''{}''', '''"x"''', '''[]''', '''[1]''', '''[{}]''', '''[{"line": 99, "quantity": 1}]''', '''[{"line": 1, "quantity": -1}]''', '''[{"line": 1, "quantity": "NaN"}]''',
-    '''[{"line": 1, "quantity": 1e30}]''', '''[{"line": null, "quantity": 1}]''', '''[{"line": "x"}]''', '''[{"line": 1, "quantity": 0}]''', '''[{"line": 1, "amount": -1}]''']),
+    '''[{"line": 1, "quantity": 1e30}]''', '''[{"line": null, "quantity": 1}]''', '''[{"line": "x"}]''', '''[{"line": 1, "quantity": 0}]''', '''[{"line": 1, "amount": -1}]''',
+    '''[{"line_no": 99, "quantity": 1}]''', '''[{"line": 1, "line_no": 2, "quantity": 1}]''', '''[{"line_no": null}]''']),
   -- malformed, another document, and an order with one thing wrong
   ('xml', ARRAY['NULL', '''''', '''no markup''', '''<a/>''', '''<Order''', '''<Order><a></Order>''', '''<a/><b/>''', '''<Order>&nope;</Order>''', '''<Order xmlns="urn:x"/>''',
     'left(pg_temp.ubl_order(), 500)::xml', 'replace(pg_temp.ubl_order(), ''<a:OrderLine>'', ''<a:Line>'')::xml', 'regexp_replace(pg_temp.ubl_order(), ''<a:OrderLine>.*</a:OrderLine>'', '''')::xml',
