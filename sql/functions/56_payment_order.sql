@@ -159,6 +159,18 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION o2c._require_order_day(integer, text, date) IS 'Refuses a day that lies before the first one for which the bank takes orders. Errors: O2044.';
 
+CREATE FUNCTION o2c._refuse_sepa_amount(amount numeric, currency text, about text) RETURNS numeric
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  RAISE EXCEPTION USING ERRCODE = 'O2033',
+    MESSAGE = pg_catalog.format('%s: %s %s is more than one payment of the SEPA can be', about, amount, currency),
+    DETAIL = 'Banks take at most 999999999.99 EUR in one collection or transfer.',
+    HINT = 'Nothing was ordered. Agree with the customer on another way for this one, or have it due in instalments.';
+END $$;
+COMMENT ON FUNCTION o2c._refuse_sepa_amount(numeric, text, text) IS 'Refuses an amount that no file of the SEPA can have. Errors: O2033, always.';
+
 CREATE FUNCTION o2c.collect_direct_debits(company_id integer, bank_account text, collect_on date, up_to date DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -216,7 +228,9 @@ BEGIN
       end_to_end_id, amount, currency, party_name, iban, bic, remittance_text)
     SELECT $1, new_id, x.customer_id, x.id, x.mandate_id,
       CASE WHEN NOT x.recurrent THEN 'OOFF' WHEN x.last_collected_on IS NULL AND x.n = 1 THEN 'FRST' ELSE 'RCUR' END,
-      pg_catalog.format('DD%s-%s', new_id, x.id), x.amount, account.currency, coalesce(x.holder, x.customer_name), x.iban, x.bic, x.number
+      pg_catalog.format('DD%s-%s', new_id, x.id),
+      CASE WHEN x.amount > 999999999.99 THEN o2c._refuse_sepa_amount(x.amount, account.currency::text, 'item ' || x.number) ELSE x.amount END,
+      account.currency, coalesce(x.holder, x.customer_name), x.iban, x.bic, x.number
     FROM chosen x CROSS JOIN made ORDER BY x.customer_id, x.n
     RETURNING mandate_id
   ), used AS (
@@ -231,7 +245,7 @@ BEGIN
   RETURN new_id;
 END $$;
 COMMENT ON FUNCTION o2c.collect_direct_debits(integer, text, date, date) IS
-  'Draw an order of direct debits on collect_on for all open items due by up_to (default: that day) of customers with a usable mandate, in the account''s currency, without disputed shares and items already in a pending order. Returns the order, or NULL if nothing is due. Errors: O2002, O2003, O2033, O2044.';
+  'Draw an order of direct debits on collect_on for all open items due by up_to (default: that day) of customers with a usable mandate, in the account''s currency, without disputed shares and items already in a pending order. Returns the order, or NULL if nothing is due. Errors: O2002, O2003, O2033 (also when one item is more than 999999999.99), O2044.';
 
 CREATE FUNCTION o2c.order_refunds(company_id integer, bank_account text, execute_on date) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -266,7 +280,9 @@ BEGIN
   ), lines AS (
     INSERT INTO o2c.payment_order_line (company_id, payment_order_id, customer_id, refund_id, end_to_end_id, amount, currency,
       party_name, iban, remittance_text)
-    SELECT $1, new_id, x.customer_id, x.id, pg_catalog.format('RF%s-%s', new_id, x.id), x.amount, account.currency, x.name, x.iban, 'Refund ' || x.about
+    SELECT $1, new_id, x.customer_id, x.id, pg_catalog.format('RF%s-%s', new_id, x.id),
+      CASE WHEN x.amount > 999999999.99 AND account.currency::text = 'EUR'
+           THEN o2c._refuse_sepa_amount(x.amount, account.currency::text, 'refund of ' || x.about) ELSE x.amount END, account.currency, x.name, x.iban, 'Refund ' || x.about
     FROM chosen x CROSS JOIN made ORDER BY x.id
   )
   INSERT INTO o2c.event (company_id, entity, entity_id, event)
@@ -277,7 +293,7 @@ BEGIN
   RETURN new_id;
 END $$;
 COMMENT ON FUNCTION o2c.order_refunds(integer, text, date) IS
-  'Draw an order of transfers on execute_on for all approved refunds in the account''s currency to customers with an IBAN; a refund is paid once. Returns the order, or NULL if there is none. Errors: O2002, O2003, O2033, O2044.';
+  'Draw an order of transfers on execute_on for all approved refunds in the account''s currency to customers with an IBAN; a refund is paid once. Returns the order, or NULL if there is none. Errors: O2002, O2003, O2033 (also when one refund is more than EUR 999999999.99), O2044.';
 
 CREATE FUNCTION o2c._xml_agent(bic text, version_new boolean) RETURNS xml
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -74,6 +74,7 @@ CREATE TABLE o2c.payment_order_line (
   end_to_end_id text NOT NULL CHECK (length(end_to_end_id) BETWEEN 1 AND 35),
   amount numeric NOT NULL CHECK (amount > 0 AND o2c.is_amount(amount, currency)),
   currency o2c.currency NOT NULL,
+  CONSTRAINT payment_order_line_sepa_amount CHECK (currency::text <> 'EUR' OR amount <= 999999999.99),
   party_name text NOT NULL CHECK (party_name <> ''),
   iban o2c.iban NOT NULL,
   bic text,

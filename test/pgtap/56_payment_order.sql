@@ -1,5 +1,5 @@
 -- Mandates, direct debits, refund transfers and their files.
-SELECT plan(55);
+SELECT plan(62);
 
 SELECT o2c.create_company('Österreich & Söhne', 'DE', 'EUR');
 INSERT INTO o2c.bank_account (company_id, code, currency, iban, bic) VALUES (1, 'main', 'EUR', 'DE89370400440532013000', 'COBADEFFXXX'), (1, 'bare', 'EUR', NULL, NULL);
@@ -119,6 +119,29 @@ SELECT is((SELECT count(*) FROM o2c.payment_order_line l WHERE l.payment_order_i
 SELECT o2c.collect_direct_debits(1, 'main', o2c.today(1) + 9) \g /dev/null
 SELECT is((SELECT sequence_type FROM o2c.payment_order_line l JOIN o2c.open_item i ON i.id = l.item_id WHERE i.number = 'LATE-1'), 'FRST', 'a day before it is used');
 SELECT is((SELECT usable FROM o2c_bi.mandates WHERE reference = 'LAPSE/1'), true, 'which begins its 36 months anew');
+
+---------------------------------------------------------------- the most that a file can say
+INSERT INTO o2c.customer (company_id, code, name, iban) VALUES (1, 'BIG', 'Big', 'NL91ABNA0417164300');
+CREATE TEMPORARY TABLE big AS SELECT v.*, 'BIG' AS customer_code, '2026-01-01' AS document_date, 'EUR' AS currency
+FROM (VALUES ('BIG-1', '999999999.99', '2026-01-01'), ('BIG-2', '1000000000.00', '2026-01-02')) v(number, amount, due_date);
+SELECT o2c.import_open_items(1, 'big') \g /dev/null
+SELECT o2c.create_mandate(1, 'BIG', 'NL91ABNA0417164300', o2c.today(1) - 1, 'BIG/1') \g /dev/null
+SELECT throws_ok($$SELECT o2c.collect_direct_debits(1, 'main', o2c.today(1) + 2)$$, 'O2033', 'item BIG-2: 1000000000.00 EUR is more than one payment of the SEPA can be', 'more than a file can say is refused by its number');
+SELECT is((SELECT count(*) FROM o2c.payment_order_line l JOIN o2c.open_item i ON i.id = l.item_id WHERE i.number LIKE 'BIG%'), 0::bigint, 'and nothing is ordered');
+SELECT ok(o2c.collect_direct_debits(1, 'main', o2c.today(1) + 2, '2026-01-01') IS NOT NULL, 'the most that one can is');
+SELECT is((SELECT l.amount FROM o2c.payment_order_line l JOIN o2c.open_item i ON i.id = l.item_id WHERE i.number = 'BIG-1'), 999999999.99, 'collected');
+SELECT throws_ok($$INSERT INTO o2c.payment_order_line (company_id, payment_order_id, customer_id, item_id, mandate_id, sequence_type, end_to_end_id, amount, currency, party_name, iban, remittance_text)
+  SELECT 1, max(l.payment_order_id), i.customer_id, i.id, m.id, 'RCUR', 'BIG', i.open_amount, 'EUR', 'x', m.iban, 'x'
+  FROM o2c.open_item i JOIN o2c.mandate m ON m.customer_id = i.customer_id, o2c.payment_order_line l WHERE i.number = 'BIG-2' GROUP BY i.customer_id, i.id, m.id, m.iban, i.open_amount$$,
+  '23514', NULL, 'nor does a line come by hand');
+SELECT o2c.refund(1, o2c.record_payment(1, 'BIG', 2000000000, 'EUR', o2c.today(1), 'too much'), 1500000000, 'paid too much') AS r \gset
+CREATE ROLE sepa_second_pair_of_eyes SUPERUSER;
+SET SESSION AUTHORIZATION sepa_second_pair_of_eyes;
+SELECT o2c.approve_refund(1, :r) \g /dev/null
+RESET SESSION AUTHORIZATION;
+DROP ROLE sepa_second_pair_of_eyes;
+SELECT is((SELECT state FROM o2c.refund WHERE id = :r), 'approved', 'a refund of more');
+SELECT throws_ok($$SELECT o2c.order_refunds(1, 'main', o2c.today(1) + 1)$$, 'O2033', 'refund of too much: 1500000000 EUR is more than one payment of the SEPA can be', 'is not transferred either');
 
 SELECT is_empty('SELECT * FROM o2c.check()', 'no invariant is violated');
 SELECT * FROM finish();
