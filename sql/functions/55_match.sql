@@ -7,7 +7,7 @@
 --   o2c_m_party   who pays, as the bank writes it: accounts and names
 --   o2c_m_payer   customers that may be this party, and their groups
 --   o2c_m_who     each line's party, the customer when he is known, and what joins need of the line
---   o2c_m_hit     items and settled numbers that a line cites
+--   o2c_m_pair    items of lines that are known to be candidates, but not yet described
 --   o2c_m_cand    items that a line cites or that its amount pays
 --   o2c_m_page    payer and currency of undecided lines: a page of the book
 --   o2c_m_book    what the first round left open of these payers' items, read once for all their lines
@@ -173,7 +173,7 @@ BEGIN
   ANALYZE pg_temp.o2c_m_payer;
   CREATE TEMPORARY TABLE o2c_m_who ON COMMIT DROP AS
   SELECT l.id AS line_id, y.id AS party, y.rel AS payer, y.customer_id AS payer_customer,
-    l.currency, l.amount, l.minor_amount, l.booking_date
+    l.currency, l.minor_amount, l.booking_date, l.reference_key, l.keys
   FROM pg_temp.o2c_m_line l
   JOIN (SELECT n.id, n.account, n.name_key, coalesce(p.rel, 0) AS rel, p.customer_id
         FROM pg_temp.o2c_m_party n
@@ -182,7 +182,7 @@ BEGIN
                    FROM pg_temp.o2c_m_payer q WHERE NOT q.grp GROUP BY 1) p ON p.party = n.id) y
     ON y.account = l.account AND y.name_key = l.name_key;
   DROP TABLE pg_temp.o2c_m_party;
-  ANALYZE pg_temp.o2c_m_who;
+  ANALYZE pg_temp.o2c_m_who (line_id, party, payer, payer_customer, currency, booking_date);
 END $$;
 COMMENT ON FUNCTION o2c._match_payers(integer) IS
   'Stage of match_cash: who the payers of the lines are, by account, alias and name, and their groups.';
@@ -219,50 +219,13 @@ AS $$
 BEGIN
   CREATE TEMPORARY TABLE o2c_m_cand (line_id bigint NOT NULL, item_id bigint NOT NULL, customer_id bigint, number text,
     alt_number text, customer_name text, open bigint, amount bigint, discount bigint, discount_date integer, issued integer,
-    due integer, reference_key bigint, tolerance bigint, charges bigint, rel integer, grp integer, order_number text,
-    cited boolean) ON COMMIT DROP;
+    due integer, reference_key bigint, tolerance bigint, charges bigint, rel integer, grp integer, order_number text) ON COMMIT DROP;
   CREATE TEMPORARY TABLE o2c_m_pair (line_id bigint NOT NULL, item_id bigint NOT NULL, order_number text) ON COMMIT DROP;
-  -- cited in the text or by reference: an item, or what was settled elsewhere
-  CREATE TEMPORARY TABLE o2c_m_hit ON COMMIT DROP AS
-  SELECT t.line_id, k.item_id, k.customer_id, k.number
-  FROM (SELECT l.id AS line_id, pg_catalog.unnest(CASE WHEN l.reference_key = 0 THEN l.keys
-          ELSE pg_catalog.array_append(l.keys, l.reference_key) END) AS key FROM pg_temp.o2c_m_line l) t
-  JOIN (SELECT m.key, m.item_id, NULL::bigint AS customer_id, NULL::text AS number FROM o2c.match_key m WHERE m.company_id = company
-        UNION ALL
-        SELECT s.key, NULL, s.customer_id, s.number FROM o2c.settled_number s WHERE s.company_id = company) k ON k.key = t.key;
-  ANALYZE pg_temp.o2c_m_hit;
-  -- the payer's items of this amount, whole or less discount; items are joined
-  -- by all three keys at once, never payer by payer, also while their table has
-  -- no statistics
-  INSERT INTO pg_temp.o2c_m_pair
-  WITH wanted AS (
-    SELECT w.line_id, p.customer_id, w.currency, w.minor_amount
-    FROM pg_temp.o2c_m_who w JOIN pg_temp.o2c_m_payer p ON p.party = w.party),
-  asked AS (
-    SELECT i.id, i.customer_id, i.currency, o2c._minor_amount(i.open_amount, i.currency) AS amount
-    FROM o2c.open_item i WHERE i.company_id = company AND i.open_amount <> 0
-    UNION ALL
-    SELECT i.id, i.customer_id, i.currency, o2c._minor_amount(i.open_amount - i.discount_amount, i.currency)
-    FROM o2c.open_item i WHERE i.company_id = company AND i.open_amount <> 0 AND i.discount_amount > 0)
-  SELECT w.line_id, i.id
-  FROM wanted w JOIN asked i ON i.customer_id = w.customer_id AND i.currency = w.currency AND i.amount = w.minor_amount;
-  -- nobody knows the payer: anybody's items of this amount, when they are few
-  INSERT INTO pg_temp.o2c_m_pair
-  WITH wanted AS (
-    SELECT w.line_id AS id, w.currency, w.amount FROM pg_temp.o2c_m_who w WHERE w.payer < 3),
-  hits AS (
-    SELECT i.id, i.currency, w.amount,
-      pg_catalog.count(*) OVER (PARTITION BY i.currency, w.amount) AS n
-    FROM o2c.open_item i JOIN (SELECT DISTINCT x.currency, x.amount FROM wanted x) w ON w.currency = i.currency AND w.amount = i.open_amount
-    WHERE i.company_id = company AND i.open_amount <> 0)
-  SELECT w.id, h.id
-  FROM wanted w JOIN hits h ON h.currency = w.currency AND h.amount = w.amount
-  WHERE h.n <= 60;
   -- cited by our order, the customer's, or the delivery
   IF EXISTS (SELECT FROM o2c.invoice v WHERE v.company_id = company AND v.order_id IS NOT NULL) THEN
     INSERT INTO pg_temp.o2c_m_pair
-    SELECT DISTINCT t.line_id, i.id, o.number
-    FROM (SELECT l.id AS line_id, pg_catalog.unnest(l.keys) AS key FROM pg_temp.o2c_m_line l) t
+    SELECT t.line_id, i.id, pg_catalog.max(o.number)
+    FROM (SELECT w.line_id, pg_catalog.unnest(w.keys) AS key FROM pg_temp.o2c_m_who w) t
     JOIN (SELECT o2c._document_key(s.code) AS key, s.id, s.code AS number FROM o2c.sales_order s WHERE s.company_id = company
           UNION ALL
           SELECT o2c._document_key(s.customer_reference), s.id, s.customer_reference FROM o2c.sales_order s
@@ -271,74 +234,62 @@ BEGIN
           SELECT o2c._document_key(h.number), h.order_id, h.number FROM o2c.shipment h
           WHERE h.company_id = company AND h.number IS NOT NULL) o ON o.key = t.key
     JOIN o2c.invoice v ON v.company_id = company AND v.order_id = o.id
-    JOIN o2c.open_item i ON i.company_id = company AND i.invoice_id = v.id AND i.open_amount <> 0;
+    JOIN o2c.open_item i ON i.company_id = company AND i.invoice_id = v.id AND i.open_amount <> 0
+    GROUP BY 1, 2;
   END IF;
-  INSERT INTO pg_temp.o2c_m_cand
-  SELECT h.line_id, 0, h.customer_id, h.number, NULL, u.name, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    coalesce(p.rel, CASE WHEN w.payer >= 3 THEN -1 ELSE 0 END), p.grp::integer, NULL, false
-  FROM pg_temp.o2c_m_hit h
-  JOIN o2c.customer u ON u.company_id = company AND u.id = h.customer_id
-  JOIN pg_temp.o2c_m_who w ON w.line_id = h.line_id
-  LEFT JOIN pg_temp.o2c_m_payer p ON p.party = w.party AND p.customer_id = h.customer_id
-  WHERE h.item_id IS NULL;
-  PERFORM o2c._match_describe(company);
+  PERFORM o2c._match_gather(company, true);
   ANALYZE pg_temp.o2c_m_cand (line_id, item_id, customer_id);
-  -- a credit note that makes up what the cited items are more than the payment
-  INSERT INTO pg_temp.o2c_m_pair
-  WITH credit AS MATERIALIZED (
-    SELECT n.id, n.customer_id, n.currency, o2c._minor_amount(n.open_amount, n.currency) AS open
-    FROM o2c.open_item n
-    WHERE n.company_id = company AND n.open_amount < 0 AND n.kind NOT IN ('on_account', 'unidentified')),
-  cited AS (
-    SELECT c.line_id, c.customer_id, c.open, w.currency, w.minor_amount
-    FROM pg_temp.o2c_m_cand c JOIN pg_temp.o2c_m_who w ON w.line_id = c.line_id
-    WHERE c.cited AND c.open > 0 AND c.customer_id IN (SELECT n.customer_id FROM credit n)),
-  gap AS (
-    SELECT c.line_id, c.customer_id, c.currency, c.minor_amount - c.open AS amount FROM cited c WHERE c.minor_amount < c.open
-    UNION
-    SELECT c.line_id, c.customer_id, c.currency, (pg_catalog.min(c.minor_amount) - pg_catalog.sum(c.open))::bigint
-    FROM cited c
-    GROUP BY 1, 2, 3 HAVING pg_catalog.min(c.minor_amount) < pg_catalog.sum(c.open) AND pg_catalog.count(*) > 1)
-  SELECT g.line_id, n.id
-  FROM gap g JOIN credit n ON n.customer_id = g.customer_id AND n.currency = g.currency AND n.open = g.amount
-  WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_cand c WHERE c.line_id = g.line_id AND c.item_id = n.id);
-  IF FOUND THEN
-    PERFORM o2c._match_describe(company);
-  END IF;
 END $$;
 COMMENT ON FUNCTION o2c._match_candidates(integer) IS
   'Stage of match_cash: items that a line cites, or that its amount pays.';
 
-CREATE FUNCTION o2c._match_describe(company integer) RETURNS void
+CREATE FUNCTION o2c._match_gather(company integer, search boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 SET client_min_messages = warning
 AS $$
+DECLARE
+  few boolean;
+  item CONSTANT text := 'SELECT i.id, i.customer_id, i.currency, i.open_amount, i.amount, i.discount_amount, i.discount_date, '
+    'i.document_date, i.due_date, i.number, i.alt_number, i.structured_ref, %s FROM o2c.open_item i WHERE i.company_id = $1 AND %s';
 BEGIN
-  ANALYZE pg_temp.o2c_m_pair;
-  -- lines first: without statistics the planner would join all lines with all items of their currency
+  -- for few lines rows are looked up, with many the tables are read
+  IF search THEN
+    few := (SELECT pg_catalog.count(*) < 1000 FROM (SELECT FROM pg_temp.o2c_m_who LIMIT 1000) x);
+  ELSE
+    few := (SELECT pg_catalog.count(*) < 10000 FROM (SELECT FROM pg_temp.o2c_m_pair LIMIT 10000) x);
+  END IF;
   INSERT INTO pg_temp.o2c_m_cand
-  WITH c AS MATERIALIZED (
-    SELECT x.line_id, x.item_id, x.order_number, x.cited, w.currency, w.payer, w.party
-    FROM (SELECT y.line_id, y.item_id, pg_catalog.max(y.order_number) AS order_number, pg_catalog.bool_or(y.cited) AS cited
-          FROM (SELECT z.line_id, z.item_id, z.order_number, false AS cited FROM pg_temp.o2c_m_pair z
-                UNION ALL
-                SELECT h.line_id, h.item_id, NULL, true FROM pg_temp.o2c_m_hit h WHERE h.item_id IS NOT NULL) y
-          GROUP BY 1, 2) x
-    JOIN pg_temp.o2c_m_who w ON w.line_id = x.line_id)
-  SELECT c.line_id, i.item_id, i.customer_id, i.number, i.alt_number, CASE WHEN coalesce(p.rel, 0) < 2 THEN u.name END,
-    i.open, i.amount, i.discount, i.discount_date, i.issued, i.due, i.reference_key, i.tolerance, i.charges,
-    coalesce(p.rel, CASE WHEN c.payer >= 3 THEN -1 ELSE 0 END), p.grp::integer, c.order_number, c.cited
-  FROM c
-  -- as a CASE, since the planner would believe that few are of the line's currency
-  JOIN o2c._match_items(company) i ON i.item_id = c.item_id AND CASE WHEN i.currency = c.currency THEN true END
-  LEFT JOIN o2c.customer u ON u.company_id = company AND u.id = i.customer_id
-  LEFT JOIN pg_temp.o2c_m_payer p ON p.party = c.party AND p.customer_id = i.customer_id;
-  TRUNCATE pg_temp.o2c_m_hit;
+  SELECT g.*
+  FROM o2c._gather_candidates(company, few,
+    lines => 'SELECT w.line_id, w.party, w.payer, w.currency, w.minor_amount, w.reference_key, w.keys FROM pg_temp.o2c_m_who w'
+      || CASE WHEN search THEN '' ELSE ' WHERE w.line_id IN (SELECT p.line_id FROM pg_temp.o2c_m_pair p)' END,
+    tolerances => 'SELECT t.customer_id, t.difference, t.percent, t.charges FROM o2c.tolerance t WHERE t.company_id = $1',
+    payers => 'SELECT p.party, p.customer_id, p.rel, p.grp FROM pg_temp.o2c_m_payer p',
+    keys => CASE WHEN search THEN
+      'SELECT k.key, k.item_id FROM o2c.match_key k WHERE k.company_id = $1' || CASE WHEN few THEN ' AND k.key = ANY ($2)' ELSE '' END ELSE '' END,
+    settled => CASE WHEN search THEN
+      'SELECT s.key, s.customer_id, s.number FROM o2c.settled_number s WHERE s.company_id = $1'
+      || CASE WHEN few THEN ' AND s.key = ANY ($2)' ELSE '' END ELSE '' END,
+    pairs => 'SELECT p.line_id, p.item_id, p.order_number FROM pg_temp.o2c_m_pair p',
+    -- by its id 1, by its payer's amounts 2, by anybody's amounts 4
+    items => CASE
+      WHEN few THEN pg_catalog.format(item, 1, 'i.id = ANY ($2)')
+        || CASE WHEN search THEN
+          ' UNION ALL ' || pg_catalog.format(item, 2, 'i.open_amount <> 0 AND i.customer_id = ANY ($3)')
+          || ' UNION ALL ' || pg_catalog.format(item, 4, 'i.open_amount <> 0 AND pg_catalog.cardinality($4) > 0 AND i.open_amount = ANY ($4)')
+          ELSE '' END
+      WHEN search THEN pg_catalog.format(item, 7, 'true')
+      ELSE pg_catalog.format(item, 1, 'true') END,
+    -- a credit note that makes up what the cited items are more than the payment
+    credits => CASE WHEN search THEN
+      pg_catalog.format(item, 0, 'i.open_amount < 0 AND i.kind NOT IN (''on_account'', ''unidentified'')')
+      || CASE WHEN few THEN ' AND i.customer_id = ANY ($3)' ELSE '' END ELSE '' END,
+    names => 'SELECT u.id, u.name FROM o2c.customer u WHERE u.company_id = $1' || CASE WHEN few THEN ' AND u.id = ANY ($3)' ELSE '' END) g;
   TRUNCATE pg_temp.o2c_m_pair;
 END $$;
-COMMENT ON FUNCTION o2c._match_describe(integer) IS
-  'Pairs of line and item become candidates, with all that the weigher needs, each once.';
+COMMENT ON FUNCTION o2c._match_gather(integer, boolean) IS
+  'Add the candidates of the lines, with all that the weigher needs, each once: what they cite and what their amounts pay (search), and the pairs of o2c_m_pair.';
 
 CREATE FUNCTION o2c._match_books(company integer) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -383,7 +334,7 @@ BEGIN
   WHERE t.page = 0
     AND NOT EXISTS (SELECT FROM pg_temp.o2c_m_cand c WHERE c.line_id = t.line_id AND c.item_id = i.item_id);
   IF FOUND THEN
-    PERFORM o2c._match_describe(company);
+    PERFORM o2c._match_gather(company, false);
   END IF;
 END $$;
 COMMENT ON FUNCTION o2c._match_books(integer) IS

@@ -80,3 +80,14 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 1000
 AS 'MODULE_PATHNAME', 'o2c_cash_weigh_lines';
 COMMENT ON FUNCTION o2c._weigh_lines(integer, text, text, text) IS
   'Streams lines, candidates and books of a matching run (queries in the order of page, line and due date) through the weigher: up to three answers a line, best first, each item with what was open; amounts in minor units. Without a book the first round: answers of lines that may be decided. With one, all further rounds: what was last found for each line, and whether that is decided.';
+
+CREATE FUNCTION o2c._gather_candidates(company integer, few boolean, lines text, tolerances text, payers text, keys text, settled text,
+  pairs text, items text, credits text, names text,
+  OUT line_id bigint, OUT item_id bigint, OUT customer_id bigint, OUT number text, OUT alt_number text, OUT customer_name text,
+  OUT open bigint, OUT amount bigint, OUT discount bigint, OUT discount_date integer, OUT issued integer, OUT due integer,
+  OUT reference_key bigint, OUT tolerance bigint, OUT charges bigint, OUT rel integer, OUT grp integer,
+  OUT order_number text) RETURNS SETOF record
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 1000
+AS 'MODULE_PATHNAME', 'o2c_cash_gather';
+COMMENT ON FUNCTION o2c._gather_candidates(integer, boolean, text, text, text, text, text, text, text, text, text) IS
+  'Streams the keys, settled numbers and open items that queries return past the lines of a matching run: the items that each line may pay, in the order of lines and items; amounts in minor units, dates in days since 2000. Queries may use $1 company, and with "few" $2 keys or items, $3 customers, $4 amounts that are looked for; an empty one returns nothing.';

@@ -107,6 +107,9 @@ extern void CashWindowSearch(const int64 *amounts, int n, int64 target,
 extern void CashPrefixSearch(const int64 *amounts, int n, int64 target, int size,
 							 double maxchance, CashSubset *result);
 
+/* text_keys.c */
+extern int64 CashMinorAmount(struct varlena *amount, int digits);
+
 /* Keys of what items and remittances are called (fold.c). */
 extern Datum o2c_cash_document_key(PG_FUNCTION_ARGS);
 extern Datum o2c_cash_document_digits(PG_FUNCTION_ARGS);

@@ -74,18 +74,13 @@ o2c_cash_keys(PG_FUNCTION_ARGS)
 	PG_RETURN_ARRAYTYPE_P(construct_array(elems, m, INT8OID, 8, true, TYPALIGN_DOUBLE));
 }
 
-/* _minor_amount(amount, currency): in minor units, halves away from zero. */
-Datum
-o2c_cash_minor_amount(PG_FUNCTION_ARGS)
+/* An amount in units of 10^-digits, halves away from zero. */
+int64
+CashMinorAmount(struct varlena *amount, int digits)
 {
-	struct varlena *amount = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(0));
-	text	   *currency = PG_GETARG_TEXT_PP(1);
-	int			digits = CurrencyMinorUnit(VARDATA_ANY(currency), VARSIZE_ANY_EXHDR(currency));
 	int64		factor = 1;
 	AgingSum	sum = {0, 0};
 
-	if (digits < 0)
-		PG_RETURN_NULL();
 	for (int i = 0; i < digits; i++)
 		factor *= 10;
 	(void) AgingAddNumeric(&sum, amount);
@@ -96,11 +91,25 @@ o2c_cash_minor_amount(PG_FUNCTION_ARGS)
 
 		for (int i = digits; i < AGING_UNIT_SCALE; i++)
 			step *= 10;
+		if (sum.units == (int64) sum.units && sum.units < PG_INT64_MAX / 2 && sum.units > PG_INT64_MIN / 2)
+			return ((int64) sum.units + (sum.units < 0 ? -step / 2 : step / 2)) / step;
 		minor = (sum.units + (sum.units < 0 ? -step / 2 : step / 2)) / step;
 		if (minor == (int64) minor)
-			PG_RETURN_INT64((int64) minor);
+			return (int64) minor;
 	}
-	PG_RETURN_DATUM(DirectFunctionCall1(numeric_int8,
-										DirectFunctionCall2(numeric_mul, PG_GETARG_DATUM(0),
-															NumericGetDatum(int64_to_numeric(factor)))));
+	return DatumGetInt64(DirectFunctionCall1(numeric_int8,
+											 DirectFunctionCall2(numeric_mul, PointerGetDatum(amount),
+																 NumericGetDatum(int64_to_numeric(factor)))));
+}
+
+/* _minor_amount(amount, currency): in minor units, halves away from zero. */
+Datum
+o2c_cash_minor_amount(PG_FUNCTION_ARGS)
+{
+	text	   *currency = PG_GETARG_TEXT_PP(1);
+	int			digits = CurrencyMinorUnit(VARDATA_ANY(currency), VARSIZE_ANY_EXHDR(currency));
+
+	if (digits < 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(CashMinorAmount(PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(0)), digits));
 }

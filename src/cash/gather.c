@@ -1,0 +1,410 @@
+/*
+ * gather.c
+ *		The items that bank lines may pay, found in one pass over the tables.
+ *
+ * The engine (sql/functions/55_match.sql) says in SQL which rows are to be
+ * read; here they stream past the lines, which wait in hash tables
+ * (gather_pairs.c).  A join would carry each row through several sorts and
+ * hash tables; here an item that no line wants costs two look-ups.
+ *
+ * Lines are taken in runs that fit into memory: four times what one hash
+ * table may have, since as many are kept.  A run that turns out to be too much
+ * is halved.  Candidates go to a tuplestore, which spills.
+ */
+#include "cash/gather.h"
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(o2c_cash_gather);
+
+#define FETCH_ROWS	1000
+
+/* Parameters of the queries. */
+enum
+{
+	PARAM_COMPANY,				/* integer */
+	PARAM_IDS,					/* bigint[]: keys, or items */
+	PARAM_CUSTOMERS,			/* bigint[] */
+	PARAM_AMOUNTS,				/* numeric[] */
+	NPARAMS
+};
+
+/* The queries, in the order of the arguments. */
+typedef enum GatherQuery
+{
+	QUERY_LINES,
+	QUERY_TOLERANCES,
+	QUERY_PAYERS,
+	QUERY_KEYS,
+	QUERY_SETTLED,
+	QUERY_PAIRS,
+	QUERY_ITEMS,
+	QUERY_CREDITS,
+	QUERY_NAMES,
+	NQUERIES
+} GatherQuery;
+
+typedef struct GatherRun
+{
+	Gathering		gather;
+	Tolerances	tolerances;
+	bool		few;			/* queries look for what the arrays have */
+	SPIPlanPtr	plan[NQUERIES]; /* NULL: nothing of this kind */
+	Datum		param[NPARAMS];
+} GatherRun;
+
+typedef bool (*ReceiveRow) (TupleTableSlot *slot, DestReceiver *self);
+
+static void
+ReceiverStartup(DestReceiver *self, int operation, TupleDesc desc)
+{
+}
+
+static void
+ReceiverEnd(DestReceiver *self)
+{
+}
+
+/* Run a query whose rows go to a function; false when a row was too much. */
+static bool
+RunInto(GatherRun *run, GatherQuery query, ReceiveRow receive)
+{
+	GatherReceiver receiver;
+	SPIExecuteOptions options;
+	ParamListInfo params;
+	static const Oid types[NPARAMS] = {INT4OID, INT8ARRAYOID, INT8ARRAYOID, NUMERICARRAYOID};
+	int			rc;
+
+	if (run->plan[query] == NULL)
+		return true;
+	memset(&receiver, 0, sizeof(receiver));
+	receiver.pub.receiveSlot = receive;
+	receiver.pub.rStartup = ReceiverStartup;
+	receiver.pub.rShutdown = ReceiverEnd;
+	receiver.pub.rDestroy = ReceiverEnd;
+	receiver.pub.mydest = DestTuplestore;	/* rows are kept, in a way */
+	receiver.gather = &run->gather;
+	params = makeParamList(NPARAMS);
+	for (int i = 0; i < NPARAMS; i++)
+		params->params[i] = (ParamExternData) {run->param[i], false, PARAM_FLAG_CONST, types[i]};
+	memset(&options, 0, sizeof(options));
+	options.params = params;
+	options.read_only = true;
+	options.dest = &receiver.pub;
+	rc = SPI_execute_plan_extended(run->plan[query], &options);
+	if (rc != SPI_OK_SELECT)
+		elog(ERROR, "could not gather candidates: %s", SPI_result_code_string(rc));
+	pfree(params);
+	return !run->gather.overflow;
+}
+
+/* Arrays that queries for few lines look for ----------------------------- */
+
+static int
+CompareInt64(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The distinct values as a parameter; the array is sorted. */
+static Datum
+Int64Param(int64 *values, int64 n)
+{
+	Datum	   *elems = palloc(Max(n, 1) * sizeof(Datum));
+	int			m = 0;
+
+	if (n > 1)
+		qsort(values, n, sizeof(int64), CompareInt64);
+	for (int64 i = 0; i < n; i++)
+		if (i == 0 || values[i] != values[i - 1])
+			elems[m++] = Int64GetDatum(values[i]);
+	return PointerGetDatum(construct_array(elems, m, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+static void
+KeysParam(GatherRun *run)
+{
+	const Gathering *g = &run->gather;
+	const GatherLine *last = &g->lines.at[g->upto - 1];
+	int64		n = last->first_key + last->nkeys - g->first_key;
+	int64	   *values = palloc(Max(n, 1) * sizeof(int64));
+
+	memcpy(values, g->keys.at + g->first_key, n * sizeof(int64));
+	run->param[PARAM_IDS] = Int64Param(values, n);
+}
+
+static void
+ItemsParam(GatherRun *run)
+{
+	const Gathering *g = &run->gather;
+	int64	   *values = palloc(Max(g->citations.n, 1) * sizeof(int64));
+
+	for (int64 i = 0; i < g->citations.n; i++)
+		values[i] = g->citations.at[i].item_id;
+	run->param[PARAM_IDS] = Int64Param(values, g->citations.n);
+}
+
+static void
+CustomersParam(GatherRun *run, bool gaps)
+{
+	const Gathering *g = &run->gather;
+	int64		n = gaps ? g->gaps.n : g->customers.n;
+	int64	   *values = palloc(Max(n, 1) * sizeof(int64));
+
+	for (int64 i = 0; i < n; i++)
+		values[i] = gaps ? g->gaps.at[i].customer_id : g->customers.at[i].customer_id;
+	run->param[PARAM_CUSTOMERS] = Int64Param(values, n);
+}
+
+/* Amounts of lines whose payer is not known, in each currency what they are there. */
+static void
+AmountsParam(GatherRun *run)
+{
+	const Gathering *g = &run->gather;
+	Datum	   *elems = palloc(Max(g->amounts.n, 1) * sizeof(Datum));
+	int			n = 0;
+
+	for (int64 i = 0; i < g->amounts.n; i++)
+		if (g->amounts.at[i].unknown >= 0)
+			elems[n++] = AmountOfMinor(g->amounts.at[i].amount, g->amounts.at[i].currency);
+	run->param[PARAM_AMOUNTS] = PointerGetDatum(construct_array(elems, n, NUMERICOID, -1, false, TYPALIGN_INT));
+}
+
+/* Names for what is about to be returned, perhaps while another query is read. */
+static void
+ReadNames(Gathering *g)
+{
+	GatherRun  *run = (GatherRun *) g;	/* its first member */
+	Datum		customers = run->param[PARAM_CUSTOMERS];
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	if (run->few)
+	{
+		int64	   *values = palloc(g->named.n * sizeof(int64));
+
+		for (int64 i = 0; i < g->named.n; i++)
+			values[i] = g->named.at[i].customer_id;
+		run->param[PARAM_CUSTOMERS] = Int64Param(values, g->named.n);
+	}
+	RunInto(run, QUERY_NAMES, ReceiveName);
+	run->param[PARAM_CUSTOMERS] = customers;
+	SPI_finish();
+}
+
+/* Ranges of lines -------------------------------------------------------- */
+
+/* Gather for the lines of a range; false when they are too many at once. */
+static bool
+GatherOnce(GatherRun *run)
+{
+	Gathering	   *g = &run->gather;
+
+	if (!GatherPrepare(g) || !RunInto(run, QUERY_PAYERS, ReceivePayer))
+		return false;
+	GatherPayersDone(g);
+	if (run->few)
+		KeysParam(run);
+	if (!RunInto(run, QUERY_KEYS, ReceiveKey) || !RunInto(run, QUERY_PAIRS, ReceiveCited))
+		return false;
+	GatherCitationsDone(g);
+	if (!RunInto(run, QUERY_SETTLED, ReceiveSettled))
+		return false;
+	if (run->few)
+	{
+		ItemsParam(run);
+		CustomersParam(run, false);
+		AmountsParam(run);
+	}
+	g->want_gaps = run->plan[QUERY_CREDITS] != NULL;
+	if (!RunInto(run, QUERY_ITEMS, ReceiveItem))
+		return false;
+	GatherUnknown(g);
+	if (g->want_gaps && GatherGapsDone(g))
+	{
+		if (run->few)
+			CustomersParam(run, true);
+		RunInto(run, QUERY_CREDITS, ReceiveCredit);
+	}
+	GatherFlush(g);
+	return true;
+}
+
+/* Gather for lines from .. upto - 1, all at once or half by half. */
+static void
+GatherRange(GatherRun *run, int from, int upto)
+{
+	Gathering	   *g = &run->gather;
+	bool		done;
+
+	check_stack_depth();
+	g->from = from;
+	g->upto = upto;
+	g->overflow = g->flushed = false;
+	memset(&g->key_line, 0, offsetof(Gathering, out) - offsetof(Gathering, key_line));
+	done = GatherOnce(run);
+	MemoryContextReset(g->context);
+	MemoryContextReset(g->out);
+	if (!done)
+	{
+		int			middle = from + (upto - from) / 2;
+
+		GatherRange(run, from, middle);
+		GatherRange(run, middle, upto);
+	}
+}
+
+/* Lines ------------------------------------------------------------------ */
+
+static int
+CompareLines(const void *a, const void *b)
+{
+	return CompareInt64(&((const GatherLine *) a)->id, &((const GatherLine *) b)->id);
+}
+
+/* Columns: id, party, payer, currency, amount in minor units, key of the reference, keys of the text. */
+static void
+AddLine(Gathering *g, const Datum *value, const bool *isnull)
+{
+	GatherLine *line = ARRAY_ADD(g->lines, g->lines_context);
+	int64		reference = isnull[5] ? 0 : DatumGetInt64(value[5]);
+
+	memset(line, 0, sizeof(GatherLine));
+	line->id = DatumGetInt64(value[0]);
+	line->party_id = DatumGetInt64(value[1]);
+	line->payer = DatumGetInt32(value[2]);
+	line->currency = CurrencyWord(value[3]);
+	line->amount = DatumGetInt64(value[4]);
+	line->next_same = line->next_unknown = -1;
+	line->first_key = g->keys.n;
+	if (!isnull[6])
+	{
+		ArrayType  *keys = DatumGetArrayTypeP(value[6]);
+		int			n = ARR_NDIM(keys) == 0 ? 0 : ARR_DIMS(keys)[0];
+		const int64 *key = (const int64 *) ARR_DATA_PTR(keys);
+
+		for (int i = 0; i < n; i++)
+			*ARRAY_ADD(g->keys, g->lines_context) = key[i];
+		if ((Pointer) keys != DatumGetPointer(value[6]))
+			pfree(keys);
+	}
+	if (reference != 0)
+		*ARRAY_ADD(g->keys, g->lines_context) = reference;
+	line->nkeys = g->keys.n - line->first_key;
+}
+
+/* Read as many lines as a quarter of the memory holds; false when there were none. */
+static bool
+ReadLines(Gathering *g, Portal portal)
+{
+	Datum		value[7];
+	bool		isnull[7];
+	bool		more = true;
+	bool		sorted = true;
+
+	MemoryContextReset(g->lines_context);
+	memset(&g->lines, 0, sizeof(g->lines));
+	memset(&g->keys, 0, sizeof(g->keys));
+	while (more && MemoryContextMemAllocated(g->lines_context, true) < g->room / 4 && g->keys.n < PG_INT32_MAX / 2)
+	{
+		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		for (uint64 i = 0; i < SPI_processed; i++)
+		{
+			heap_deform_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, value, isnull);
+			AddLine(g, value, isnull);
+		}
+		more = SPI_processed > 0;
+		SPI_freetuptable(SPI_tuptable);
+	}
+	for (int64 i = 1; i < g->lines.n && sorted; i++)
+		sorted = g->lines.at[i - 1].id < g->lines.at[i].id;
+	if (!sorted)
+	{
+		int64	   *keys = MemoryContextAllocHuge(g->lines_context, Max(g->keys.n, 1) * sizeof(int64));
+		int64		n = 0;
+
+		/* keys stand in the order of their lines */
+		qsort(g->lines.at, g->lines.n, sizeof(GatherLine), CompareLines);
+		for (int64 i = 0; i < g->lines.n; i++)
+		{
+			GatherLine *line = &g->lines.at[i];
+
+			memcpy(keys + n, g->keys.at + line->first_key, line->nkeys * sizeof(int64));
+			line->first_key = n;
+			n += line->nkeys;
+		}
+		if (g->keys.at != NULL)
+			pfree(g->keys.at);
+		g->keys.at = keys;
+		g->keys.room = Max(g->keys.n, 1);
+	}
+	return g->lines.n > 0;
+}
+
+static bool
+ReceiveTolerance(TupleTableSlot *slot, DestReceiver *self)
+{
+	ToleranceAdd(((GatherReceiver *) self)->gather->tolerances, slot);
+	return true;
+}
+
+/*
+ * _gather_candidates(company, few, lines, tolerances, payers, keys, settled,
+ * pairs, items, credits, names): queries with the parameters company, keys or items,
+ * customers, and amounts; without "few" they return all rows of the company.
+ */
+Datum
+o2c_cash_gather(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	static const Oid types[NPARAMS] = {INT4OID, INT8ARRAYOID, INT8ARRAYOID, NUMERICARRAYOID};
+	GatherRun  *run;
+	Gathering	   *g;
+	Portal		portal;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	run = palloc0(sizeof(GatherRun));
+	g = &run->gather;
+	g->room = 4 * get_hash_memory_limit();
+	g->result = rsinfo->setResult;
+	g->desc = rsinfo->setDesc;
+	g->tolerances = &run->tolerances;
+	g->read_names = ReadNames;
+	run->tolerances.context = CurrentMemoryContext;
+	run->few = PG_GETARG_BOOL(1);
+	run->param[PARAM_COMPANY] = PG_GETARG_DATUM(0);
+	run->param[PARAM_IDS] = run->param[PARAM_CUSTOMERS] = Int64Param(NULL, 0);
+	run->param[PARAM_AMOUNTS] = PointerGetDatum(construct_empty_array(NUMERICOID));
+	for (int i = 0; i < NQUERIES; i++)
+	{
+		char	   *sql = text_to_cstring(PG_GETARG_TEXT_PP(2 + i));
+
+		if (*sql == '\0')
+			continue;
+		run->plan[i] = SPI_prepare(sql, NPARAMS, (Oid *) types);
+		if (run->plan[i] == NULL)
+			elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
+	}
+	g->lines_context = AllocSetContextCreate(CurrentMemoryContext, "order2cash gathered lines", ALLOCSET_DEFAULT_SIZES);
+	g->context = AllocSetContextCreate(CurrentMemoryContext, "order2cash gathering", ALLOCSET_DEFAULT_SIZES);
+	g->out = AllocSetContextCreate(CurrentMemoryContext, "order2cash candidates", ALLOCSET_DEFAULT_SIZES);
+	RunInto(run, QUERY_TOLERANCES, ReceiveTolerance);
+	ToleranceFinish(&run->tolerances);
+	portal = SPI_cursor_open(NULL, run->plan[QUERY_LINES], run->param, NULL, true);
+	while (ReadLines(g, portal))
+		GatherRange(run, 0, g->lines.n);
+	SPI_cursor_close(portal);
+	SPI_finish();
+	return (Datum) 0;
+}

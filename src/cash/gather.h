@@ -1,0 +1,284 @@
+/*
+ * gather.h
+ *		Which open items each bank line may pay: what gather.c (lines, streams),
+ *		gather_pairs.c (who fits whom) and item_facts.c (what an item is) share.
+ */
+#ifndef O2C_GATHER_H
+#define O2C_GATHER_H
+
+#include "cash/cash.h"
+
+#include "executor/tuptable.h"
+#include "tcop/dest.h"
+#include "utils/date.h"
+
+/* Nobody knows the payer: an amount that more items have says nothing. */
+#define UNKNOWN_ITEMS_MAX 60
+
+/* What an item in the stream is to be compared by. */
+#define WHY_CITED	1			/* its id */
+#define WHY_PAYER	2			/* customer and amount */
+#define WHY_AMOUNT	4			/* amount, of payers that are not known */
+
+/* Nodes of one kind by their hash: heads here, "next" in the nodes. */
+typedef struct Chains
+{
+	uint32		mask;
+	int32	   *head;
+} Chains;
+
+/* Differences that a company or a customer grants. */
+typedef struct Tolerance
+{
+	int64		customer_id;
+	int32		next;
+	struct varlena *percent;
+	int64		hundredths;		/* of a percent; -1 when there are smaller parts */
+	int64		difference[5];	/* by the decimals of the currency */
+	int64		charges[5];
+} Tolerance;
+
+typedef struct Tolerances
+{
+	MemoryContext context;
+	Tolerance	company;
+	Tolerance  *customer;
+	int			n;
+	int			room;
+	Chains		chains;
+} Tolerances;
+
+/* An item as the weigher takes it. */
+typedef struct ItemFacts
+{
+	int64		item_id;
+	int64		customer_id;	/* 0: none */
+	int64		open;
+	int64		amount;
+	int64		discount;
+	int64		reference_key;
+	int64		tolerance;
+	int64		charges;
+	DateADT		discount_date;
+	DateADT		issued;
+	DateADT		due;
+	text	   *number;
+	text	   *alt_number;
+} ItemFacts;
+
+/* A line and an item that it may pay. */
+typedef struct Pair
+{
+	struct Pair *next;			/* of the line */
+	const ItemFacts *facts;
+	text	   *order_number;
+	bool		cited;
+} Pair;
+
+typedef struct GatherLine
+{
+	int64		id;
+	int64		party_id;
+	int64		amount;
+	int64		first_key;		/* of its keys */
+	Pair	   *pairs;
+	Pair	   *stamped;		/* its pair with the item that the stamp is of */
+	uint32		stamp;
+	uint32		currency;
+	int32		nkeys;
+	int32		party;
+	int32		next_same;		/* of party, currency and amount */
+	int32		next_unknown;	/* of currency and amount, payer not known */
+	int32		payer;			/* REL_ of its best customer */
+} GatherLine;
+
+/* Somebody who pays, as the bank writes him. */
+typedef struct Party
+{
+	int64		id;
+	int32		next;
+} Party;
+
+/* A customer that may be a party. */
+typedef struct Payer
+{
+	int64		customer_id;
+	int32		party;
+	int32		rel;
+	bool		group;
+	int32		next;
+	int32		next_of_customer;
+} Payer;
+
+typedef struct PayerCustomer
+{
+	int64		customer_id;
+	int32		first;			/* parties that he may be */
+	int32		n;
+	int32		next;
+} PayerCustomer;
+
+/* An amount on lines, and who pays it. */
+typedef struct Amount
+{
+	int64		amount;
+	uint32		currency;
+	int32		next;
+	int32		first;			/* party by party */
+	int32		n;
+	int32		unknown;		/* lines whose payer is not known */
+	int32		nfound;
+	ItemFacts **found;			/* items of this amount, for these */
+} Amount;
+
+typedef struct PartyAmount
+{
+	int32		party;
+	int32		amount;
+	int32		line;
+	int32		next;
+	int32		next_of_amount;
+} PartyAmount;
+
+/* A line cites an item, or its order. */
+typedef struct Citation
+{
+	int64		item_id;
+	int32		line;
+	int32		next;
+	text	   *order_number;
+	bool		cited;
+} Citation;
+
+/* What a line is short of the items of a customer that it cites. */
+typedef struct Gap
+{
+	int64		customer_id;
+	int64		amount;			/* of one, or the sum of several */
+	int32		line;
+	int32		n;
+	int32		next;
+} Gap;
+
+/* A customer whose name is to be compared. */
+typedef struct Named
+{
+	int64		customer_id;
+	int32		next;
+	text	   *name;
+} Named;
+
+/* A growing array. */
+#define ARRAY(type) struct { type *at; int64 n; int64 room; }
+
+/* A run of lines and what is looked for. */
+typedef struct Gathering
+{
+	Size		room;			/* memory that half of it may take */
+	Tuplestorestate *result;
+	TupleDesc	desc;
+	Tolerances *tolerances;
+	uint32		stamp;
+
+	/* as many lines as fit, and their keys */
+	MemoryContext lines_context;
+	ARRAY(GatherLine) lines;
+	ARRAY(int64) keys;
+
+	/* a range of them under way */
+	MemoryContext context;
+	bool		overflow;		/* it was too much: try half */
+	bool		flushed;		/* some of its candidates were returned */
+	int			from;
+	int			upto;
+	int32	   *key_line;		/* whose key it is, from first_key on */
+	int32	   *key_next;
+	int64		first_key;
+	Chains		key_chains;
+	ARRAY(Party) parties;
+	Chains		party_chains;
+	ARRAY(Payer) payers;
+	Chains		payer_chains;
+	ARRAY(PayerCustomer) customers;
+	Chains		customer_chains;
+	ARRAY(Amount) amounts;
+	Chains		amount_chains;
+	ARRAY(PartyAmount) party_amounts;
+	Chains		party_amount_chains;
+	ARRAY(Citation) citations;
+	Chains		citation_chains;
+	bool		want_gaps;
+	ARRAY(Gap)	gaps;
+	ARRAY(Gap)	sums;
+	Chains		gap_chains;
+
+	/* candidates not yet returned */
+	MemoryContext out;
+	ARRAY(Named) named;
+	Chains		named_chains;
+	void		(*read_names) (struct Gathering *g);
+} Gathering;
+
+/* Where the executor sends the rows of a stream. */
+typedef struct GatherReceiver
+{
+	DestReceiver pub;
+	Gathering	   *gather;
+} GatherReceiver;
+
+/* Make room for one more element of an array. */
+static inline void
+ArrayGrow(void **at, int64 n, int64 *room, Size size, MemoryContext context)
+{
+	if (likely(n < *room))
+		return;
+	*room = Max(64, 2 * *room);
+	*at = *at == NULL ? MemoryContextAllocHuge(context, *room * size) : repalloc_huge(*at, *room * size);
+}
+
+#define ARRAY_ADD(array, context) \
+	(ArrayGrow((void **) &(array).at, (array).n, &(array).room, sizeof(*(array).at), (context)), \
+	 &(array).at[(array).n++])
+
+static inline uint32
+HashWords(uint64 a, uint64 b)
+{
+	uint64		h = a + b * UINT64CONST(0x9E3779B97F4A7C15);
+
+	h = (h ^ (h >> 30)) * UINT64CONST(0xBF58476D1CE4E5B9);
+	h = (h ^ (h >> 27)) * UINT64CONST(0x94D049BB133111EB);
+	return (uint32) (h >> 32);
+}
+
+static inline int32 *
+ChainOf(const Chains *chains, uint32 hash)
+{
+	return &chains->head[hash & chains->mask];
+}
+
+/* item_facts.c */
+extern uint32 CurrencyWord(Datum currency);
+extern int64 MinorAmount(Datum amount, uint32 currency);
+extern Datum AmountOfMinor(int64 minor, uint32 currency);
+extern text *CopyText(Datum value, MemoryContext context);
+extern void ToleranceAdd(Tolerances *all, TupleTableSlot *slot);
+extern void ToleranceFinish(Tolerances *all);
+extern ItemFacts *DescribeItem(TupleTableSlot *slot, const Tolerances *all, MemoryContext context);
+extern void ChainsBegin(Chains *chains, int64 nodes, MemoryContext context);
+
+/* gather_pairs.c */
+extern bool GatherPrepare(Gathering *g);
+extern void GatherPayersDone(Gathering *g);
+extern void GatherCitationsDone(Gathering *g);
+extern void GatherUnknown(Gathering *g);
+extern bool GatherGapsDone(Gathering *g);
+extern void GatherFlush(Gathering *g);
+extern bool ReceivePayer(TupleTableSlot *slot, DestReceiver *self);
+extern bool ReceiveKey(TupleTableSlot *slot, DestReceiver *self);
+extern bool ReceiveSettled(TupleTableSlot *slot, DestReceiver *self);
+extern bool ReceiveCited(TupleTableSlot *slot, DestReceiver *self);
+extern bool ReceiveItem(TupleTableSlot *slot, DestReceiver *self);
+extern bool ReceiveName(TupleTableSlot *slot, DestReceiver *self);
+extern bool ReceiveCredit(TupleTableSlot *slot, DestReceiver *self);
+
+#endif							/* O2C_GATHER_H */

@@ -1,0 +1,707 @@
+/*
+ * gather_pairs.c
+ *		Which line may pay which item: by what it cites, by its payer and
+ *		amount, by its amount alone.
+ *
+ * The lines of a range stand in memory with hash tables over their keys,
+ * payers and amounts; the tables of the database stream past them, each row
+ * once, and what fits is noted.  All that is known of an item is decided when
+ * it passes, so that candidates can be returned at any time.
+ */
+#include "cash/gather.h"
+
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/memutils.h"
+
+#include "cash/weigh.h"
+
+#define CANDIDATE_COLUMNS 18
+
+/* Has the range taken its half of the memory?  Once something was returned it must be finished. */
+static bool
+TooMuch(Gathering *g)
+{
+	if (!g->overflow && !g->flushed && g->upto - g->from > 1 && MemoryContextMemAllocated(g->context, true) > g->room / 2)
+		g->overflow = true;
+	return g->overflow;
+}
+
+/* Places of the parties and amounts -------------------------------------- */
+
+static int32
+FindParty(const Gathering *g, int64 id)
+{
+	int32		i = *ChainOf(&g->party_chains, HashWords(id, 1));
+
+	while (i >= 0 && g->parties.at[i].id != id)
+		i = g->parties.at[i].next;
+	return i;
+}
+
+static int32
+FindAmount(const Gathering *g, uint32 currency, int64 amount)
+{
+	int32		i = *ChainOf(&g->amount_chains, HashWords(amount, currency));
+
+	while (i >= 0 && (g->amounts.at[i].amount != amount || g->amounts.at[i].currency != currency))
+		i = g->amounts.at[i].next;
+	return i;
+}
+
+static int32
+FindPartyAmount(const Gathering *g, int32 party, int32 amount)
+{
+	int32		i = *ChainOf(&g->party_amount_chains, HashWords(party, amount));
+
+	while (i >= 0 && (g->party_amounts.at[i].party != party || g->party_amounts.at[i].amount != amount))
+		i = g->party_amounts.at[i].next;
+	return i;
+}
+
+static const Payer *
+FindPayer(const Gathering *g, int32 party, int64 customer_id)
+{
+	int32		i = *ChainOf(&g->payer_chains, HashWords(customer_id, party));
+
+	while (i >= 0 && (g->payers.at[i].party != party || g->payers.at[i].customer_id != customer_id))
+		i = g->payers.at[i].next;
+	return i < 0 ? NULL : &g->payers.at[i];
+}
+
+static const PayerCustomer *
+FindCustomer(const Gathering *g, int64 customer_id)
+{
+	int32		i = *ChainOf(&g->customer_chains, HashWords(customer_id, 2));
+
+	while (i >= 0 && g->customers.at[i].customer_id != customer_id)
+		i = g->customers.at[i].next;
+	return i < 0 ? NULL : &g->customers.at[i];
+}
+
+static void
+AddLineToAmounts(Gathering *g, int32 at)
+{
+	GatherLine *line = &g->lines.at[at];
+	int32		amount = FindAmount(g, line->currency, line->amount);
+	int32		own;
+	int32	   *head;
+
+	if (amount < 0)
+	{
+		Amount	   *a = ARRAY_ADD(g->amounts, g->context);
+
+		amount = g->amounts.n - 1;
+		head = ChainOf(&g->amount_chains, HashWords(line->amount, line->currency));
+		*a = (Amount) {.amount = line->amount, .currency = line->currency, .next = *head, .first = -1, .unknown = -1};
+		*head = amount;
+	}
+	own = FindPartyAmount(g, line->party, amount);
+	if (own < 0)
+	{
+		PartyAmount *a = ARRAY_ADD(g->party_amounts, g->context);
+
+		own = g->party_amounts.n - 1;
+		head = ChainOf(&g->party_amount_chains, HashWords(line->party, amount));
+		*a = (PartyAmount) {.party = line->party, .amount = amount, .line = -1, .next = *head,
+			.next_of_amount = g->amounts.at[amount].first};
+		*head = own;
+		g->amounts.at[amount].first = own;
+		g->amounts.at[amount].n++;
+	}
+	line->next_same = g->party_amounts.at[own].line;
+	g->party_amounts.at[own].line = at;
+	if (line->payer < REL_ACCOUNT)
+	{
+		line->next_unknown = g->amounts.at[amount].unknown;
+		g->amounts.at[amount].unknown = at;
+	}
+}
+
+/* Hash the lines of the range; false when they are too many. */
+bool
+GatherPrepare(Gathering *g)
+{
+	int			n = g->upto - g->from;
+	GatherLine *last = &g->lines.at[g->upto - 1];
+	int64		nkeys;
+
+	g->first_key = g->lines.at[g->from].first_key;
+	nkeys = last->first_key + last->nkeys - g->first_key;
+	g->key_line = MemoryContextAllocHuge(g->context, Max(nkeys, 1) * sizeof(int32));
+	g->key_next = MemoryContextAllocHuge(g->context, Max(nkeys, 1) * sizeof(int32));
+	ChainsBegin(&g->key_chains, nkeys, g->context);
+	ChainsBegin(&g->party_chains, n, g->context);
+	ChainsBegin(&g->amount_chains, n, g->context);
+	ChainsBegin(&g->party_amount_chains, n, g->context);
+	for (int i = g->from; i < g->upto; i++)
+	{
+		GatherLine *line = &g->lines.at[i];
+
+		line->pairs = NULL;
+		line->stamp = 0;
+		for (int64 k = line->first_key; k < line->first_key + line->nkeys; k++)
+		{
+			int32	   *head = ChainOf(&g->key_chains, HashWords(g->keys.at[k], 0));
+
+			g->key_line[k - g->first_key] = i;
+			g->key_next[k - g->first_key] = *head;
+			*head = k - g->first_key;
+		}
+		line->party = FindParty(g, line->party_id);
+		if (line->party < 0)
+		{
+			int32	   *head = ChainOf(&g->party_chains, HashWords(line->party_id, 1));
+			Party	   *party = ARRAY_ADD(g->parties, g->context);
+
+			line->party = g->parties.n - 1;
+			*party = (Party) {line->party_id, *head};
+			*head = line->party;
+		}
+		AddLineToAmounts(g, i);
+	}
+	g->stamp = 0;
+	return !TooMuch(g);
+}
+
+/* A customer that may be a party: party, customer, how sure, by the group. */
+bool
+ReceivePayer(TupleTableSlot *slot, DestReceiver *self)
+{
+	Gathering	   *g = ((GatherReceiver *) self)->gather;
+	int32		party;
+
+	slot_getallattrs(slot);
+	party = FindParty(g, DatumGetInt64(slot->tts_values[0]));
+	if (party >= 0)
+		*ARRAY_ADD(g->payers, g->context) = (Payer) {
+			.customer_id = DatumGetInt64(slot->tts_values[1]), .party = party,
+			.rel = DatumGetInt32(slot->tts_values[2]), .group = DatumGetBool(slot->tts_values[3])};
+	return !TooMuch(g);
+}
+
+void
+GatherPayersDone(Gathering *g)
+{
+	ChainsBegin(&g->payer_chains, g->payers.n, g->context);
+	ChainsBegin(&g->customer_chains, g->payers.n, g->context);
+	for (int32 i = 0; i < g->payers.n; i++)
+	{
+		Payer	   *payer = &g->payers.at[i];
+		int32	   *head = ChainOf(&g->payer_chains, HashWords(payer->customer_id, payer->party));
+		PayerCustomer *customer = (PayerCustomer *) FindCustomer(g, payer->customer_id);
+
+		payer->next = *head;
+		*head = i;
+		if (customer == NULL)
+		{
+			head = ChainOf(&g->customer_chains, HashWords(payer->customer_id, 2));
+			customer = ARRAY_ADD(g->customers, g->context);
+			*customer = (PayerCustomer) {payer->customer_id, -1, 0, *head};
+			*head = g->customers.n - 1;
+		}
+		payer->next_of_customer = customer->first;
+		customer->first = i;
+		customer->n++;
+	}
+}
+
+/* What lines cite -------------------------------------------------------- */
+
+static void
+AddCitation(Gathering *g, int32 line, int64 item_id, text *order_number, bool cited)
+{
+	*ARRAY_ADD(g->citations, g->context) = (Citation) {
+		.item_id = item_id, .line = line, .order_number = order_number, .cited = cited};
+}
+
+/* A key of an item: key, item. */
+bool
+ReceiveKey(TupleTableSlot *slot, DestReceiver *self)
+{
+	Gathering	   *g = ((GatherReceiver *) self)->gather;
+	int64		key;
+
+	slot_getallattrs(slot);
+	key = DatumGetInt64(slot->tts_values[0]);
+	for (int32 i = *ChainOf(&g->key_chains, HashWords(key, 0)); i >= 0; i = g->key_next[i])
+		if (g->keys.at[g->first_key + i] == key)
+			AddCitation(g, g->key_line[i], DatumGetInt64(slot->tts_values[1]), NULL, true);
+	return !TooMuch(g);
+}
+
+static Pair *
+AddPair(Gathering *g, GatherLine *line, const ItemFacts *facts, text *order_number, bool cited)
+{
+	Pair	   *pair = MemoryContextAlloc(g->out, sizeof(Pair));
+
+	pair->next = line->pairs;
+	pair->facts = facts;
+	pair->order_number = order_number;
+	pair->cited = cited;
+	line->pairs = pair;
+	return pair;
+}
+
+/* A number that was settled elsewhere, a candidate without item: key, customer, number. */
+bool
+ReceiveSettled(TupleTableSlot *slot, DestReceiver *self)
+{
+	Gathering	   *g = ((GatherReceiver *) self)->gather;
+	ItemFacts  *facts = NULL;
+	int64		key;
+
+	slot_getallattrs(slot);
+	key = DatumGetInt64(slot->tts_values[0]);
+	for (int32 i = *ChainOf(&g->key_chains, HashWords(key, 0)); i >= 0; i = g->key_next[i])
+		if (g->keys.at[g->first_key + i] == key)
+		{
+			if (facts == NULL)
+			{
+				facts = MemoryContextAllocZero(g->out, sizeof(ItemFacts));
+				facts->customer_id = DatumGetInt64(slot->tts_values[1]);
+				facts->number = CopyText(slot->tts_values[2], g->out);
+			}
+			AddPair(g, &g->lines.at[g->key_line[i]], facts, NULL, false);
+		}
+	if (facts != NULL && MemoryContextMemAllocated(g->out, true) > g->room / 2)
+		GatherFlush(g);
+	return true;
+}
+
+/* A pair that is known already: line, item, number of the order. */
+bool
+ReceiveCited(TupleTableSlot *slot, DestReceiver *self)
+{
+	Gathering	   *g = ((GatherReceiver *) self)->gather;
+	int			low = g->from;
+	int			high = g->upto;
+	int64		id;
+
+	slot_getallattrs(slot);
+	id = DatumGetInt64(slot->tts_values[0]);
+	while (low < high)
+	{
+		int			mid = low + (high - low) / 2;
+
+		if (g->lines.at[mid].id < id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (low < g->upto && g->lines.at[low].id == id)
+	{
+		text	   *number = slot->tts_isnull[2] ? NULL : CopyText(slot->tts_values[2], g->context);
+
+		AddCitation(g, low, DatumGetInt64(slot->tts_values[1]), number, false);
+	}
+	return !TooMuch(g);
+}
+
+void
+GatherCitationsDone(Gathering *g)
+{
+	ChainsBegin(&g->citation_chains, g->citations.n, g->context);
+	for (int32 i = 0; i < g->citations.n; i++)
+	{
+		int32	   *head = ChainOf(&g->citation_chains, HashWords(g->citations.at[i].item_id, 3));
+
+		g->citations.at[i].next = *head;
+		*head = i;
+	}
+}
+
+/* Items ------------------------------------------------------------------ */
+
+/* Note what a line is short of an item that it cites, or of all of a customer. */
+static void
+AddGap(Gathering *g, int32 at, const ItemFacts *facts)
+{
+	const GatherLine *line = &g->lines.at[at];
+
+	if (!g->want_gaps || facts->open <= 0 || facts->customer_id == 0)
+		return;
+	if (line->amount < facts->open)
+		*ARRAY_ADD(g->gaps, g->context) = (Gap) {facts->customer_id, line->amount - facts->open, at, 1};
+	*ARRAY_ADD(g->sums, g->context) = (Gap) {facts->customer_id, facts->open, at, 1};
+}
+
+/* The lines that cite an item are stamped, and paired with it if so wished. */
+static ItemFacts *
+PairCited(Gathering *g, TupleTableSlot *slot, int64 item_id, uint32 currency, bool pair)
+{
+	ItemFacts  *facts = NULL;
+
+	g->stamp++;
+	for (int32 i = *ChainOf(&g->citation_chains, HashWords(item_id, 3)); i >= 0; i = g->citations.at[i].next)
+	{
+		Citation   *c = &g->citations.at[i];
+		GatherLine *line = &g->lines.at[c->line];
+
+		if (c->item_id != item_id || line->currency != currency)
+			continue;
+		if (line->stamp != g->stamp)
+		{
+			line->stamp = g->stamp;
+			line->stamped = NULL;
+			if (pair)
+			{
+				if (facts == NULL)
+					facts = DescribeItem(slot, g->tolerances, g->out);
+				line->stamped = AddPair(g, line, facts, NULL, false);
+			}
+		}
+		if (line->stamped == NULL)
+			continue;
+		if (c->order_number != NULL)
+			line->stamped->order_number = c->order_number;
+		if (c->cited && !line->stamped->cited)
+		{
+			line->stamped->cited = true;
+			AddGap(g, c->line, facts);
+		}
+	}
+	return facts;
+}
+
+/* Pair an item with the lines of a party that have its amount. */
+static ItemFacts *
+PairLines(Gathering *g, TupleTableSlot *slot, int32 own, ItemFacts *facts)
+{
+	for (int32 i = own < 0 ? -1 : g->party_amounts.at[own].line; i >= 0; i = g->lines.at[i].next_same)
+		if (g->lines.at[i].stamp != g->stamp)
+		{
+			if (facts == NULL)
+				facts = DescribeItem(slot, g->tolerances, g->out);
+			g->lines.at[i].stamp = g->stamp;
+			g->lines.at[i].stamped = AddPair(g, &g->lines.at[i], facts, NULL, false);
+		}
+	return facts;
+}
+
+/* Pair an item with the lines of this amount whose payer may be its customer. */
+static ItemFacts *
+PairPayers(Gathering *g, TupleTableSlot *slot, int32 at, int64 customer_id, ItemFacts *facts)
+{
+	const Amount *amount = &g->amounts.at[at];
+	const PayerCustomer *customer = FindCustomer(g, customer_id);
+
+	/* many may pay for one customer, and many may pay one amount */
+	if (customer == NULL)
+		return facts;
+	if (amount->n <= customer->n)
+	{
+		for (int32 i = amount->first; i >= 0; i = g->party_amounts.at[i].next_of_amount)
+			if (FindPayer(g, g->party_amounts.at[i].party, customer_id) != NULL)
+				facts = PairLines(g, slot, i, facts);
+	}
+	else
+		for (int32 i = customer->first; i >= 0; i = g->payers.at[i].next_of_customer)
+			facts = PairLines(g, slot, FindPartyAmount(g, g->payers.at[i].party, at), facts);
+	return facts;
+}
+
+/* Nobody knows the payer: keep the item until it is known how many have the amount. */
+static void
+KeepFound(Gathering *g, TupleTableSlot *slot, Amount *amount)
+{
+	if (amount->nfound == 0)
+		amount->found = MemoryContextAlloc(g->context, UNKNOWN_ITEMS_MAX * sizeof(ItemFacts *));
+	if (amount->nfound < UNKNOWN_ITEMS_MAX)
+		amount->found[amount->nfound] = DescribeItem(slot, g->tolerances, g->context);
+	if (amount->nfound <= UNKNOWN_ITEMS_MAX)
+		amount->nfound++;
+}
+
+/* An item, and what it is to be compared by. */
+bool
+ReceiveItem(TupleTableSlot *slot, DestReceiver *self)
+{
+	Gathering	   *g = ((GatherReceiver *) self)->gather;
+	int			why;
+	int64		open;
+	uint32		currency;
+	int64		amounts[2];
+	int			n = 0;
+	ItemFacts  *facts;
+
+	slot_getallattrs(slot);
+	why = DatumGetInt32(slot->tts_values[12]);
+	currency = CurrencyWord(slot->tts_values[2]);
+	facts = PairCited(g, slot, DatumGetInt64(slot->tts_values[0]), currency, (why & WHY_CITED) != 0);
+	if (why & (WHY_PAYER | WHY_AMOUNT))
+	{
+		open = MinorAmount(slot->tts_values[3], currency);
+		if (open != 0)
+			amounts[n++] = open;
+		if (open != 0 && !slot->tts_isnull[5])
+		{
+			int64		discount = MinorAmount(slot->tts_values[5], currency);
+
+			if (discount > 0)
+				amounts[n++] = open - discount;
+		}
+	}
+	for (int i = 0; i < n; i++)
+	{
+		int32		at = FindAmount(g, currency, amounts[i]);
+
+		if (at < 0)
+			continue;
+		if ((why & WHY_PAYER) && !slot->tts_isnull[1])
+			facts = PairPayers(g, slot, at, DatumGetInt64(slot->tts_values[1]), facts);
+		if ((why & WHY_AMOUNT) && i == 0 && g->amounts.at[at].unknown >= 0)
+			KeepFound(g, slot, &g->amounts.at[at]);
+	}
+	if (facts != NULL && MemoryContextMemAllocated(g->out, true) > g->room / 2)
+		GatherFlush(g);
+	return !TooMuch(g);
+}
+
+/* Lines whose payer is not known: anybody's items of their amount, when they are few. */
+void
+GatherUnknown(Gathering *g)
+{
+	for (int32 a = 0; a < g->amounts.n; a++)
+	{
+		const Amount *amount = &g->amounts.at[a];
+
+		for (int i = 0; i < amount->nfound && amount->nfound <= UNKNOWN_ITEMS_MAX; i++)
+		{
+			const ItemFacts *facts = amount->found[i];
+
+			(void) PairCited(g, NULL, facts->item_id, amount->currency, false);
+			for (int32 l = amount->unknown; l >= 0; l = g->lines.at[l].next_unknown)
+				if (g->lines.at[l].stamp != g->stamp && FindPayer(g, g->lines.at[l].party, facts->customer_id) == NULL)
+					AddPair(g, &g->lines.at[l], facts, NULL, false);
+			if (MemoryContextMemAllocated(g->out, true) > g->room / 2)
+				GatherFlush(g);
+		}
+	}
+}
+
+/* Credit notes ----------------------------------------------------------- */
+
+static int
+CompareGaps(const void *a, const void *b)
+{
+	const Gap  *x = a;
+	const Gap  *y = b;
+
+	if (x->line != y->line)
+		return x->line < y->line ? -1 : 1;
+	return x->customer_id < y->customer_id ? -1 : x->customer_id > y->customer_id;
+}
+
+/* What lines are short of all that they cite of a customer; false when nobody is short. */
+bool
+GatherGapsDone(Gathering *g)
+{
+	if (g->sums.n > 0)
+		qsort(g->sums.at, g->sums.n, sizeof(Gap), CompareGaps);
+	for (int64 i = 0; i < g->sums.n;)
+	{
+		const Gap  *first = &g->sums.at[i];
+		int64		line = g->lines.at[first->line].amount;
+		int128		sum = 0;
+		int			n = 0;
+
+		for (; i < g->sums.n && CompareGaps(first, &g->sums.at[i]) == 0; i++, n++)
+			sum += g->sums.at[i].amount;
+		if (n > 1 && line < sum && sum - line <= PG_INT64_MAX)
+			*ARRAY_ADD(g->gaps, g->context) = (Gap) {first->customer_id, (int64) (line - sum), first->line, n};
+	}
+	ChainsBegin(&g->gap_chains, g->gaps.n, g->context);
+	for (int32 i = 0; i < g->gaps.n; i++)
+	{
+		int32	   *head = ChainOf(&g->gap_chains, HashWords(g->gaps.at[i].customer_id, g->gaps.at[i].amount));
+
+		g->gaps.at[i].next = *head;
+		*head = i;
+	}
+	return g->gaps.n > 0;
+}
+
+/* A credit note: does it make up what a line is short? */
+bool
+ReceiveCredit(TupleTableSlot *slot, DestReceiver *self)
+{
+	Gathering	   *g = ((GatherReceiver *) self)->gather;
+	ItemFacts  *facts = NULL;
+	uint32		currency;
+	int64		open;
+	int64		customer_id;
+
+	slot_getallattrs(slot);
+	if (slot->tts_isnull[1])
+		return true;
+	customer_id = DatumGetInt64(slot->tts_values[1]);
+	currency = CurrencyWord(slot->tts_values[2]);
+	open = MinorAmount(slot->tts_values[3], currency);
+	for (int32 i = *ChainOf(&g->gap_chains, HashWords(customer_id, open)); i >= 0; i = g->gaps.at[i].next)
+	{
+		const Gap  *gap = &g->gaps.at[i];
+		GatherLine *line = &g->lines.at[gap->line];
+
+		if (gap->customer_id != customer_id || gap->amount != open || line->currency != currency)
+			continue;
+		if (facts == NULL)
+		{
+			(void) PairCited(g, slot, DatumGetInt64(slot->tts_values[0]), currency, false);
+			facts = DescribeItem(slot, g->tolerances, g->out);
+		}
+		if (line->stamp != g->stamp)
+		{
+			line->stamp = g->stamp;
+			AddPair(g, line, facts, NULL, false);
+		}
+	}
+	if (facts != NULL && MemoryContextMemAllocated(g->out, true) > g->room / 2)
+		GatherFlush(g);
+	return true;
+}
+
+/* Answers ---------------------------------------------------------------- */
+
+/* The customer of an item as a payer of the line, and how sure that is. */
+static int
+RelationOf(const Gathering *g, const GatherLine *line, const ItemFacts *facts, bool *group)
+{
+	const Payer *payer = FindPayer(g, line->party, facts->customer_id);
+
+	*group = payer != NULL && payer->group;
+	return payer != NULL ? payer->rel : line->payer >= REL_ACCOUNT ? REL_FOREIGN : REL_UNKNOWN;
+}
+
+/* Names are compared where it is not clear who pays, and told where no item is. */
+static bool
+WantsName(const ItemFacts *facts, int rel)
+{
+	return facts->customer_id != 0 && (rel < REL_KNOWN || facts->item_id == 0);
+}
+
+static Named *
+FindNamed(const Gathering *g, int64 customer_id)
+{
+	int32		i = *ChainOf(&g->named_chains, HashWords(customer_id, 4));
+
+	while (i >= 0 && g->named.at[i].customer_id != customer_id)
+		i = g->named.at[i].next;
+	return i < 0 ? NULL : &g->named.at[i];
+}
+
+/* A customer's name: id, name. */
+bool
+ReceiveName(TupleTableSlot *slot, DestReceiver *self)
+{
+	Gathering  *g = ((GatherReceiver *) self)->gather;
+	Named	   *named;
+
+	slot_getallattrs(slot);
+	named = FindNamed(g, DatumGetInt64(slot->tts_values[0]));
+	if (named != NULL && named->name == NULL && !slot->tts_isnull[1])
+		named->name = CopyText(slot->tts_values[1], g->out);
+	return true;
+}
+
+/* Read the names that the pairs want. */
+static void
+NameCustomers(Gathering *g)
+{
+	int64		n = 0;
+	bool		group;
+
+	for (int i = g->from; i < g->upto; i++)
+		for (Pair *pair = g->lines.at[i].pairs; pair != NULL; pair = pair->next)
+			n += WantsName(pair->facts, RelationOf(g, &g->lines.at[i], pair->facts, &group));
+	memset(&g->named, 0, sizeof(g->named));
+	ChainsBegin(&g->named_chains, n, g->out);
+	if (n == 0)
+		return;
+	for (int i = g->from; i < g->upto; i++)
+		for (Pair *pair = g->lines.at[i].pairs; pair != NULL; pair = pair->next)
+		{
+			const ItemFacts *facts = pair->facts;
+
+			if (WantsName(facts, RelationOf(g, &g->lines.at[i], facts, &group)) &&
+				FindNamed(g, facts->customer_id) == NULL)
+			{
+				int32	   *head = ChainOf(&g->named_chains, HashWords(facts->customer_id, 4));
+
+				*ARRAY_ADD(g->named, g->out) = (Named) {facts->customer_id, *head, NULL};
+				*head = g->named.n - 1;
+			}
+		}
+	g->read_names(g);
+}
+
+static int
+ComparePairs(const void *a, const void *b)
+{
+	int64		x = (*(Pair *const *) a)->facts->item_id;
+	int64		y = (*(Pair *const *) b)->facts->item_id;
+
+	return x < y ? -1 : x > y;
+}
+
+static void
+PutCandidate(Gathering *g, const GatherLine *line, const Pair *pair)
+{
+	const ItemFacts *facts = pair->facts;
+	bool		group;
+	int			rel = RelationOf(g, line, facts, &group);
+	const Named *named = WantsName(facts, rel) ? FindNamed(g, facts->customer_id) : NULL;
+	Datum		value[CANDIDATE_COLUMNS];
+	bool		isnull[CANDIDATE_COLUMNS] = {false};
+
+	value[0] = Int64GetDatum(line->id);
+	value[1] = Int64GetDatum(facts->item_id);
+	value[2] = Int64GetDatum(facts->customer_id);
+	isnull[2] = facts->customer_id == 0;
+	value[3] = PointerGetDatum(facts->number);
+	value[4] = PointerGetDatum(facts->alt_number);
+	isnull[4] = facts->alt_number == NULL;
+	value[5] = PointerGetDatum(named == NULL ? NULL : named->name);
+	isnull[5] = named == NULL || named->name == NULL;
+	value[6] = Int64GetDatum(facts->open);
+	value[7] = Int64GetDatum(facts->amount);
+	value[8] = Int64GetDatum(facts->discount);
+	value[9] = Int32GetDatum(facts->discount_date);
+	value[10] = Int32GetDatum(facts->issued);
+	value[11] = Int32GetDatum(facts->due);
+	value[12] = Int64GetDatum(facts->reference_key);
+	value[13] = Int64GetDatum(facts->tolerance);
+	value[14] = Int64GetDatum(facts->charges);
+	value[15] = Int32GetDatum(rel);
+	value[16] = Int32GetDatum(group);
+	value[17] = PointerGetDatum(pair->order_number);
+	isnull[17] = pair->order_number == NULL;
+	tuplestore_putvalues(g->result, g->desc, value, isnull);
+}
+
+/* Return what was found so far, in the order of lines and items. */
+void
+GatherFlush(Gathering *g)
+{
+	ARRAY(Pair *) sorted = {NULL, 0, 0};
+
+	NameCustomers(g);
+	for (int i = g->from; i < g->upto; i++)
+	{
+		GatherLine *line = &g->lines.at[i];
+
+		if (line->pairs == NULL)
+			continue;
+		sorted.n = 0;
+		for (Pair *pair = line->pairs; pair != NULL; pair = pair->next)
+			*ARRAY_ADD(sorted, g->out) = pair;
+		if (sorted.n > 1)
+			qsort(sorted.at, sorted.n, sizeof(Pair *), ComparePairs);
+		for (int64 p = 0; p < sorted.n; p++)
+			PutCandidate(g, line, sorted.at[p]);
+		line->pairs = NULL;
+		line->stamped = NULL;
+	}
+	MemoryContextReset(g->out);
+	g->flushed = true;
+}
