@@ -4,10 +4,14 @@
  */
 #include "o2c.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/date.h"
 #include "utils/datum.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -93,15 +97,53 @@ IsBaseCurrency(int32 company_id, Datum currency)
 	return strcmp(text_to_cstring(DatumGetTextPP(currency)), last_code) == 0;
 }
 
-/*
- * o2c_item_rate(): BEFORE INSERT ON open_item, for each row.  An item in
- * another currency keeps the rate of its date, so that a rate that is corrected
- * later changes nothing that was posted.
- */
-Datum
-o2c_item_rate(PG_FUNCTION_ARGS)
+/* Rates of one statement: items come in crowds of few currencies and days. */
+typedef struct RateKey
 {
-	static KeptPlan rate = {
+	int32		company_id;
+	DateADT		day;
+	char		currency[8];	/* padded with zeros */
+} RateKey;
+
+typedef struct Rate
+{
+	RateKey		key;
+	bool		missing;
+	Datum		rate;
+} Rate;
+
+typedef struct StatementRates
+{
+	int			company_att;
+	int			currency_att;
+	int			date_att;
+	int			rate_att;
+	HTAB	   *rates;			/* NULL: nothing was looked up yet */
+} StatementRates;
+
+/* What is known to the statement that fires the trigger. */
+static StatementRates *
+RatesOf(FunctionCallInfo fcinfo, TupleDesc desc)
+{
+	StatementRates *known = fcinfo->flinfo->fn_extra;
+
+	if (known == NULL)
+	{
+		known = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(StatementRates));
+		known->company_att = SPI_fnumber(desc, "company_id");
+		known->currency_att = SPI_fnumber(desc, "currency");
+		known->date_att = SPI_fnumber(desc, "document_date");
+		known->rate_att = SPI_fnumber(desc, "base_rate");
+		fcinfo->flinfo->fn_extra = known;
+	}
+	return known;
+}
+
+/* The rate of a currency on a day, in the company's own; looked up once a statement. */
+static Rate *
+RateOn(FunctionCallInfo fcinfo, StatementRates *known, Datum *args)
+{
+	static KeptPlan find = {
 		.sql = "SELECT CASE WHEN q.from_currency::text = $2 THEN q.rate ELSE 1 / q.rate END"
 		" FROM o2c.company k JOIN o2c.exchange_rate q ON q.company_id = k.company_id AND q.valid_from <= $3"
 		"  AND ((q.from_currency::text = $2 AND q.to_currency::text = k.currency::text)"
@@ -110,40 +152,75 @@ o2c_item_rate(PG_FUNCTION_ARGS)
 		.nargs = 3,
 		.argtypes = {INT4OID, TEXTOID, DATEOID}
 	};
+	RateKey		key = {.company_id = DatumGetInt32(args[0]), .day = DatumGetDateADT(args[2])};
+	TriggerFrame frame;
+	Rate	   *rate;
+	bool		found;
+
+	if (known->rates == NULL)
+	{
+		HASHCTL		control = {
+			.keysize = sizeof(RateKey), .entrysize = sizeof(Rate), .hcxt = fcinfo->flinfo->fn_mcxt
+		};
+
+		known->rates = hash_create("o2c item rates", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	text_to_cstring_buffer(DatumGetTextPP(args[1]), key.currency, sizeof(key.currency));
+	rate = hash_search(known->rates, &key, HASH_FIND, NULL);
+	if (rate != NULL)
+		return rate;
+
+	TriggerFrameBegin(&frame, (TriggerData *) fcinfo->context);
+	found = KeptPlanExecuteRow(&find, args, "   ", SPI_OK_SELECT) > 0;
+	rate = hash_search(known->rates, &key, HASH_ENTER, NULL);
+	rate->missing = true;
+	rate->rate = (Datum) 0;
+	if (found)
+	{
+		Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &rate->missing);
+		MemoryContext before = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+
+		if (!rate->missing)
+			rate->rate = datumCopy(value, false, -1);
+		MemoryContextSwitchTo(before);
+	}
+	TriggerFrameEnd(&frame);
+	return rate;
+}
+
+/*
+ * o2c_item_rate(): BEFORE INSERT ON open_item, for each row.  An item in
+ * another currency keeps the rate of its date, so that a rate that is corrected
+ * later changes nothing that was posted.
+ */
+Datum
+o2c_item_rate(PG_FUNCTION_ARGS)
+{
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_item_rate");
 	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
 	HeapTuple	tuple = trigdata->tg_trigtuple;
-	int			column = SPI_fnumber(desc, "base_rate");
-	TriggerFrame frame;
+	StatementRates *known = RatesOf(fcinfo, desc);
 	Datum		args[3];
-	char		nulls[] = "   ";
 	Datum		value = (Datum) 0;
 	bool		isnull;
-	MemoryContext before = CurrentMemoryContext;
 
-	args[0] = SPI_getbinval(tuple, desc, SPI_fnumber(desc, "company_id"), &isnull);
+	args[0] = heap_getattr(tuple, known->company_att, desc, &isnull);
 	if (!isnull)
-		args[1] = SPI_getbinval(tuple, desc, SPI_fnumber(desc, "currency"), &isnull);
+		args[1] = heap_getattr(tuple, known->currency_att, desc, &isnull);
 	if (!isnull)
-		args[2] = SPI_getbinval(tuple, desc, SPI_fnumber(desc, "document_date"), &isnull);
+		args[2] = heap_getattr(tuple, known->date_att, desc, &isnull);
 	if (isnull)					/* NOT NULL refuses the row */
 		return PointerGetDatum(tuple);
 
-	if (IsBaseCurrency(DatumGetInt32(args[0]), args[1]))
-		isnull = true;
-	else
+	isnull = true;
+	if (!IsBaseCurrency(DatumGetInt32(args[0]), args[1]))
 	{
-		TriggerFrameBegin(&frame, trigdata);
-		isnull = KeptPlanExecuteRow(&rate, args, nulls, SPI_OK_SELECT) == 0;
-		if (!isnull)
-		{
-			value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-			MemoryContextSwitchTo(before);
-			value = datumCopy(value, false, -1);
-		}
-		TriggerFrameEnd(&frame);
+		Rate	   *rate = RateOn(fcinfo, known, args);
+
+		isnull = rate->missing;
+		value = rate->rate;
 	}
-	if (isnull && heap_attisnull(tuple, column, desc))
+	if (isnull && heap_attisnull(tuple, known->rate_att, desc))
 		return PointerGetDatum(tuple);
-	return PointerGetDatum(heap_modify_tuple_by_cols(tuple, desc, 1, &column, &value, &isnull));
+	return PointerGetDatum(heap_modify_tuple_by_cols(tuple, desc, 1, &known->rate_att, &value, &isnull));
 }

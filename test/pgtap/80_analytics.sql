@@ -1,6 +1,6 @@
 -- Ratios with their vectors, statements, journal, revaluation, snapshots, views.
 BEGIN;
-SELECT plan(66);
+SELECT plan(68);
 CREATE TEMPORARY TABLE ctx AS SELECT o2c.create_company('Ratios', 'DE', 'EUR') AS c;
 INSERT INTO o2c.customer (company_id, code, name) SELECT c, code, code FROM ctx, unnest('{A,B}'::text[]) code;
 CREATE FUNCTION pg_temp.add(number text, kind text, customer text, doc date, due date, amount numeric, cur text DEFAULT 'EUR') RETURNS bigint LANGUAGE sql AS $$
@@ -81,6 +81,29 @@ SELECT throws_ok('UPDATE o2c.journal_line SET base_debit = 1', 'O2030', NULL, 'j
 -- a rate that is corrected later changes nothing that was posted
 CREATE TEMPORARY TABLE booked AS SELECT * FROM o2c_bi.journal WHERE company_id = (SELECT c FROM ctx);
 SELECT is((SELECT array_agg(DISTINCT base_rate) FROM o2c.open_item, ctx WHERE company_id = c AND number IN ('U1', 'U2')), '{0.90}', 'an item keeps the rate of its date');
+SAVEPOINT s;
+INSERT INTO o2c.company (name, country, currency) VALUES ('Rates too', 'US', 'USD');
+INSERT INTO o2c.customer (company_id, code, name) SELECT max(company_id), 'A', 'A' FROM o2c.company;
+INSERT INTO o2c.exchange_rate (company_id, from_currency, to_currency, valid_from, rate)
+SELECT r.c, f, t, d, rate FROM (SELECT c, 'CHF', 'EUR', '2023-01-01'::date, 1.01 FROM ctx UNION ALL SELECT c, 'CHF', 'EUR', '2023-02-01', 1.02 FROM ctx
+  UNION ALL SELECT c, 'EUR', 'GBP', '2023-01-01', 0.8 FROM ctx UNION ALL SELECT max(company_id), 'CHF', 'USD', '2023-01-01', 1.1 FROM o2c.company) r (c, f, t, d, rate);
+CREATE FUNCTION pg_temp.many(prefix text) RETURNS SETOF text LANGUAGE sql AS $$
+  WITH i AS (INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
+    SELECT k.company_id, k.id, 'opening', prefix || n, d, d, cur::o2c.currency, 1, 1
+    FROM (SELECT row_number() OVER (), d.*, cur FROM (VALUES ('2023-01-31'::date), ('2023-02-01'), ('2022-12-31')) d (d), unnest('{CHF,EUR,GBP,SEK,CHF}'::text[]) cur) r (n, d, cur)
+    JOIN o2c.customer k ON k.code = 'A' AND (k.company_id = (SELECT c FROM ctx) OR k.company_id = (SELECT max(company_id) FROM o2c.company))
+    RETURNING company_id, currency, document_date, base_rate)
+  SELECT DISTINCT format('%s %s %s %s', company_id = (SELECT c FROM ctx), currency, document_date, round(base_rate, 3)) FROM i $$;
+SELECT bag_eq('SELECT * FROM pg_temp.many($$R$$)', $$SELECT * FROM unnest(ARRAY[
+  't CHF 2023-01-31 1.010', 't CHF 2023-02-01 1.020', 't CHF 2022-12-31 ', 't GBP 2023-01-31 1.250', 't GBP 2023-02-01 1.250', 't GBP 2022-12-31 ',
+  't EUR 2023-01-31 ', 't EUR 2023-02-01 ', 't EUR 2022-12-31 ', 't SEK 2023-01-31 ', 't SEK 2023-02-01 ', 't SEK 2022-12-31 ',
+  'f CHF 2023-01-31 1.100', 'f CHF 2023-02-01 1.100', 'f CHF 2022-12-31 ', 'f GBP 2023-01-31 ', 'f GBP 2023-02-01 ', 'f GBP 2022-12-31 ',
+  'f EUR 2023-01-31 ', 'f EUR 2023-02-01 ', 'f EUR 2022-12-31 ', 'f SEK 2023-01-31 ', 'f SEK 2023-02-01 ', 'f SEK 2022-12-31 '])$$,
+  'many items in one statement get the rate of their company, currency and day, or none');
+UPDATE o2c.exchange_rate SET rate = 2 WHERE from_currency = 'CHF';
+SELECT is((SELECT array_agg(r ORDER BY r) FROM pg_temp.many('S') r WHERE r ~ 'CHF'),
+  '{"f CHF 2022-12-31 ","f CHF 2023-01-31 2.000","f CHF 2023-02-01 2.000","t CHF 2022-12-31 ","t CHF 2023-01-31 2.000","t CHF 2023-02-01 2.000"}', 'the next statement looks again');
+ROLLBACK TO s;
 UPDATE o2c.exchange_rate SET rate = 0.80 WHERE company_id = (SELECT c FROM ctx) AND valid_from = '2023-01-01';
 INSERT INTO o2c.exchange_rate (company_id, from_currency, to_currency, valid_from, rate) SELECT c, 'USD', 'EUR', '2023-06-01', 0.70 FROM ctx;
 SELECT bag_eq('SELECT * FROM o2c_bi.journal WHERE company_id = (SELECT c FROM ctx)', 'SELECT * FROM booked', 'the journal stays as it was');
