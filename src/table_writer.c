@@ -66,13 +66,16 @@ struct TableWriter
 	bool		own;			/* it is this transaction's own version */
 	TupleTableSlot *changed;
 
-	/* of an insertion: what is not written yet, and defaults of other columns */
+	/* of an insertion: what is not written yet, and what other columns get */
 	TupleTableSlot **batch;
 	int			nbatch;
 	bool		row_by_row;
 	int			ndefaults;
 	AttrNumber *default_columns;
 	ExprState **defaults;
+	int			ngenerated;
+	AttrNumber *generated_columns;
+	ExprState **generated;
 };
 
 /*
@@ -86,7 +89,7 @@ typedef struct TableExprs
 	MemoryContext context;		/* NULL: not complete */
 	int			nchecks;
 	Expr	  **checks;			/* NULL: not enforced */
-	Expr	  **defaults;		/* by attribute; NULL: none */
+	Expr	  **defaults;		/* by attribute, generated columns too; NULL: none */
 } TableExprs;
 
 #define MAX_TABLES 8
@@ -155,7 +158,7 @@ ExprsOf(Relation rel)
 		Form_pg_attribute attr = TupleDescAttr(desc, i);
 		Expr	   *expr = NULL;
 
-		if (!attr->attisdropped && !attr->attgenerated)
+		if (!attr->attisdropped && (!attr->attgenerated || attr->attgenerated == ATTRIBUTE_GENERATED_STORED))
 			expr = (Expr *) build_column_default(rel, attr->attnum);
 		if (expr != NULL)
 			exprs->defaults[i] = expression_planner(expr);
@@ -218,7 +221,7 @@ TableWriterDesc(TableWriter *writer)
 	return RelationGetDescr(writer->rel);
 }
 
-/* Make ready the defaults of the columns that the caller does not give. */
+/* Make ready what the columns get that the caller does not give: defaults, or what they are generated from. */
 static void
 PrepareDefaults(TableWriter *writer, TableExprs *exprs)
 {
@@ -226,10 +229,21 @@ PrepareDefaults(TableWriter *writer, TableExprs *exprs)
 
 	writer->default_columns = palloc(sizeof(AttrNumber) * desc->natts);
 	writer->defaults = palloc(sizeof(ExprState *) * desc->natts);
+	writer->generated_columns = palloc(sizeof(AttrNumber) * desc->natts);
+	writer->generated = palloc(sizeof(ExprState *) * desc->natts);
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute attr = TupleDescAttr(desc, i);
 		bool		given = exprs->defaults[i] == NULL;
+
+		if (attr->attgenerated)
+		{
+			if (given)
+				continue;
+			writer->generated_columns[writer->ngenerated] = attr->attnum;
+			writer->generated[writer->ngenerated++] = ExecInitExpr(copyObject(exprs->defaults[i]), NULL);
+			continue;
+		}
 
 		for (int c = 0; c < writer->ncolumns && !given; c++)
 			given = writer->columns[c] == attr->attnum;
@@ -532,13 +546,33 @@ TableWriterInsert(TableWriter *writer, const Datum *values, const bool *nulls)
 		slot->tts_values[writer->default_columns[i] - 1] =
 			ExecEvalExpr(writer->defaults[i], econtext,
 						 &slot->tts_isnull[writer->default_columns[i] - 1]);
-	MemoryContextSwitchTo(before);
 	ExecStoreVirtualTuple(slot);
-	ExecMaterializeSlot(slot);
+	if (writer->row_by_row)
+	{
+		bool		stored;
 
-	if (writer->row_by_row && !ExecBRInsertTriggers(estate, writer->result, slot))
-		return;
-	CompleteRow(writer, slot);
+		ExecMaterializeSlot(slot);
+		/* what triggers keep from row to row lives as long as the statement */
+		MemoryContextSwitchTo(estate->es_query_cxt);
+		stored = ExecBRInsertTriggers(estate, writer->result, slot);
+		MemoryContextSwitchTo(before);
+		if (!stored)
+			return;
+		CompleteRow(writer, slot);
+	}
+	else
+	{
+		/* what CompleteRow does, before a tuple is formed and not after */
+		slot->tts_tableOid = RelationGetRelid(writer->rel);
+		econtext->ecxt_scantuple = slot;
+		for (int i = 0; i < writer->ngenerated; i++)
+			slot->tts_values[writer->generated_columns[i] - 1] =
+				ExecEvalExpr(writer->generated[i], econtext,
+							 &slot->tts_isnull[writer->generated_columns[i] - 1]);
+		MemoryContextSwitchTo(before);
+		if (RelationGetDescr(writer->rel)->constr != NULL)
+			ExecConstraints(writer->result, slot, estate);
+	}
 	ExecMaterializeSlot(slot);
 	ResetPerTupleExprContext(estate);
 	writer->nbatch++;
