@@ -130,6 +130,14 @@ typedef struct AccountMove
 	" / " l ".quantity, " l ".currency)"
 #define COUNTS(state) state " IN ('confirmed', 'fulfilling', 'fulfilled')"
 
+/* An account; of fixed size, padded with zeros, so that it can be hashed. */
+typedef struct AccountKey
+{
+	int64		customer_id;
+	int32		company_id;
+	char		currency[4];
+} AccountKey;
+
 /* Methods of payment. */
 #define CREDIT_METHODS 6
 extern const char *const credit_methods[CREDIT_METHODS];
@@ -146,6 +154,7 @@ typedef struct CreditPolicy
 
 extern bool CreditQuick(const OrderMove *move);
 extern bool CreditQuickItems(const AccountMove *move);
+extern int64 CreditQuickAccounts(AccountMove *moves, int64 n);
 extern bool CreditOneAccount(TriggerData *trigdata, const char *amount, bool receipts);
 extern void CreditPolicyOf(int32 company_id, CreditPolicy *policy);
 extern bool CreditIsBeyond(CreditPolicy *policy, int32 company_id, DateADT day);

@@ -4,14 +4,18 @@
  *
  * A debit that is open counts gross; a credit that is open (a payment on
  * account, a credit note) is unapplied.  One statement, however many items it
- * changes, writes each customer's account once; without SQL when all are
- * one customer's.
+ * changes, writes each customer's account once; without SQL unless the account
+ * is one of a group or of another currency, or passes a threshold.
  */
 #include "o2c.h"
 
 #include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "credit/credit.h"
@@ -19,14 +23,6 @@
 #include "table_writer.h"
 
 PG_FUNCTION_INFO_V1(o2c_credit_on_items);
-
-#define ITEMS(rows, sign) \
-	"SELECT r.company_id, r.customer_id, r.currency, " sign "greatest(r.open_amount, 0) AS oi," \
-	" " sign "greatest(-r.open_amount, 0) AS ua FROM " rows " r" \
-	" WHERE r.open_amount <> 0 AND r.customer_id IS NOT NULL"
-#define ITEM_DELTA(rows) \
-	"SELECT i.company_id, i.customer_id, i.currency, 0::numeric AS oo, 0::numeric AS sni," \
-	" sum(i.oi) AS oi, sum(i.ua) AS ua, 0::numeric AS rt FROM (" rows ") i GROUP BY 1, 2, 3"
 
 static inline bool
 IsZero(Numeric value)
@@ -116,15 +112,141 @@ CreditOneAccount(TriggerData *trigdata, const char *amount, bool receipts)
 	return CreditQuickItems(&account.move);
 }
 
+/* What is added up for one account. */
+typedef struct Account
+{
+	AccountKey	key;
+	Numeric		items;
+	Numeric		unapplied;
+} Account;
+
+/* Columns that the accounts are read from. */
+typedef struct ItemColumns
+{
+	int			company;
+	int			customer;
+	int			currency;
+	int			open;
+} ItemColumns;
+
+/* Add the rows of a transition table to their accounts. */
+static void
+AddToAccounts(TriggerData *trigdata, Tuplestorestate *rows, const ItemColumns *columns, bool add, HTAB *accounts)
+{
+	RowReader	reader;
+	TupleTableSlot *row;
+
+	if (rows == NULL)
+		return;
+	RowReaderBegin(&reader, rows, trigdata->tg_relation);
+	while ((row = RowReaderNext(&reader)) != NULL)
+	{
+		bool		isnull;
+		Numeric		open = DatumGetNumeric(slot_getattr(row, columns->open, &isnull));
+		text	   *currency;
+		AccountKey	key = {0};
+		Account    *account;
+		Numeric    *sum;
+		Numeric		before;
+		bool		known;
+
+		key.customer_id = DatumGetInt64(slot_getattr(row, columns->customer, &isnull));
+		if (isnull || IsZero(open))
+			continue;
+		key.company_id = DatumGetInt32(slot_getattr(row, columns->company, &isnull));
+		currency = DatumGetTextPP(slot_getattr(row, columns->currency, &isnull));
+		text_to_cstring_buffer(currency, key.currency, sizeof(key.currency));
+		account = hash_search(accounts, &key, HASH_ENTER, &known);
+		if (!known)
+		{
+			account->items = int64_to_numeric(0);
+			account->unapplied = int64_to_numeric(0);
+		}
+		/* a credit that is open adds to what is unapplied, with the other sign */
+		if (NumericCompare(open, int64_to_numeric(0)) > 0)
+			sum = &account->items;
+		else
+		{
+			sum = &account->unapplied;
+			add = !add;
+		}
+		before = *sum;
+		*sum = add ? NumericAdd(before, open) : NumericSubtract(before, open);
+		pfree(before);
+		if (sum == &account->unapplied)
+			add = !add;
+	}
+	RowReaderEnd(&reader);
+}
+
+/*
+ * Carry the rows of the transition tables to several accounts.  They are added
+ * up here, and accounts that nothing unusual happens to are written without
+ * SQL; the statement meets the others, each once, and no item.
+ */
+static void
+ApplyToAccounts(TriggerData *trigdata)
+{
+	static KeptPlan apply = {
+		.sql = CREDIT_APPLY("SELECT d.company_id, d.customer_id, d.currency::o2c.currency AS currency, 0::numeric AS oo, 0::numeric AS sni,"
+							" d.oi, d.ua, 0::numeric AS rt FROM unnest($1, $2, $3, $4, $5) d (company_id, customer_id, currency, oi, ua)"),
+		.nargs = 5,
+		.argtypes = {INT4ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID}
+	};
+	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
+	const ItemColumns columns = {
+		SPI_fnumber(desc, "company_id"), SPI_fnumber(desc, "customer_id"),
+		SPI_fnumber(desc, "currency"), SPI_fnumber(desc, "open_amount")
+	};
+	HASHCTL		control = {.keysize = sizeof(AccountKey), .entrysize = sizeof(Account), .hcxt = CurrentMemoryContext};
+	HTAB	   *accounts = hash_create("o2c accounts of items", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	HASH_SEQ_STATUS seq;
+	Account    *account;
+	AccountMove *moves;
+	Datum	   *values[5];
+	Datum		args[5];
+	int64		n = 0;
+	int			rest = 0;
+
+	AddToAccounts(trigdata, trigdata->tg_oldtable, &columns, false, accounts);
+	AddToAccounts(trigdata, trigdata->tg_newtable, &columns, true, accounts);
+	moves = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(AccountMove) * Max(hash_get_num_entries(accounts), 1));
+	hash_seq_init(&seq, accounts);
+	while ((account = hash_seq_search(&seq)) != NULL)
+		if (!IsZero(account->items) || !IsZero(account->unapplied))
+			moves[n++] = (AccountMove) {
+				.company_id = account->key.company_id, .customer_id = account->key.customer_id,
+				.currency = PointerGetDatum(cstring_to_text(account->key.currency)),
+				.items = account->items, .unapplied = account->unapplied
+			};
+	hash_destroy(accounts);
+	n = CreditQuickAccounts(moves, n);
+
+	for (int c = 0; c < lengthof(values); c++)
+		values[c] = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Datum) * Max(n, 1));
+	for (; rest < n; rest++)
+	{
+		values[0][rest] = Int32GetDatum(moves[rest].company_id);
+		values[1][rest] = Int64GetDatum(moves[rest].customer_id);
+		values[2][rest] = moves[rest].currency;
+		values[3][rest] = NumericGetDatum(moves[rest].items);
+		values[4][rest] = NumericGetDatum(moves[rest].unapplied);
+	}
+	if (rest > 0)
+	{
+		args[0] = PointerGetDatum(construct_array(values[0], rest, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+		args[1] = PointerGetDatum(construct_array(values[1], rest, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+		args[2] = PointerGetDatum(construct_array(values[2], rest, TEXTOID, -1, false, TYPALIGN_INT));
+		args[3] = PointerGetDatum(construct_array(values[3], rest, NUMERICOID, -1, false, TYPALIGN_INT));
+		args[4] = PointerGetDatum(construct_array(values[4], rest, NUMERICOID, -1, false, TYPALIGN_INT));
+		CreditApplyWith(&apply, args, false);
+	}
+}
+
 /* o2c_credit_on_items(): AFTER INSERT, UPDATE or DELETE ON open_item, for each statement. */
 Datum
 o2c_credit_on_items(PG_FUNCTION_ARGS)
 {
-	static KeptPlan inserted = {.sql = CREDIT_APPLY(ITEM_DELTA(ITEMS("new_rows", "")))};
-	static KeptPlan updated = {
-		.sql = CREDIT_APPLY(ITEM_DELTA(ITEMS("new_rows", "") " UNION ALL " ITEMS("old_rows", "-")))
-	};
-	static KeptPlan deleted = {.sql = CREDIT_APPLY(ITEM_DELTA(ITEMS("old_rows", "-")))};
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_credit_on_items");
 	TriggerFrame frame;
 
@@ -132,8 +254,7 @@ o2c_credit_on_items(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 
 	TriggerFrameBegin(&frame, trigdata);
-	CreditApply(TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ? &inserted :
-				TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? &updated : &deleted, false);
+	ApplyToAccounts(trigdata);
 	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);
 }

@@ -3,7 +3,9 @@
  *		Changing the exposure of one customer without SQL.
  *
  * An invoice, a payment or its application moves open items of one customer:
- * CreditQuickItems adds that to the account.
+ * CreditQuickItems adds that to the account.  A run of cash application or of
+ * billing moves those of many: CreditQuickAccounts adds to all accounts that
+ * stand alone, and leaves groups and further currencies to SQL.
  *
  * Most confirmations are one order of a customer whose account, and whose
  * group's, is in the order's currency, that no rule or hold concerns and that
@@ -28,6 +30,8 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "credit/credit.h"
@@ -516,4 +520,177 @@ CreditQuickItems(const AccountMove *move)
 	PopActiveSnapshot();
 	CommandCounterIncrement();
 	return done;
+}
+
+/* A row of credit_account that a set of changes locks. */
+typedef struct SetRow
+{
+	int32		company_id;
+	bool		head;
+	char		currency[4];
+	Link		link;
+	int64		move;			/* that it takes, alone; or -1 */
+} SetRow;
+
+typedef struct SetRows
+{
+	SetRow	   *list;
+	int64		n;
+	int64		capacity;
+	HTAB	   *visited;		/* of AccountKey */
+} SetRows;
+
+/* In which accounts are locked, by whomever: company, customer, head, currency. */
+static int
+CompareSetRows(const void *a, const void *b)
+{
+	const SetRow *x = a;
+	const SetRow *y = b;
+
+	if (x->company_id != y->company_id)
+		return x->company_id < y->company_id ? -1 : 1;
+	if (x->link.customer_id != y->link.customer_id)
+		return x->link.customer_id < y->link.customer_id ? -1 : 1;
+	if (x->head != y->head)
+		return x->head ? -1 : 1;
+	return memcmp(x->currency, y->currency, sizeof(x->currency));
+}
+
+/*
+ * List the rows that a change of a customer's account in a currency locks: the
+ * customer's head, its row in that currency, and those of everybody above.
+ */
+static void
+AddSetRows(SetRows *rows, AccountKey key, int64 move, Snapshot snapshot)
+{
+	bool		known = false;
+
+	while (!known)
+	{
+		DirectScan	scan;
+		HeapTuple	tuple;
+		int64		parent_id = 0;
+
+		(void) hash_search(rows->visited, &key, HASH_ENTER, &known);
+		if (known)
+			break;
+		DirectScanBegin(&scan, &accounts, RowExclusiveLock, snapshot, key.company_id, key.customer_id);
+		while ((tuple = DirectScanNext(&scan)) != NULL)
+		{
+			SetRow		row = {.company_id = key.company_id, .move = -1};
+			bool		isnull;
+			Datum		value;
+
+			row.head = IsTrue(&scan, tuple, ACCOUNT_HEAD);
+			text_to_cstring_buffer(DatumGetTextPP(DirectValue(&scan, tuple, ACCOUNT_CURRENCY, &isnull)),
+								   row.currency, sizeof(row.currency));
+			value = DirectValue(&scan, tuple, ACCOUNT_PARENT, &isnull);
+			row.link = (Link) {.customer_id = key.customer_id, .parent_id = isnull ? 0 : DatumGetInt64(value),
+			.tid = tuple->t_self};
+			if (row.head)
+				parent_id = row.link.parent_id;
+			/* it stands alone when nobody is above and the limit is in this currency */
+			if (strcmp(row.currency, key.currency) == 0)
+				row.move = row.head && parent_id == 0 ? move : -1;
+			else if (!row.head)
+				continue;
+			if (rows->n == rows->capacity)
+			{
+				rows->capacity = Max(rows->capacity * 2, 256);
+				rows->list = rows->list == NULL ? palloc(sizeof(SetRow) * rows->capacity) :
+					repalloc_huge(rows->list, sizeof(SetRow) * rows->capacity);
+			}
+			rows->list[rows->n++] = row;
+		}
+		DirectScanEnd(&scan, NoLock);
+		if (parent_id == 0)
+			break;
+		key.customer_id = parent_id;
+		move = -1;
+	}
+}
+
+/*
+ * Lock all accounts that the changes reach, in the order in which everybody
+ * does, and write those that stand alone and do nothing unusual.  The other
+ * changes are moved to the front; returns how many there are, for SQL.
+ */
+static int64
+ApplySet(Relation rel, AccountMove *moves, int64 n, Snapshot snapshot)
+{
+	HASHCTL		control = {.keysize = sizeof(AccountKey), .entrysize = sizeof(AccountKey), .hcxt = CurrentMemoryContext};
+	SetRows		rows = {.visited = hash_create("o2c accounts to lock", Max(n, 64), &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT)};
+	bool	   *done = MemoryContextAllocExtended(CurrentMemoryContext, n, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "o2c account row", ALLOCSET_SMALL_SIZES);
+	MemoryContext before;
+	int64		rest = 0;
+
+	for (int64 i = 0; i < n; i++)
+	{
+		AccountKey	key = {.customer_id = moves[i].customer_id, .company_id = moves[i].company_id};
+
+		text_to_cstring_buffer(DatumGetTextPP(moves[i].currency), key.currency, sizeof(key.currency));
+		AddSetRows(&rows, key, i, snapshot);
+	}
+	if (rows.n > 1)
+		qsort(rows.list, rows.n, sizeof(SetRow), CompareSetRows);
+	before = MemoryContextSwitchTo(row_context);
+	for (int64 i = 0; i < rows.n; i++)
+	{
+		SetRow	   *row = &rows.list[i];
+		Link	   *link = &row->link;
+		bool		same;
+
+		/* a head is reached from each of its customer's currencies, and from below */
+		if (i > 0 && CompareSetRows(row - 1, row) == 0)
+			continue;
+		same = LockAccount(rel, link, snapshot, PointerGetDatum(cstring_to_text(row->currency)));
+		for (int64 k = i; same && k < rows.n && CompareSetRows(row, &rows.list[k]) == 0; k++)
+			if (rows.list[k].move >= 0)
+			{
+				AccountMove *move = &moves[rows.list[k].move];
+				Numeric		total = NumericSubtract(move->items, move->unapplied);
+
+				if (StaysUsual(link, total, false))
+				{
+					WriteAccount(rel, link, move, total, true);
+					done[rows.list[k].move] = true;
+				}
+			}
+		ExecDropSingleTupleTableSlot(link->slot);
+		MemoryContextReset(row_context);
+	}
+	MemoryContextSwitchTo(before);
+	MemoryContextDelete(row_context);
+	hash_destroy(rows.visited);
+	for (int64 i = 0; i < n; i++)
+		if (!done[i])
+			moves[rest++] = moves[i];
+	pfree(done);
+	return rest;
+}
+
+/*
+ * Add changes of open items to several accounts, each of which is named once.
+ * Returns how many changes are left to the statement of items.c; these are the
+ * first of the list then.
+ */
+int64
+CreditQuickAccounts(AccountMove *moves, int64 n)
+{
+	Relation	rel;
+
+	if (n == 0 || !DirectTableResolve(&accounts))
+		return n;
+	rel = table_open(accounts.relid, RowExclusiveLock);
+	if (AccountIsPlain(rel))
+	{
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		n = ApplySet(rel, moves, n, GetActiveSnapshot());
+		PopActiveSnapshot();
+		CommandCounterIncrement();
+	}
+	table_close(rel, NoLock);
+	return n;
 }
