@@ -1,6 +1,6 @@
 -- Exposure and days: receipts that can still bounce, orders beyond the horizon.
 
-SELECT plan(67);
+SELECT plan(71);
 
 SELECT o2c.create_company('Exposure', 'DE', 'EUR') AS c \gset
 SELECT o2c.today(:c) AS today \gset
@@ -172,6 +172,34 @@ FROM (VALUES ('{"credit_horizon_days": "soon"}', 'company setting "credit_horizo
              ('{"credit_return_days": {"barter": 3}}', 'company setting "credit_return_days" of "barter" is for no method of payment'),
              ('{"credit_return_days": {"cheque": 1.5}}', 'company setting "credit_return_days" of "cheque" must be a whole number of days from 0 to 36525'),
              ('{"credit_return_days": [56]}', 'company setting "credit_return_days" must be an object of methods of payment and days')) q(v, what);
+
+-- one statement with items of many: alone, with a limit that it passes, in a group, in another currency, of nobody
+INSERT INTO o2c.customer (company_id, code, name, country, credit_limit, parent_code)
+  VALUES (:c, 'S_ALONE', 'S', 'DE', NULL, NULL), (:c, 'S_BELOW', 'S', 'DE', 1000, NULL), (:c, 'S_OVER', 'S', 'DE', 1000, NULL), (:c, 'S_HEAD', 'S', 'DE', 1000, NULL),
+         (:c, 'S_DOLLAR', 'S', 'DE', NULL, NULL), (:c, 'S_ZERO', 'S', 'DE', NULL, NULL);
+INSERT INTO o2c.customer (company_id, code, name, country, parent_code) VALUES (:c, 'S_CHILD', 'S', 'DE', 'S_HEAD'), (:c, 'S_GRANDCHILD', 'S', 'DE', 'S_CHILD');
+CREATE FUNCTION pg_temp.items(company integer, prefix text, rows text[]) RETURNS void LANGUAGE sql AS $$
+  INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
+  SELECT company, k.id, 'opening', prefix || n, o2c.today(company) - 40, o2c.today(company) - 10, split_part(r, ' ', 3)::o2c.currency,
+    split_part(r, ' ', 2)::numeric, split_part(r, ' ', 2)::numeric
+  FROM unnest(rows) WITH ORDINALITY u(r, n) JOIN o2c.customer k ON k.company_id = company AND k.code = split_part(r, ' ', 1) $$;
+CREATE FUNCTION pg_temp.sets(company integer) RETURNS TABLE (a text) LANGUAGE sql AS $$
+  SELECT k.code || ' ' || concat_ws(' ', a.currency, trim_scale(a.open_items), trim_scale(a.unapplied), trim_scale(a.group_exposure))
+  FROM o2c.credit_account a JOIN o2c.customer k ON k.company_id = a.company_id AND k.id = a.customer_id
+  WHERE a.company_id = company AND k.code LIKE 'S\_%' $$;
+SELECT pg_temp.items(:c, 'SET', '{S_ALONE 100 EUR,S_ALONE -30 EUR,S_BELOW 700 EUR,S_OVER 500 EUR,S_OVER 600 EUR,S_OVER -250 EUR,S_CHILD 300 EUR,S_GRANDCHILD 20 EUR,S_HEAD 5 EUR,S_DOLLAR 40 USD,S_DOLLAR 7 EUR}');
+SELECT bag_eq(format('SELECT * FROM pg_temp.sets(%s)', :c), $$SELECT * FROM unnest('{S_ALONE EUR 100 30 70,S_BELOW EUR 700 0 700,S_OVER EUR 1100 250 850,S_HEAD EUR 5 0 325,
+  S_CHILD EUR 300 0 320,S_GRANDCHILD EUR 20 0 20,S_DOLLAR EUR 7 0 7,S_DOLLAR USD 40 0 40,S_ZERO EUR 0 0 0}'::text[])$$, 'a set reaches every account, and everybody above');
+SELECT is((SELECT array_agg(k.code || (e.data ->> 'threshold') ORDER BY e.id) FROM o2c.event e JOIN o2c.customer k ON k.company_id = e.company_id AND k.id = e.entity_id
+  WHERE e.company_id = :c AND e.event = 'credit_alert' AND k.code LIKE 'S\_%'), '{S_OVER80}', 'whoever passes a threshold is announced');
+SELECT pg_temp.items(:c, 'SET2', '{S_OVER 200 EUR,S_BELOW 150 EUR,S_ALONE -70 EUR,S_ZERO 5 EUR,S_GRANDCHILD 500 EUR}');
+SELECT is((SELECT array_agg(k.code || (e.data ->> 'threshold') ORDER BY k.code, e.id) FROM o2c.event e JOIN o2c.customer k ON k.company_id = e.company_id AND k.id = e.entity_id
+  WHERE e.company_id = :c AND e.event = 'credit_alert' AND k.code LIKE 'S\_%'), '{S_BELOW80,S_HEAD80,S_OVER80,S_OVER100}', 'of groups and of those that stand alone');
+INSERT INTO o2c.allocation (company_id, debit_item_id, credit_item_id, currency, amount, effective_on)
+  SELECT :c, d.id, k.id, 'EUR', least(d.amount, - k.amount), o2c.today(:c) FROM o2c.open_item d JOIN o2c.open_item k ON k.company_id = d.company_id AND k.customer_id = d.customer_id
+  WHERE d.company_id = :c AND (d.number, k.number) IN (('SET1', 'SET2'), ('SET4', 'SET6'));
+SELECT bag_eq(format('SELECT * FROM pg_temp.sets(%s) WHERE a ~ $q$ALONE|OVER|HEAD|CHILD$q$', :c), $$SELECT * FROM unnest('{S_ALONE EUR 70 70 0,S_OVER EUR 1050 0 1050,S_HEAD EUR 5 0 825,
+  S_CHILD EUR 300 0 820,S_GRANDCHILD EUR 520 0 520}'::text[])$$, 'applications take from both sides and leave the exposure');
 
 SELECT is_empty('SELECT * FROM o2c.check()', 'every invariant holds');
 SELECT * FROM finish();
