@@ -10,6 +10,11 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_item_rights';
 COMMENT ON FUNCTION o2c._item_rights() IS
   'Trigger of open_item: who is no manager makes items with their documents only, never an opening balance or a credit note of its own. Errors: O2008.';
 
+CREATE FUNCTION o2c._item_paid() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_item_paid';
+COMMENT ON FUNCTION o2c._item_paid() IS
+  'Deferred trigger of open_item: money on account or unidentified that no manager posts has its payment when the transaction ends. Errors: O2008.';
+
 CREATE FUNCTION o2c.post_items() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_post_items';
 COMMENT ON FUNCTION o2c.post_items() IS

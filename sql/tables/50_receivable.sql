@@ -65,6 +65,10 @@ CREATE TRIGGER open_item_post AFTER INSERT ON o2c.open_item
   REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c.post_items();
 CREATE TRIGGER open_item_rights AFTER INSERT ON o2c.open_item
   REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION o2c._item_rights();
+-- the payment names the item, and so comes after it
+CREATE CONSTRAINT TRIGGER open_item_paid AFTER INSERT ON o2c.open_item
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+  WHEN (NEW.kind IN ('on_account', 'unidentified')) EXECUTE FUNCTION o2c._item_paid();
 CREATE TRIGGER customer_items AFTER DELETE ON o2c.customer
   FOR EACH ROW EXECUTE FUNCTION o2c._keep_customer();
 CREATE TRIGGER customer_items_update AFTER UPDATE OF company_id, id ON o2c.customer

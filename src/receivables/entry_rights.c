@@ -8,9 +8,12 @@
  * others the ledger takes only what applying money brings with it: discounts
  * that were granted, differences within the tolerance, bank charges, what a
  * returned payment or an identified payer moves, and the undoing of these.
+ * Money itself comes with its payment.
  */
 #include "receivables/posting.h"
 
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/rel.h"
@@ -18,6 +21,7 @@
 
 PG_FUNCTION_INFO_V1(o2c_entry_rights);
 PG_FUNCTION_INFO_V1(o2c_item_rights);
+PG_FUNCTION_INFO_V1(o2c_item_paid);
 
 /* Whether the current user decides for himself: owner of the table, manager or admin. */
 static bool
@@ -37,6 +41,21 @@ MayDecide(Relation rel)
 	return superuser();
 }
 
+/* Refuse the row that a query found: kind, amount and number of an item. */
+static void
+RefuseFound(const char *hint)
+{
+	HeapTuple	row = SPI_tuptable->vals[0];
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_O2C_NOT_ALLOWED),
+			 errmsg("you may not post %s of %s on item \"%s\"", SPI_getvalue(row, desc, 1),
+					SPI_getvalue(row, desc, 2), SPI_getvalue(row, desc, 3)),
+			 errdetail("That takes a member of role o2c_manager."),
+			 errhint("%s", hint)));
+}
+
 /* Run a query over the new rows that returns those that nobody but a manager writes. */
 static void
 RefuseWhatIsFound(TriggerData *trigdata, KeptPlan *find, const char *hint)
@@ -47,17 +66,7 @@ RefuseWhatIsFound(TriggerData *trigdata, KeptPlan *find, const char *hint)
 		return;
 	TriggerFrameBegin(&frame, trigdata);
 	if (KeptPlanExecute(find, NULL, NULL, SPI_OK_SELECT) > 0)
-	{
-		HeapTuple	row = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-
-		ereport(ERROR,
-				(errcode(ERRCODE_O2C_NOT_ALLOWED),
-				 errmsg("you may not post %s of %s on item \"%s\"", SPI_getvalue(row, desc, 1),
-						SPI_getvalue(row, desc, 2), SPI_getvalue(row, desc, 3)),
-				 errdetail("That takes a member of role o2c_manager."),
-				 errhint("%s", hint)));
-	}
+		RefuseFound(hint);
 	TriggerFrameEnd(&frame);
 }
 
@@ -124,5 +133,49 @@ o2c_item_rights(PG_FUNCTION_ARGS)
 
 	RefuseWhatIsFound(TriggerDataOf(fcinfo, "o2c_item_rights"), &find,
 					  "Items come with their document: o2c.issue_invoice(), o2c.credit_invoice(), o2c.record_payment().");
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * o2c_item_paid(): AFTER INSERT ON open_item, for each row of money on account
+ * or unidentified, when the transaction ends.  The item comes before the
+ * payment that names it.  An item that another one was moved to when its payer
+ * became known stands for the same payment, and has nothing but what was moved.
+ */
+Datum
+o2c_item_paid(PG_FUNCTION_ARGS)
+{
+	static KeptPlan unpaid = {
+		.sql = "SELECT i.kind, i.amount, i.number FROM o2c.open_item i"
+		" WHERE i.company_id = $1 AND i.id = $2 AND NOT CASE"
+		"  WHEN i.source_item_id IS NOT NULL AND EXISTS (SELECT FROM o2c.ledger_entry e"
+		"   WHERE e.company_id = i.company_id AND e.item_id = i.id AND e.kind = 'receipt') THEN false"
+		"  ELSE EXISTS (SELECT FROM o2c.payment p WHERE p.company_id = i.company_id AND p.item_id = i.id)"
+		"   OR EXISTS (SELECT FROM o2c.open_item c"
+		"    JOIN o2c.payment p ON p.company_id = c.company_id AND p.item_id = c.id"
+		"    WHERE c.company_id = i.company_id AND c.source_item_id = i.id"
+		"     AND p.amount = - i.amount AND p.currency::text = i.currency::text) END",
+		.nargs = 2,
+		.argtypes = {INT4OID, INT8OID}
+	};
+	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_item_paid");
+	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
+	Datum		args[2];
+	bool		isnull;
+	bool		moved;
+	TriggerFrame frame;
+
+	if (MayDecide(trigdata->tg_relation))
+		return PointerGetDatum(NULL);
+	args[0] = SPI_getbinval(trigdata->tg_trigtuple, desc, SPI_fnumber(desc, "company_id"), &isnull);
+	args[1] = SPI_getbinval(trigdata->tg_trigtuple, desc, SPI_fnumber(desc, "id"), &isnull);
+	(void) SPI_getbinval(trigdata->tg_trigtuple, desc, SPI_fnumber(desc, "source_item_id"), &moved);
+	moved = !moved;
+	if (!moved && ItemHasPayment(DatumGetInt32(args[0]), DatumGetInt64(args[1])))
+		return PointerGetDatum(NULL);
+	TriggerFrameBegin(&frame, trigdata);
+	if (KeptPlanExecute(&unpaid, args, NULL, SPI_OK_SELECT) > 0)
+		RefuseFound("Money comes with its payment: o2c.record_payment(), o2c.match_cash().");
+	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);
 }

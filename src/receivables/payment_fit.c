@@ -54,6 +54,21 @@ FindPayment(const ItemChange *change, Oid unlike, int64 *id)
 	return found;
 }
 
+/* Whether a payment names the item, by the index alone. */
+bool
+ItemHasPayment(int32 company_id, int64 item_id)
+{
+	DirectScan	scan;
+	bool		found;
+
+	if (!DirectTableResolve(&payments))
+		return false;
+	DirectScanBegin(&scan, &payments, AccessShareLock, GetActiveSnapshot(), company_id, item_id);
+	found = DirectScanNext(&scan) != NULL;
+	DirectScanEnd(&scan, AccessShareLock);
+	return found;
+}
+
 /* Payments whose items changed become received or applied. */
 void
 CarryToPayments(Relation sibling, const ItemChanges *changes)
@@ -126,9 +141,12 @@ o2c_payment_fit(PG_FUNCTION_ARGS)
 		" LEFT JOIN o2c.open_item i ON i.company_id = p.company_id AND i.id = p.item_id"
 		" WHERE p.company_id = $1 AND p.id = $2"
 		"  AND (i.id IS NULL OR i.currency::text <> p.currency::text OR i.amount < - p.amount"
-		"   OR i.customer_id IS DISTINCT FROM p.customer_id OR (i.open_amount <> 0) <> (p.state = 'received'))",
-		.nargs = 2,
-		.argtypes = {INT4OID, INT8OID}
+		"   OR i.customer_id IS DISTINCT FROM p.customer_id OR (i.open_amount <> 0) <> (p.state = 'received'))"
+		/* it goes with its money, to the item that was made from its own */
+		" UNION ALL SELECT $2::text FROM o2c.open_item i"
+		" WHERE i.company_id = $1 AND i.id = $4 AND $4 <> $3 AND i.source_item_id IS DISTINCT FROM $3 LIMIT 1",
+		.nargs = 4,
+		.argtypes = {INT4OID, INT8OID, INT8OID, INT8OID}
 	};
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_payment_fit");
 	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
@@ -140,11 +158,14 @@ o2c_payment_fit(PG_FUNCTION_ARGS)
 		n = KeptPlanExecute(&inserted, NULL, NULL, SPI_OK_SELECT);
 	else
 	{
-		Datum		args[2];
+		int			item = SPI_fnumber(desc, "item_id");
+		Datum		args[4];
 		bool		isnull;
 
 		args[0] = SPI_getbinval(trigdata->tg_newtuple, desc, SPI_fnumber(desc, "company_id"), &isnull);
 		args[1] = SPI_getbinval(trigdata->tg_newtuple, desc, SPI_fnumber(desc, "id"), &isnull);
+		args[2] = SPI_getbinval(trigdata->tg_trigtuple, desc, item, &isnull);
+		args[3] = SPI_getbinval(trigdata->tg_newtuple, desc, item, &isnull);
 		n = KeptPlanExecute(&moved, args, NULL, SPI_OK_SELECT);
 	}
 	if (n > 0)
@@ -152,7 +173,7 @@ o2c_payment_fit(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_O2C_BUSINESS_RULE),
 				 errmsg("payment %s does not fit its open item",
 						SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)),
-				 errdetail("The item is a credit of the same customer, currency and amount that stands in the ledger, and nothing is left on it when the payment was returned."),
+				 errdetail("The item is a credit of the same customer, currency and amount that stands in the ledger, only one made from it takes its place, and nothing is left on it when the payment was returned."),
 				 errhint("Use o2c.record_payment(), o2c.apply_payment() and o2c.return_payment().")));
 	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);

@@ -62,6 +62,7 @@ extern void ItemChangesEnd(ItemChanges *changes);
 extern const ItemChange *UpdateItems(TableWriter *items, ItemChanges *changes);
 extern void CarryToInvoices(Relation sibling, ItemChanges *changes);
 extern void CarryToPayments(Relation sibling, const ItemChanges *changes);
+extern bool ItemHasPayment(int32 company_id, int64 item_id);
 
 /* Columns of the entries that posting writes. */
 enum

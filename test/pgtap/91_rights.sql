@@ -1,7 +1,7 @@
 -- What a clerk may not do by writing to tables what the functions refuse him:
 -- write-offs, discounts, refunds, credits without a document, released holds,
 -- raised limits; and that all he does through functions still works.
-SELECT plan(48);
+SELECT plan(58);
 
 SET client_min_messages = warning;
 SELECT o2c.create_company('Rights', 'DE', 'EUR') AS company \gset
@@ -41,6 +41,29 @@ SELECT throws_ok($$UPDATE o2c.open_item SET discount_amount = 90, discount_date 
 SELECT throws_ok(format('INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
   SELECT company_id, id, %L, ''X1'', ''2026-02-01'', ''2026-02-01'', ''EUR'', -90, -90 FROM o2c.customer WHERE code = ''B''', k), 'O2008', NULL, 'no item of kind ' || k || ' without a document')
 FROM unnest('{credit_note,opening,invoice,debit_note,fee}'::text[]) k;
+----------------------------------------------------------------- money without a payment
+CREATE FUNCTION pg_temp.money(kind text, amount numeric DEFAULT -90, customer text DEFAULT 'B', source bigint DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
+  SELECT format('INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount, source_item_id)
+    SELECT company_id, CASE WHEN code = %L THEN id END, %L, ''X2'', ''2026-02-01'', ''2026-02-01'', ''EUR'', %s, %3$s, %L FROM o2c.customer WHERE code = ''B''; ', customer, kind, amount, source) $$;
+SELECT throws_ok(pg_temp.money('on_account') || 'SET CONSTRAINTS ALL IMMEDIATE', 'O2008', 'you may not post on_account of -90 on item "X2"', 'no money on account without a payment');
+SELECT throws_ok(pg_temp.money('unidentified', customer => '') || 'SET CONSTRAINTS ALL IMMEDIATE', 'O2008', NULL, 'none that is unidentified');
+SELECT throws_ok(pg_temp.money('on_account') || format('INSERT INTO o2c.allocation (company_id, debit_item_id, credit_item_id, currency, amount, effective_on)
+  SELECT company_id, %s, id, ''EUR'', 90, ''2026-02-01'' FROM o2c.open_item WHERE number = ''X2''; SET CONSTRAINTS ALL IMMEDIATE', :item), 'O2008', NULL, 'nor to settle an item with');
+SELECT throws_ok(pg_temp.money('on_account', -50, source => item_id) || 'SET CONSTRAINTS ALL IMMEDIATE', 'O2008', NULL, 'nor a second time from the item of one') FROM o2c.payment WHERE id = :payment;
+SELECT throws_ok(pg_temp.money('on_account', -50) || format('UPDATE o2c.payment SET item_id = (SELECT id FROM o2c.open_item WHERE number = ''X2'') WHERE id = %s; SET CONSTRAINTS ALL IMMEDIATE', :payment),
+  'O2033', NULL, 'nor does a payment move away from its money');
+BEGIN;
+SELECT throws_ok(pg_temp.money('on_account') || 'SET CONSTRAINTS ALL IMMEDIATE', 'O2008', NULL, 'in a transaction of several statements');
+COMMIT;
+SELECT is((SELECT count(*) FROM o2c.open_item WHERE number = 'X2'), 0::bigint, 'nothing of it stands');
+SELECT o2c.record_payment(:company, NULL, 7, 'EUR', '2026-02-01', 'who') AS unknown \gset
+SELECT lives_ok(format('SELECT o2c._identify_payments(%s, ARRAY[%s]::bigint[], ARRAY[(SELECT id FROM o2c.customer WHERE code = ''B'')]); SET CONSTRAINTS ALL IMMEDIATE', :company, :unknown), 'what a payer sent moves to him when he is known');
+SELECT lives_ok(format('DO $d$ BEGIN PERFORM o2c._identify_payments(%s, ARRAY[o2c.record_payment(%1$s, NULL, 8, ''EUR'', ''2026-02-01'', ''both'')], ARRAY[(SELECT id FROM o2c.customer WHERE code = ''B'')]); END $d$; SET CONSTRAINTS ALL IMMEDIATE', :company), 'in one transaction as well');
+RESET SESSION AUTHORIZATION;
+SET SESSION AUTHORIZATION rights_manager;
+SELECT lives_ok(pg_temp.money('on_account', -1) || 'SET CONSTRAINTS ALL IMMEDIATE', 'a manager may post money by an item alone');
+RESET SESSION AUTHORIZATION;
+SET SESSION AUTHORIZATION rights_clerk;
 ----------------------------------------------------------------- refunds
 SELECT o2c.refund(:company, :payment, 20, 'overpaid') AS refund \gset
 SELECT throws_ok(format('INSERT INTO o2c.refund (company_id, payment_id, amount, currency, reason, state, requested_by, approved_by, entry_id)
