@@ -38,6 +38,8 @@ typedef struct Search
 	int64	   *prefix;			/* prefix[i] = sum of the first i amounts */
 	int			n;
 	int64		budget;
+	uint64	   *pairs;			/* a bit for each sum that two amounts make, by its hash */
+	int			pairshift;
 	int			chosen[SUBSET_MAX_SIZE];
 	int			size;			/* of the sets looked for now */
 	CashSubset *result;
@@ -115,6 +117,77 @@ DescendPairs(Search *search, int hi, int64 rest)
 	}
 }
 
+static inline uint64
+PairHash(const Search *search, int64 sum)
+{
+	return ((uint64) sum * UINT64CONST(0x9E3779B97F4A7C15)) >> search->pairshift;
+}
+
+/* May two amounts add up to this?  No is certain. */
+static inline bool
+PairMakes(const Search *search, int64 sum)
+{
+	uint64		hash = PairHash(search, sum);
+
+	return (search->pairs[hash >> 6] >> (hash & 63)) & 1;
+}
+
+/* Note the sums of all pairs, in sixteen times as many bits. */
+static void
+NotePairs(Search *search)
+{
+	int			bits = 10;
+
+	while (bits < 18 && (1 << bits) < 8 * search->n * search->n)
+		bits++;
+	search->pairshift = 64 - bits;
+	search->pairs = palloc0(((Size) 1 << bits) / 8);
+	for (int i = 1; i < search->n; i++)
+		for (int k = 0; k < i; k++)
+		{
+			uint64		hash = PairHash(search, search->entry[i].amount + search->entry[k].amount);
+
+			search->pairs[hash >> 6] |= UINT64CONST(1) << (hash & 63);
+		}
+}
+
+/*
+ * The last three entries.  As the greatest becomes smaller, what it leaves to
+ * the other two grows, and so do the bounds between which DescendPairs would
+ * look for these.  Where no pair makes the rest, only its steps are counted:
+ * what the budget allows does not depend on how fast we are.
+ */
+static void
+DescendTriples(Search *search, int hi, int64 rest)
+{
+	const Entry *entry = search->entry;
+	CashSubset *result = search->result;
+	int			top = 0;		/* first whose amount leaves too little for the least */
+	int			low = 1;		/* first that with the one before it makes enough */
+
+	for (int i = hi - 1; i >= 2; i--)
+	{
+		int64		wanted = rest - entry[i].amount;
+
+		if (search->prefix[i + 1] - search->prefix[i - 2] < rest)
+			return;				/* all further ones are smaller */
+		while (top < i && entry[top].amount <= wanted - entry[0].amount)
+			top++;
+		while (low < i && entry[low - 1].amount + entry[low].amount < wanted)
+			low++;
+		result->nodes++;
+		if (PairMakes(search, wanted) || result->nodes + Max(Min(top, i) - low, 0) > search->budget)
+		{
+			search->chosen[search->size - 3] = i;
+			DescendPairs(search, Min(top, i), wanted);
+			if (result->solutions >= 2 || result->nodes > search->budget)
+				return;
+		}
+		else
+			result->nodes += Max(Min(top, i) - low, 0);
+	}
+}
+
 /*
  * Choose "left" more entries from positions below "hi" that add up to rest.
  * Entries are taken in descending order, so each set is seen once.
@@ -143,6 +216,11 @@ Descend(Search *search, int hi, int left, int64 rest)
 	if (left == 2)
 	{
 		DescendPairs(search, hi, rest);
+		return;
+	}
+	if (left == 3)
+	{
+		DescendTriples(search, hi, rest);
 		return;
 	}
 	for (int i = hi - 1; i >= left - 1; i--)
@@ -238,10 +316,13 @@ CashSubsetSearch(const int64 *amounts, int n, int64 target, int maxsize,
 	search.prefix[0] = 0;
 	for (int i = 0; i < n; i++)
 		search.prefix[i + 1] = search.prefix[i] + search.entry[i].amount;
+	search.pairs = NULL;
 
 	for (int k = 1; k <= maxsize && result->solutions < 2; k++)
 	{
 		search.size = k;
+		if (k == 3)
+			NotePairs(&search);
 		Descend(&search, n, k, target);
 		result->chance += ChanceOf(amounts, n, k, target);
 		if (result->nodes > budget)
@@ -252,6 +333,8 @@ CashSubsetSearch(const int64 *amounts, int n, int64 target, int maxsize,
 	}
 	pfree(search.entry);
 	pfree(search.prefix);
+	if (search.pairs != NULL)
+		pfree(search.pairs);
 }
 
 /* Subsets of entries from..to that, with what is chosen, make the rest. */
@@ -271,13 +354,20 @@ DescendWindow(const int64 *amounts, int from, int to, int64 rest, int64 left,
 		result->solutions++;
 		return;
 	}
-	if (from > to || rest < 0 || left < rest || n >= SUBSET_MAX_SIZE || ++*nodes > INT64_C(2000000))
-		return;
-	chosen[n] = from;
-	DescendWindow(amounts, from + 1, to, rest - amounts[from], left - amounts[from],
-				  chosen, n + 1, nodes, result);
-	if (result->solutions < 2)
-		DescendWindow(amounts, from + 1, to, rest, left - amounts[from], chosen, n, nodes, result);
+	/* with the next or without; calls that would end at once are not made */
+	for (; from <= to && rest >= 0 && left >= rest && n < SUBSET_MAX_SIZE; from++)
+	{
+		int64		less = rest - amounts[from];
+
+		if (++*nodes > INT64_C(2000000))
+			return;
+		left -= amounts[from];
+		chosen[n] = from;
+		if (less == 0 || (less > 0 && from < to))
+			DescendWindow(amounts, from + 1, to, less, left, chosen, n + 1, nodes, result);
+		if (result->solutions >= 2)
+			return;
+	}
 }
 
 /*
@@ -339,14 +429,20 @@ DescendPrefix(const int64 *amounts, int from, int to, int64 rest, int64 left,
 		result->solutions++;
 		return;
 	}
-	if (from > to || rest <= 0 || left < rest || n >= SUBSET_MAX_SIZE ||
-		(size > 0 && (n >= size || n + to - from + 1 < size)) || ++result->nodes > INT64_C(4000000))
-		return;
-	chosen[n] = from;
-	DescendPrefix(amounts, from + 1, to, rest - amounts[from], left - amounts[from],
-				  chosen, n + 1, size, result);
-	if (result->solutions < 2)
-		DescendPrefix(amounts, from + 1, to, rest, left - amounts[from], chosen, n, size, result);
+	for (; from <= to && rest > 0 && left >= rest && n < SUBSET_MAX_SIZE &&
+		 (size == 0 || (n < size && n + to - from + 1 >= size)); from++)
+	{
+		int64		less = rest - amounts[from];
+
+		if (++result->nodes > INT64_C(4000000))
+			return;
+		left -= amounts[from];
+		chosen[n] = from;
+		if (less == 0 || (less > 0 && from < to))
+			DescendPrefix(amounts, from + 1, to, less, left, chosen, n + 1, size, result);
+		if (result->solutions >= 2)
+			return;
+	}
 }
 
 /*
