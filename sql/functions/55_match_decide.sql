@@ -34,23 +34,23 @@ BEGIN
   -- across all lines no item is claimed twice: the better evidence first, then the earlier day;
   -- claims are lined up for the few items that have more than they can bear
   CREATE TEMPORARY TABLE o2c_m_claim ON COMMIT DROP AS
-  SELECT a.line_id, pg_catalog.unnest(a.item_ids) AS item_id, pg_catalog.unnest(a.cash) AS cash,
-    pg_catalog.unnest(a.settle) AS settle, a.settle_kind, pg_catalog.unnest(a.item_left) AS item_left
-  FROM pg_temp.o2c_m_answer a WHERE a.option = 1;
+  SELECT a.line_id, a.item_ids[1] AS item_id, a.cash[1] AS cash, a.settle[1] AS settle, a.settle_kind, a.item_left[1] AS item_left, a.tier, a.day
+  FROM pg_temp.o2c_m_answer a WHERE a.option = 1 AND pg_catalog.cardinality(a.item_ids) = 1
+  UNION ALL
+  SELECT a.line_id, pg_catalog.unnest(a.item_ids), pg_catalog.unnest(a.cash), pg_catalog.unnest(a.settle), a.settle_kind,
+    pg_catalog.unnest(a.item_left), a.tier, a.day
+  FROM pg_temp.o2c_m_answer a WHERE a.option = 1 AND pg_catalog.cardinality(a.item_ids) > 1;
   CREATE TEMPORARY TABLE o2c_m_taken ON COMMIT DROP AS
-  SELECT c.item_id, pg_catalog.sum(c.cash + c.settle)::bigint AS taken,
-    pg_catalog.sum(pg_catalog.abs(c.cash + c.settle)) > pg_catalog.min(pg_catalog.abs(c.item_left)) AS short
+  SELECT c.item_id, o2c._minor_sum(c.cash + c.settle) AS taken,
+    o2c._minor_sum(pg_catalog.abs(c.cash + c.settle)) > pg_catalog.min(pg_catalog.abs(c.item_left)) AS short
   FROM pg_temp.o2c_m_claim c GROUP BY 1;
-  ANALYZE pg_temp.o2c_m_claim (line_id, item_id), pg_temp.o2c_m_taken (item_id, short);
+  ANALYZE pg_temp.o2c_m_taken (item_id, short);
   CREATE TEMPORARY TABLE o2c_m_ok ON COMMIT DROP AS
   SELECT DISTINCT q.line_id
   FROM (SELECT c.line_id, c.item_left,
-          pg_catalog.sum(pg_catalog.abs(c.cash + c.settle)) OVER (PARTITION BY c.item_id ORDER BY a.tier, w.booking_date, c.line_id
+          o2c._minor_sum(pg_catalog.abs(c.cash + c.settle)) OVER (PARTITION BY c.item_id ORDER BY c.tier, c.day, c.line_id
             ROWS UNBOUNDED PRECEDING) AS claimed
-        FROM pg_temp.o2c_m_taken k
-        JOIN pg_temp.o2c_m_claim c ON c.item_id = k.item_id
-        JOIN pg_temp.o2c_m_answer a ON a.line_id = c.line_id AND a.option = 1
-        JOIN pg_temp.o2c_m_who w ON w.line_id = c.line_id
+        FROM pg_temp.o2c_m_taken k JOIN pg_temp.o2c_m_claim c ON c.item_id = k.item_id
         WHERE k.short) q
   WHERE q.claimed > pg_catalog.abs(q.item_left);
   GET DIAGNOSTICS n = ROW_COUNT;
@@ -60,7 +60,7 @@ BEGIN
       DELETE FROM pg_temp.o2c_m_claim c USING pg_temp.o2c_m_ok o WHERE o.line_id = c.line_id
       RETURNING c.item_id, c.cash + c.settle AS total)
     UPDATE pg_temp.o2c_m_taken k SET taken = k.taken - g.total
-    FROM (SELECT x.item_id, pg_catalog.sum(x.total)::bigint AS total FROM gone x GROUP BY 1) g WHERE g.item_id = k.item_id;
+    FROM (SELECT x.item_id, o2c._minor_sum(x.total) AS total FROM gone x GROUP BY 1) g WHERE g.item_id = k.item_id;
     DELETE FROM pg_temp.o2c_m_taken k WHERE k.taken = 0;
   END IF;
   CREATE TEMPORARY TABLE o2c_m_todo ON COMMIT DROP AS
@@ -109,7 +109,7 @@ BEGIN
     FROM found f WHERE f.decided AND f.option = 1
     RETURNING item_id, cash + settle AS total),
   news AS (
-    SELECT c.item_id, pg_catalog.sum(c.total)::bigint AS taken FROM claim c GROUP BY 1),
+    SELECT c.item_id, o2c._minor_sum(c.total) AS taken FROM claim c GROUP BY 1),
   known AS (
     UPDATE pg_temp.o2c_m_taken k SET taken = k.taken + n.taken FROM news n WHERE n.item_id = k.item_id
     RETURNING k.item_id)

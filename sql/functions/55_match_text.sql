@@ -20,6 +20,12 @@ AS 'MODULE_PATHNAME', 'o2c_cash_minor_amount';
 COMMENT ON FUNCTION o2c._minor_amount(numeric, o2c.currency) IS
   'An amount in minor units of its currency, halves rounded away from zero; NULL for a currency without minor unit. Errors: 22003 beyond 18 digits.';
 
+CREATE AGGREGATE o2c._minor_sum(bigint) (
+  SFUNC = pg_catalog.int8pl, STYPE = bigint, COMBINEFUNC = pg_catalog.int8pl, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE o2c._minor_sum(bigint) IS
+  'Sum of amounts in minor units, as such; pg_catalog.sum makes a numeric, at three times the cost. NULL for none. Errors: 22003 beyond 64 bits.';
+
 CREATE FUNCTION o2c._document_key(number text) RETURNS bigint
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'o2c_cash_document_key';
@@ -75,11 +81,11 @@ COMMENT ON FUNCTION o2c._keep_match_keys() IS 'Trigger of open_item: the keys un
 CREATE FUNCTION o2c._weigh_lines(company integer, lines text, candidates text, book text,
   OUT line_id bigint, OUT option integer, OUT decided boolean, OUT tier integer, OUT rule text,
   OUT confidence double precision, OUT customer_id bigint, OUT item_ids bigint[], OUT cash bigint[],
-  OUT settle bigint[], OUT settle_kind text, OUT explanation text, OUT item_left bigint[]) RETURNS SETOF record
+  OUT settle bigint[], OUT settle_kind text, OUT explanation text, OUT item_left bigint[], OUT day integer) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 1000
 AS 'MODULE_PATHNAME', 'o2c_cash_weigh_lines';
 COMMENT ON FUNCTION o2c._weigh_lines(integer, text, text, text) IS
-  'Streams lines, candidates and books of a matching run (queries in the order of page, line and due date) through the weigher: up to three answers a line, best first, each item with what was open; amounts in minor units. Without a book the first round: answers of lines that may be decided. With one, all further rounds: what was last found for each line, and whether that is decided.';
+  'Streams lines, candidates and books of a matching run (queries in the order of page, line and due date) through the weigher: up to three answers a line, best first, each item with what was open, and the booking date in days since 2000; amounts in minor units. Without a book the first round: answers of lines that may be decided. With one, all further rounds: what was last found for each line, and whether that is decided.';
 
 CREATE FUNCTION o2c._gather_candidates(company integer, few boolean, lines text, tolerances text, payers text, keys text, settled text,
   pairs text, items text, credits text, names text,

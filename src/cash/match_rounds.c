@@ -24,7 +24,7 @@ PG_FUNCTION_INFO_V1(o2c_cash_weigh_lines);
 #define ROUNDS_MAX	8
 #define SEARCH_BUDGET 100000	/* nodes of a subset search */
 #define RULE_LEN	40
-#define ANSWER_COLUMNS 13
+#define ANSWER_COLUMNS 14
 #define DECIDED		2			/* position among the columns of an answer */
 #define POSITION	ANSWER_COLUMNS
 #define ROUND		(ANSWER_COLUMNS + 1)
@@ -161,13 +161,13 @@ Int64Array(const int64 *values, int n)
 
 /* An answer as _weigh_lines returns it, and for answers of a round which line's and which round's. */
 static void
-PutAnswer(Tuplestorestate *store, TupleDesc desc, int64 line_id, int option, bool decided, const Answer *a,
+PutAnswer(Tuplestorestate *store, TupleDesc desc, const Line *line, int option, bool decided, const Answer *a,
 		  int position, int round)
 {
 	Datum		values[ANSWER_COLUMNS + 2];
 	bool		nulls[ANSWER_COLUMNS + 2] = {false};
 
-	values[0] = Int64GetDatum(line_id);
+	values[0] = Int64GetDatum(line->id);
 	values[1] = Int32GetDatum(option);
 	values[DECIDED] = BoolGetDatum(decided);
 	values[3] = Int32GetDatum(a->tier);
@@ -181,6 +181,7 @@ PutAnswer(Tuplestorestate *store, TupleDesc desc, int64 line_id, int option, boo
 	values[10] = CStringGetTextDatum(a->settle_kind);
 	values[11] = CStringGetTextDatum(a->explanation ? a->explanation : "");
 	values[12] = Int64Array(a->left, a->nitems);
+	values[13] = Int32GetDatum(line->date);
 	values[POSITION] = Int32GetDatum(position);
 	values[ROUND] = Int32GetDatum(round);
 	tuplestore_putvalues(store, desc, values, nulls);
@@ -276,7 +277,7 @@ FirstRound(Run *run, ReturnSetInfo *rsinfo)
 		CHECK_FOR_INTERRUPTS();
 		if (WeighNext(run, 0, 1, &more, &line, &nanswers) && nanswers > 0 && MayPost(run, &run->answers[0]))
 			for (int i = 0; i < nanswers; i++)
-				PutAnswer(rsinfo->setResult, rsinfo->setDesc, line.id, i + 1, true, &run->answers[i], 0, 0);
+				PutAnswer(rsinfo->setResult, rsinfo->setDesc, &line, i + 1, true, &run->answers[i], 0, 0);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(run->context);
 	}
@@ -304,7 +305,7 @@ LaterRound(Run *run, int round, TupleDesc founddesc)
 		{
 			weighed++;
 			for (int i = 0; i < nanswers; i++)
-				PutAnswer(run->found, founddesc, line.id, i + 1, false, &run->answers[i], position, round);
+				PutAnswer(run->found, founddesc, &line, i + 1, false, &run->answers[i], position, round);
 			if (nanswers > 0 && MayPost(run, &run->answers[0]))
 				AddClaims(run->claims, &line, position, round, &run->answers[0]);
 		}
