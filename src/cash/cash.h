@@ -80,10 +80,13 @@ extern const char *CashReferenceKind(const char *value, int len);
 extern bool CashIsIso11649(const char *value, int len);
 
 /* similar.c */
+typedef struct PartyName PartyName;
+
 extern int	CashEditDistance(const char *a, int alen, const char *b, int blen,
 							 int limit);
 extern char *CashNameKey(const char *name, int len);
-extern double CashNameSimilarity(const char *payer, const char *customer);
+extern PartyName *CashReadName(const char *payer);
+extern double CashNameSimilarity(const char *payer, const PartyName *p, const char *customer);
 
 /* subset.c */
 #define SUBSET_MEMBERS	16

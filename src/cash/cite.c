@@ -124,6 +124,13 @@ CiteForms(Candidate *c)
 		c->alt_forms = FormsOf(c->alt_number);
 }
 
+/* Is the token one run of digits that reads as a date, an amount or a percentage? */
+static bool
+IsMarked(const CashText *t, const CashToken *token)
+{
+	return token->first >= 0 && token->first == token->last && t->runs[token->first].mark != 0;
+}
+
 /* Compare one number of a candidate with all tokens. */
 static void
 CiteNumber(const Line *line, Candidate *c, const NumberForms *f)
@@ -139,15 +146,13 @@ CiteNumber(const Line *line, Candidate *c, const NumberForms *f)
 	{
 		const CashToken *token = &t->tokens[i];
 		Cite		cite = CITE_NONE;
-		bool		marked = token->first >= 0 && t->runs[token->first].mark != 0 &&
-			token->first == token->last;
 
 		switch (token->kind)
 		{
 			case CASH_NUMBER:
 				if (token->key == f->digitkey)
 					cite = CITE_EXACT;
-				else if (marked || n < 4)
+				else if (n < 4 || IsMarked(t, token))
 					break;
 				else if (token->len >= 5 && token->len < n && token->first == token->last &&
 						 memcmp(token->value, digits + n - token->len, token->len) == 0)

@@ -129,6 +129,7 @@ ColumnText(const Stream *stream, int column)
 void
 ReadLine(const Stream *stream, Line *line)
 {
+	slot_getallattrs(stream->slot);
 	memset(line, 0, sizeof(Line));
 	line->id = ColumnInt64(stream, 2);
 	line->amount = ColumnInt64(stream, 3);
@@ -145,6 +146,7 @@ ReadLine(const Stream *stream, Line *line)
 void
 ReadCandidate(const Stream *stream, Taken *taken, Candidate *c)
 {
+	slot_getallattrs(stream->slot);
 	memset(c, 0, sizeof(Candidate));
 	c->item_id = ColumnInt64(stream, 3);
 	c->customer_id = ColumnInt64(stream, 4);

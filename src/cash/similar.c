@@ -87,14 +87,14 @@ CashEditDistance(const char *a, int alen, const char *b, int blen, int limit)
 	return Min(last[blen], limit + 1);
 }
 
-typedef struct PartyName
+struct PartyName
 {
 	int			nwords;
 	char		word[NAME_WORDS][WORD_LEN];
 	int			len[NAME_WORDS];
 	char		form[WORD_LEN]; /* legal form, "" when none */
 	bool		cut;			/* as long as a field of a payment */
-} PartyName;
+};
 
 /* The legal form that a word stands for, "" for a filler, NULL for neither. */
 static const char *
@@ -111,8 +111,9 @@ LegalForm(const char *word)
 		{"THE", ""}, {"UG", "UG"}, {"UND", ""}, {"ZOO", "SPZOO"}
 	};
 
-	for (int i = 0; i < lengthof(forms); i++)
-		if (strcmp(forms[i][0], word) == 0)
+	/* in the order of the alphabet, and most words begin otherwise */
+	for (int i = 0; i < lengthof(forms) && forms[i][0][0] <= word[0]; i++)
+		if (forms[i][0][0] == word[0] && strcmp(forms[i][0], word) == 0)
 			return forms[i][1];
 	return NULL;
 }
@@ -196,11 +197,20 @@ WordMatch(const char *want, int wantlen, const char *have, int havelen, bool may
 	return 0;
 }
 
+/* Read a payer's name once for all customers that it is compared with. */
+PartyName *
+CashReadName(const char *payer)
+{
+	PartyName  *name = palloc(sizeof(PartyName));
+
+	SplitName(payer, strlen(payer), name);
+	return name;
+}
+
 /* 0 to 1: is this payer that customer? */
 double
-CashNameSimilarity(const char *payer, const char *customer)
+CashNameSimilarity(const char *payer, const PartyName *p, const char *customer)
 {
-	PartyName	p;
 	PartyName	c;
 	double		weight = 0;
 	double		sum = 0;
@@ -208,9 +218,10 @@ CashNameSimilarity(const char *payer, const char *customer)
 	int			nused = 0;
 	double		result;
 
-	SplitName(payer, strlen(payer), &p);
+	if (p->nwords == 0)
+		return 0;
 	SplitName(customer, strlen(customer), &c);
-	if (p.nwords == 0 || c.nwords == 0)
+	if (c.nwords == 0)
 		return 0;
 	for (int i = 0; i < c.nwords; i++)
 	{
@@ -218,14 +229,14 @@ CashNameSimilarity(const char *payer, const char *customer)
 		double		best = 0;
 		int			who = -1;
 
-		for (int j = 0; j < p.nwords; j++)
+		for (int j = 0; j < p->nwords; j++)
 		{
 			double		m;
 
 			if (used & (1 << j))
 				continue;
-			m = WordMatch(c.word[i], c.len[i], p.word[j], p.len[j],
-						  p.cut && j == p.nwords - 1);
+			m = WordMatch(c.word[i], c.len[i], p->word[j], p->len[j],
+						  p->cut && j == p->nwords - 1);
 			if (m > best)
 			{
 				best = m;
@@ -257,8 +268,8 @@ CashNameSimilarity(const char *payer, const char *customer)
 	/* the first word carries the name */
 	if (!(used & 1))
 		result *= 0.8;
-	result -= 0.03 * (p.nwords - nused);
-	if (p.form[0] != '\0' && c.form[0] != '\0' && strcmp(p.form, c.form) != 0)
+	result -= 0.03 * (p->nwords - nused);
+	if (p->form[0] != '\0' && c.form[0] != '\0' && strcmp(p->form, c.form) != 0)
 		result -= 0.1;
 	return Max(result, 0);
 }
@@ -295,6 +306,7 @@ o2c_cash_account_key(PG_FUNCTION_ARGS)
 Datum
 o2c_cash_name_similarity(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_FLOAT8(CashNameSimilarity(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-										text_to_cstring(PG_GETARG_TEXT_PP(1))));
+	char	   *payer = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	PG_RETURN_FLOAT8(CashNameSimilarity(payer, CashReadName(payer), text_to_cstring(PG_GETARG_TEXT_PP(1))));
 }

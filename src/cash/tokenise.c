@@ -315,7 +315,7 @@ IsRangeConnector(const CashText *t, int from, int to)
 		if (!IsLetter(t->folded[from]) && strchr(" -./_", t->folded[from]) == NULL)
 			return false;
 	for (int i = 0; i < lengthof(words); i++)
-		if (strcmp(gap, words[i]) == 0)
+		if (words[i][0] == gap[0] && strcmp(gap, words[i]) == 0)
 			return true;
 	return false;
 }

@@ -366,6 +366,7 @@ WeighLine(Line *line, Candidate *cand, int n, const WeighSettings *settings,
 		  Answer *answers)
 {
 	Weighing	w;
+	PartyName  *payer = NULL;
 
 	memset(&w, 0, sizeof(w));
 	w.line = line;
@@ -381,7 +382,9 @@ WeighLine(Line *line, Candidate *cand, int n, const WeighSettings *settings,
 
 		if (c->rel < REL_KNOWN && c->customer_name != NULL && line->payer_name != NULL)
 		{
-			c->similarity = CashNameSimilarity(line->payer_name, c->customer_name);
+			if (payer == NULL)
+				payer = CashReadName(line->payer_name);
+			c->similarity = CashNameSimilarity(line->payer_name, payer, c->customer_name);
 			if (c->rel == REL_UNKNOWN && c->similarity >= 0.7)
 				c->rel = REL_NAME;
 			else if (c->rel == REL_FOREIGN && c->similarity >= 0.45)
