@@ -96,8 +96,8 @@ AS $$
     FROM o2c.sales_order s JOIN o2c.sales_order_line l ON l.company_id = s.company_id AND l.order_id = s.id
     WHERE s.company_id = company AND s.state IN ('confirmed', 'fulfilling', 'fulfilled')
     UNION ALL
-    SELECT i.customer_id, i.currency, 0, 0, greatest(i.open_amount, 0), -least(i.open_amount, 0), 0
-    FROM o2c.open_item i WHERE i.company_id = company AND i.open_amount <> 0 AND i.customer_id IS NOT NULL
+    SELECT b.customer_id, b.currency, 0, 0, greatest(b.open_amount, 0), -least(b.open_amount, 0), 0
+    FROM o2c.open_balance b WHERE b.company_id = company AND b.customer_id IS NOT NULL
     UNION ALL
     SELECT p.customer_id, p.currency, 0, 0, 0, p.advance_amount, 0
     FROM o2c.invoice p WHERE p.company_id = company AND p.advance_amount <> 0

@@ -28,9 +28,10 @@ BEGIN
            (SELECT pg_catalog.sum(x.group_exposure * o2c._credit_rate(company, x.currency, c.currency))
             FROM o2c.credit_account x WHERE x.company_id = company AND x.customer_id = s.customer_id
               AND x.group_exposure <> 0) AS exposure,
-           (SELECT o2c.today(company) - pg_catalog.min(i.due_date) FROM o2c.open_item i
-            WHERE i.company_id = company AND i.customer_id = s.customer_id
-              AND i.open_amount > i.disputed_amount) AS overdue
+           (SELECT o2c.today(company) - pg_catalog.min(b.due_date) FROM o2c.open_balance b
+            JOIN o2c.open_item i ON i.company_id = b.company_id AND i.id = b.item_id
+            WHERE b.company_id = company AND b.customer_id = s.customer_id
+              AND b.open_amount > i.disputed_amount) AS overdue
     FROM o2c.sales_order s
     JOIN o2c.customer c ON c.company_id = company AND c.id = s.customer_id
     JOIN o2c.credit_account a ON a.company_id = company AND a.customer_id = s.customer_id AND a.head
@@ -104,9 +105,9 @@ BEGIN
     GROUP BY i.customer_id, i.id, i.amount, i.due_date
     HAVING pg_catalog.max(e.effective_on) BETWEEN on_date - 365 AND on_date
     UNION ALL
-    SELECT i.customer_id, i.open_amount, on_date - i.due_date
-    FROM o2c.open_item i
-    WHERE i.company_id = $1 AND i.open_amount > i.disputed_amount AND i.due_date < on_date AND i.customer_id IS NOT NULL
+    SELECT b.customer_id, b.open_amount, on_date - b.due_date
+    FROM o2c.open_balance b JOIN o2c.open_item i ON i.company_id = b.company_id AND i.id = b.item_id
+    WHERE b.company_id = $1 AND i.open_amount > i.disputed_amount AND b.due_date < on_date AND b.customer_id IS NOT NULL
   ), score AS (
     SELECT p.customer_id, pg_catalog.sum(p.amount * p.late) / pg_catalog.sum(p.amount) AS late, pg_catalog.max(p.late) AS worst
     FROM paid p GROUP BY 1

@@ -35,6 +35,11 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_guard_item';
 COMMENT ON FUNCTION o2c.guard_item() IS
   'Row trigger of open_item: the columns named change only through posted entries (O2030), which never apply more than is open (O2060).';
 
+CREATE FUNCTION o2c._guard_balance() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_guard_balance';
+COMMENT ON FUNCTION o2c._guard_balance() IS
+  'Statement trigger of open_balance: refuses every statement; posting writes its rows with their items. Errors: O2030.';
+
 CREATE FUNCTION o2c._item_rate() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_item_rate';
 COMMENT ON FUNCTION o2c._item_rate() IS
@@ -365,6 +370,16 @@ BEGIN
                WHERE company IS NULL OR e.company_id = company GROUP BY 1, 2) s
       ON s.company_id = i.company_id AND s.item_id = i.id
     WHERE (company IS NULL OR i.company_id = company) AND (s.item_id IS NULL OR s.amount <> i.open_amount);
+
+  -- and stand beside them, for those that are open
+  RETURN QUERY
+    SELECT 'balance is what is open on its item', coalesce(i.company_id, b.company_id), 'open_item', coalesce(i.id, b.item_id),
+           pg_catalog.format('%s: open %s, balance %s', coalesce(i.number, 'no item'), i.open_amount, coalesce(b.open_amount::text, 'missing'))
+    FROM (SELECT * FROM o2c.open_item x WHERE x.open_amount <> 0 AND (company IS NULL OR x.company_id = company)) i
+    FULL JOIN (SELECT * FROM o2c.open_balance x WHERE company IS NULL OR x.company_id = company) b
+      ON b.company_id = i.company_id AND b.item_id = i.id
+    WHERE (i.open_amount, i.customer_id, i.due_date, i.document_date, i.currency::text)
+      IS DISTINCT FROM (b.open_amount, b.customer_id, b.due_date, b.document_date, b.currency::text);
 
   -- an entry repeats what it says of its item
   RETURN QUERY

@@ -210,11 +210,12 @@ BEGIN
     SELECT i.id, i.customer_id, i.number, i.instalment, i.open_amount - i.disputed_amount AS amount, u.id AS mandate_id, u.recurrent,
       u.last_collected_on, u.iban, u.bic, u.holder, c.name AS customer_name,
       pg_catalog.row_number() OVER (PARTITION BY u.id ORDER BY i.due_date, i.id) AS n
-    FROM o2c.open_item i
-    JOIN usable u ON u.customer_id = i.customer_id
-    JOIN o2c.customer c ON c.company_id = $1 AND c.id = i.customer_id
-    WHERE i.company_id = $1 AND i.open_amount > 0 AND i.amount > 0 AND i.currency = account.currency
-      AND i.due_date <= coalesce($4, $3) AND i.open_amount - i.disputed_amount > 0
+    FROM o2c.open_balance b
+    JOIN usable u ON u.customer_id = b.customer_id
+    JOIN o2c.open_item i ON i.company_id = $1 AND i.id = b.item_id
+    JOIN o2c.customer c ON c.company_id = $1 AND c.id = b.customer_id
+    WHERE b.company_id = $1 AND b.open_amount > 0 AND b.currency = account.currency
+      AND b.due_date <= coalesce($4, $3) AND i.open_amount - i.disputed_amount > 0
       AND NOT EXISTS (SELECT FROM o2c.payment_order_line p WHERE p.company_id = $1 AND p.item_id = i.id AND p.pending)
   ), chosen AS (
     SELECT d.* FROM due d WHERE d.recurrent OR d.n = 1

@@ -62,8 +62,8 @@ WITH pol AS MATERIALIZED (
   WHERE c.company_id = $1
 ), rolled AS MATERIALIZED (
   SELECT d.due_date, o2c.next_business_day($1, d.due_date) AS due_on
-  FROM (SELECT DISTINCT i.due_date FROM o2c.open_item i
-        WHERE i.company_id = $1 AND i.open_amount > 0 AND i.due_date <= $2
+  FROM (SELECT DISTINCT b.due_date FROM o2c.open_balance b
+        WHERE b.company_id = $1 AND b.open_amount > 0 AND b.due_date <= $2
           AND EXISTS (SELECT FROM pol WHERE pol.roll_due_dates)) d
 ), due AS MATERIALIZED (
   SELECT i.id, i.customer_id, i.currency, w.policy_id, $2 - i.due_date AS days_overdue,
@@ -71,14 +71,15 @@ WITH pol AS MATERIALIZED (
          -- the highest level whose days have come; 0 days is before the first
          pg_catalog.width_bucket(CASE WHEN d.days > 0 THEN greatest(d.days - p.grace_days, 0) ELSE d.days END, p.days) AS step,
          CASE p.grouping WHEN 'item' THEN i.id ELSE 0 END AS group_key
-  FROM o2c.open_item i
-  JOIN who w ON w.id = i.customer_id
+  FROM o2c.open_balance b
+  JOIN o2c.open_item i ON i.company_id = $1 AND i.id = b.item_id
+  JOIN who w ON w.id = b.customer_id
   JOIN pol p ON p.id = w.policy_id
-  LEFT JOIN rolled r ON r.due_date = i.due_date AND p.roll_due_dates
-  CROSS JOIN LATERAL (SELECT $2 - coalesce(r.due_on, i.due_date) AS days) d
-  WHERE i.company_id = $1 AND i.open_amount > 0
+  LEFT JOIN rolled r ON r.due_date = b.due_date AND p.roll_due_dates
+  CROSS JOIN LATERAL (SELECT $2 - coalesce(r.due_on, b.due_date) AS days) d
+  WHERE b.company_id = $1 AND b.open_amount > 0 AND i.open_amount > 0
     AND i.kind IN ('invoice', 'debit_note', 'opening', 'deduction')
-    AND $2 - i.due_date >= p.first_days
+    AND $2 - b.due_date >= p.first_days
     AND (d.days <= 0 OR pg_catalog.width_bucket(greatest(d.days - p.grace_days, 0), p.days) + p.first_level > 1)
 ), told AS MATERIALIZED (
   SELECT ni.item_id, ni.level, pg_catalog.max(ni.attempt) AS attempts,
@@ -99,9 +100,9 @@ WITH pol AS MATERIALIZED (
 ), covered AS MATERIALIZED (
   -- credits that the customer has not used reach for everything overdue
   SELECT d.customer_id, d.currency
-  FROM (SELECT i.customer_id, i.currency, pg_catalog.sum(i.open_amount) AS amount FROM o2c.open_item i
-        WHERE i.company_id = $1 AND i.open_amount < 0 AND i.customer_id IS NOT NULL
-        GROUP BY i.customer_id, i.currency) c
+  FROM (SELECT b.customer_id, b.currency, pg_catalog.sum(b.open_amount) AS amount FROM o2c.open_balance b
+        WHERE b.company_id = $1 AND b.open_amount < 0 AND b.customer_id IS NOT NULL
+        GROUP BY b.customer_id, b.currency) c
   JOIN due d ON d.customer_id = c.customer_id AND d.currency = c.currency
   GROUP BY d.customer_id, d.currency, c.amount
   HAVING pg_catalog.sum(d.amount) + c.amount <= 0

@@ -157,8 +157,8 @@ BEGIN
     GROUP BY h.notice_id, h.currency
   ), earlier AS MATERIALIZED (
     SELECT i.customer_id, i.currency, pg_catalog.sum(i.open_amount) AS amount
-    FROM o2c.open_item i
-    WHERE i.company_id = $1 AND i.open_amount > 0 AND i.kind IN ('fee', 'interest')
+    FROM o2c.open_balance b JOIN o2c.open_item i ON i.company_id = $1 AND i.id = b.item_id
+    WHERE b.company_id = $1 AND b.open_amount > 0 AND i.open_amount > 0 AND i.kind IN ('fee', 'interest')
       AND NOT EXISTS (SELECT FROM o2c.dunning_charge h JOIN notice n ON n.id = h.notice_id
                       WHERE h.company_id = $1 AND h.item_id = i.id)
     GROUP BY i.customer_id, i.currency
@@ -192,7 +192,8 @@ BEGIN
              ORDER BY i.currency, i.due_date, i.number)) AS lines
     FROM notice n
     JOIN text_of t ON t.template = n.template AND t.channel_kind = n.channel_kind AND t.language = coalesce(n.language, '')
-    JOIN o2c.open_item i ON i.company_id = $1 AND i.customer_id = n.customer_id AND i.open_amount <> 0
+    JOIN o2c.open_balance b ON b.company_id = $1 AND b.customer_id = n.customer_id
+    JOIN o2c.open_item i ON i.company_id = $1 AND i.id = b.item_id
     WHERE n.with_statement
     GROUP BY n.id
   ), bank AS MATERIALIZED (

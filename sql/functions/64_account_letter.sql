@@ -25,12 +25,12 @@ BEGIN
     SELECT DISTINCT ON (h.kind) h.code, h.kind FROM o2c.channel h
     WHERE h.company_id = $1 AND h.enabled AND h.kind IN ('email', 'post') ORDER BY h.kind, h.id
   ), balance AS MATERIALIZED (
-    SELECT i.customer_id, i.currency, pg_catalog.sum(i.open_amount) AS amount,
-           pg_catalog.sum(i.open_amount) FILTER (WHERE i.due_date < day AND i.open_amount > 0) AS overdue
-    FROM o2c.open_item i
-    WHERE i.company_id = $1 AND i.open_amount <> 0 AND i.customer_id IS NOT NULL AND i.document_date <= day
-      AND (one_customer IS NULL OR i.customer_id = one_customer)
-    GROUP BY i.customer_id, i.currency
+    SELECT b.customer_id, b.currency, pg_catalog.sum(b.open_amount) AS amount,
+           pg_catalog.sum(b.open_amount) FILTER (WHERE b.due_date < day AND b.open_amount > 0) AS overdue
+    FROM o2c.open_balance b
+    WHERE b.company_id = $1 AND b.customer_id IS NOT NULL AND b.document_date <= day
+      AND (one_customer IS NULL OR b.customer_id = one_customer)
+    GROUP BY b.customer_id, b.currency
   ), receiver AS MATERIALIZED (
     SELECT DISTINCT ON (b.customer_id, b.currency) b.*, k.code AS customer_code, k.name, k.street, k.postal_code, k.city,
            k.country, k.language, k.time_zone, w.code AS channel, w.kind, r.recipient
@@ -55,9 +55,9 @@ BEGIN
     FROM receiver r
     JOIN text_of t ON t.kind = r.kind AND t.language = coalesce(r.language, '')
     JOIN (SELECT i.*, pg_catalog.sum(i.open_amount) OVER (PARTITION BY i.customer_id, i.currency ORDER BY i.document_date, i.id) AS balance
-          FROM o2c.open_item i
-          WHERE i.company_id = $1 AND i.open_amount <> 0 AND i.document_date <= day
-            AND (one_customer IS NULL OR i.customer_id = one_customer)) i
+          FROM o2c.open_balance b JOIN o2c.open_item i ON i.company_id = $1 AND i.id = b.item_id AND i.open_amount <> 0
+          WHERE b.company_id = $1 AND b.document_date <= day
+            AND (one_customer IS NULL OR b.customer_id = one_customer)) i
       ON i.customer_id = r.customer_id AND i.currency = r.currency
     GROUP BY r.customer_id, r.currency
   ), letter AS MATERIALIZED (

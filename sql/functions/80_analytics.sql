@@ -212,7 +212,7 @@ BEGIN
     -- open then: what is open now, less what was posted since
     open AS (
       SELECT o.item_id, pg_catalog.sum(o.amount) AS amount
-      FROM (SELECT i.id AS item_id, i.open_amount AS amount FROM o2c.open_item i WHERE i.company_id = $1 AND i.open_amount <> 0
+      FROM (SELECT b.item_id, b.open_amount AS amount FROM o2c.open_balance b WHERE b.company_id = $1
             UNION ALL
             SELECT e.item_id, - e.amount FROM o2c.ledger_entry e WHERE e.company_id = $1 AND e.effective_on > today) o
       GROUP BY o.item_id HAVING pg_catalog.sum(o.amount) > 0),

@@ -40,14 +40,12 @@ CREATE TABLE o2c.open_item (
     (CASE WHEN amount > 0 THEN open_amount >= 0 AND open_amount <= amount
           ELSE open_amount <= 0 AND open_amount >= amount END),
   CHECK (customer_id IS NOT NULL OR kind = 'unidentified')
-);
+) WITH (fillfactor = 70); -- room for the new versions of what one run of matching closes
 ALTER SEQUENCE o2c.open_item_id_seq OWNED BY o2c.open_item.id;
 -- numbers of documents are unique; other items are found by theirs, too
 CREATE UNIQUE INDEX open_item_number_key ON o2c.open_item (company_id, number, instalment,
   (CASE WHEN kind IN ('invoice', 'debit_note', 'credit_note', 'opening', 'fee', 'interest') THEN 0 ELSE id END));
--- in the order in which aging groups, with all that it reads
-CREATE INDEX open_item_open_idx ON o2c.open_item (company_id, customer_id, currency)
-  INCLUDE (due_date, document_date, open_amount) WHERE open_amount <> 0;
+-- no index holds open_amount: paying an item then leaves all of them alone, and what is open is found in open_balance
 CREATE INDEX open_item_customer_idx ON o2c.open_item (company_id, customer_id);
 CREATE INDEX open_item_invoice_idx ON o2c.open_item (company_id, invoice_id) WHERE invoice_id IS NOT NULL;
 CREATE INDEX open_item_source_idx ON o2c.open_item (company_id, source_item_id) WHERE source_item_id IS NOT NULL;
@@ -78,6 +76,24 @@ COMMENT ON COLUMN o2c.open_item.amount IS 'Signed: debits positive, credits nega
 COMMENT ON COLUMN o2c.open_item.open_amount IS 'Sum of the item''s ledger entries, kept by their trigger.';
 COMMENT ON COLUMN o2c.open_item.base_rate IS
   'Units of the company''s currency for one of the item''s, as it stood when the item was posted; null in the company''s own currency, or when there was no rate.';
+
+CREATE TABLE o2c.open_balance (
+  company_id integer NOT NULL,
+  due_date date NOT NULL,
+  customer_id bigint,
+  item_id bigint NOT NULL,
+  document_date date NOT NULL,
+  currency o2c.currency NOT NULL,
+  open_amount numeric NOT NULL,
+  PRIMARY KEY (company_id, item_id)
+) WITH (fillfactor = 90);
+CREATE INDEX open_balance_customer_idx ON o2c.open_balance (company_id, customer_id);
+CREATE TRIGGER open_balance_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON o2c.open_balance
+  FOR EACH STATEMENT EXECUTE FUNCTION o2c._guard_balance();
+COMMENT ON TABLE o2c.open_balance IS
+  'What is open, one narrow row for each item with open_amount <> 0. Posting writes it with the item, under the lock of the item''s row; nobody else may. Whoever asks for open items starts here, and reads the item for what else it says.';
+COMMENT ON COLUMN o2c.open_balance.customer_id IS 'That of the item, as are dates and currency, which never change; null: not identified yet.';
+COMMENT ON COLUMN o2c.open_balance.open_amount IS 'That of the item; never 0.';
 
 CREATE SEQUENCE o2c.ledger_entry_id_seq;
 CREATE TABLE o2c.ledger_entry (

@@ -32,16 +32,19 @@ CREATE OR REPLACE VIEW o2c_bi.worklist WITH (security_invoker = true) AS
 WITH company AS (
   SELECT c.company_id, (pg_catalog.now() AT TIME ZONE c.time_zone)::date AS today FROM o2c.company c
 ), overdue AS (
-  SELECT i.company_id, i.customer_id, i.currency::text AS currency, c.today,
-         pg_catalog.sum(i.open_amount) FILTER (WHERE i.due_date < c.today AND i.open_amount > 0) AS overdue_amount,
-         pg_catalog.sum(i.disputed_amount) FILTER (WHERE i.open_amount > 0) AS disputed_amount,
-         -pg_catalog.sum(i.open_amount) FILTER (WHERE i.open_amount < 0) AS unapplied,
-         pg_catalog.sum(i.open_amount) AS balance,
-         pg_catalog.count(*) FILTER (WHERE i.due_date < c.today AND i.open_amount > 0) AS overdue_items,
-         pg_catalog.max(c.today - i.due_date) FILTER (WHERE i.open_amount > 0) AS oldest_days
-  FROM o2c.open_item i JOIN company c ON c.company_id = i.company_id
-  WHERE i.open_amount <> 0 AND i.customer_id IS NOT NULL
-  GROUP BY i.company_id, i.customer_id, i.currency, c.today
+  SELECT b.company_id, b.customer_id, b.currency::text AS currency, c.today,
+         pg_catalog.sum(b.open_amount) FILTER (WHERE b.due_date < c.today AND b.open_amount > 0) AS overdue_amount,
+         coalesce(pg_catalog.sum(d.amount) FILTER (WHERE b.open_amount > 0), 0) AS disputed_amount,
+         -pg_catalog.sum(b.open_amount) FILTER (WHERE b.open_amount < 0) AS unapplied,
+         pg_catalog.sum(b.open_amount) AS balance,
+         pg_catalog.count(*) FILTER (WHERE b.due_date < c.today AND b.open_amount > 0) AS overdue_items,
+         pg_catalog.max(c.today - b.due_date) FILTER (WHERE b.open_amount > 0) AS oldest_days
+  FROM o2c.open_balance b JOIN company c ON c.company_id = b.company_id
+  -- that of the items, without reading them
+  LEFT JOIN (SELECT x.company_id, x.item_id, pg_catalog.sum(x.amount) AS amount FROM o2c.dispute x
+             WHERE x.state <> 'resolved' GROUP BY x.company_id, x.item_id) d ON d.company_id = b.company_id AND d.item_id = b.item_id
+  WHERE b.customer_id IS NOT NULL
+  GROUP BY b.company_id, b.customer_id, b.currency, c.today
 ), promised AS (
   SELECT p.company_id, p.customer_id, pg_catalog.count(*) FILTER (WHERE p.state = 'broken') AS broken,
          pg_catalog.min(p.promised_on) FILTER (WHERE p.state = 'open') AS next_promise,

@@ -11,11 +11,12 @@ SELECT i.company_id, i.id AS item_id, c.code AS customer_code, c.name AS custome
        GREATEST(0, t.today - i.due_date)::bigint AS days_overdue,
        (ARRAY['not due', '1-30', '31-60', '61-90', 'over 90'])[o2c.aging_bucket(t.today - i.due_date, '{0,30,60,90}')] AS bucket,
        i.disputed_amount, i.structured_ref, i.alt_number, i.discount_date, i.discount_amount
-FROM o2c.open_item i
+FROM o2c.open_balance b
+-- said of the item, too: read whole, the table is filtered before it is joined
+JOIN o2c.open_item i ON i.company_id = b.company_id AND i.id = b.item_id AND i.open_amount <> 0
 JOIN (SELECT k.company_id, (pg_catalog.now() AT TIME ZONE k.time_zone)::date AS today FROM o2c.company k) t
-  ON t.company_id = i.company_id
-LEFT JOIN o2c.customer c ON c.company_id = i.company_id AND c.id = i.customer_id
-WHERE i.open_amount <> 0;
+  ON t.company_id = b.company_id
+LEFT JOIN o2c.customer c ON c.company_id = b.company_id AND c.id = b.customer_id;
 COMMENT ON VIEW o2c_bi.receivables IS 'Every item that is open now: invoices by instalment, credit notes, payments on account, fees, unidentified money.';
 
 -- Customers are joined on either side of the union, so that a report of one
@@ -24,10 +25,9 @@ CREATE OR REPLACE VIEW o2c_bi.aging WITH (security_invoker = true) AS
 WITH t AS (
   SELECT k.company_id, (pg_catalog.now() AT TIME ZONE k.time_zone)::date AS today FROM o2c.company k),
 r AS (
-  SELECT i.company_id, c.code, c.name, i.currency, t.today - i.due_date AS days, NULL::boolean AS credit, i.open_amount AS amount
-  FROM t JOIN o2c.open_item i ON i.company_id = t.company_id
-  LEFT JOIN o2c.customer c ON c.company_id = i.company_id AND c.id = i.customer_id
-  WHERE i.open_amount <> 0
+  SELECT b.company_id, c.code, c.name, b.currency, t.today - b.due_date AS days, NULL::boolean AS credit, b.open_amount AS amount
+  FROM t JOIN o2c.open_balance b ON b.company_id = t.company_id
+  LEFT JOIN o2c.customer c ON c.company_id = b.company_id AND c.id = b.customer_id
   UNION ALL
   -- what was posted with a date to come does not count yet
   SELECT e.company_id, c.code, c.name, e.currency, t.today - e.due_date, e.credit, - e.amount
@@ -78,11 +78,11 @@ CROSS JOIN LATERAL (
           AND i.open_amount = 0 AND i.amount > 0 AND i.kind IN ('invoice', 'debit_note', 'opening')) d) p
 CROSS JOIN LATERAL (
   SELECT pg_catalog.count(*) AS open_items,
-         pg_catalog.count(*) FILTER (WHERE i.due_date < t.today) AS overdue_items,
-         pg_catalog.max(t.today - i.due_date) AS oldest_days_overdue,
+         pg_catalog.count(*) FILTER (WHERE b.due_date < t.today) AS overdue_items,
+         pg_catalog.max(t.today - b.due_date) AS oldest_days_overdue,
          pg_catalog.count(*) FILTER (WHERE i.disputed_amount > 0) AS disputed_items
-  FROM o2c.open_item i
-  WHERE i.company_id = c.company_id AND i.customer_id = c.id AND i.open_amount > 0 AND i.open_amount <> 0) s;
+  FROM o2c.open_balance b JOIN o2c.open_item i ON i.company_id = b.company_id AND i.id = b.item_id
+  WHERE b.company_id = c.company_id AND b.customer_id = c.id AND b.open_amount > 0) s;
 COMMENT ON VIEW o2c_bi.customer_behaviour IS 'How each customer pays: over its settled invoices and imported items, and what stands open now.';
 
 CREATE OR REPLACE VIEW o2c_bi.discount_taxes WITH (security_invoker = true) AS

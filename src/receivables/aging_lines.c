@@ -5,7 +5,7 @@
  * Open(item, D, T) is the sum of its ledger entries with effective_on <= D and
  * recorded_at <= T.  An entry repeats customer, currency, due date and side of
  * its item, so a bucket is a sum over entries and no item is looked up:
- *	stored		open_item.open_amount, when no entry lies after D
+ *	stored		open balances, when no entry lies after D
  *	rollback	stored amounts minus the entries after D (or T)
  *	full		the entries up to D and T
  * All three give the same lines; the planner's estimates choose.
@@ -59,7 +59,7 @@ static const Oid param_types[NPARAMS] = {INT4OID, DATEOID, TIMESTAMPTZOID, INT8O
  */
 typedef enum AgingSource
 {
-	SOURCE_STORED,				/* open amounts */
+	SOURCE_STORED,				/* open balances */
 	SOURCE_AFTER,				/* entries that count after the date */
 	SOURCE_LATER,				/* entries that count, known later */
 	SOURCE_FULL					/* entries that count and are known */
@@ -71,10 +71,10 @@ typedef enum AgingSource
 #define WHEN_LATER	" AND e.effective_on <= $2 AND e.recorded_at > $3"
 #define WHEN_FULL	" AND e.effective_on <= $2 AND e.recorded_at <= $3"
 
-/* the columns of open_item_open_idx in their order, so that nothing is projected */
+/* all columns of the table in their order, so that nothing is projected */
 #define STORED(more) \
-	"SELECT i.company_id, i.customer_id, i.currency, i.due_date, i.document_date, i.open_amount FROM o2c.open_item i" \
-	" WHERE i.company_id = $1 AND i.open_amount <> 0" more
+	"SELECT i.company_id, i.due_date, i.customer_id, i.item_id, i.document_date, i.currency, i.open_amount" \
+	" FROM o2c.open_balance i WHERE i.company_id = $1" more
 #define ENTRIES(when) \
 	"SELECT e.customer_id, e.currency, e.due_date, e.amount, e.credit FROM o2c.ledger_entry e" \
 	" WHERE e.company_id = $1" when
@@ -251,7 +251,7 @@ AddRows(Aging *aging)
 	{
 		AgingRow   *row = &aging->rows[i];
 
-		/* open items come in the order of customers */
+		/* a customer's items often follow each other */
 		if (i > 0 && row->key.customer == row[-1].key.customer &&
 			row->key.currency == row[-1].key.currency)
 			row->line = row[-1].line;
@@ -356,10 +356,10 @@ ReadSource(Aging *aging, AgingSource source, bool subtract)
 
 	if (source == SOURCE_STORED)
 	{
-		receiver.customer = 1;
-		receiver.currency = 2;
-		receiver.date = aging->by_document ? 4 : 3;
-		receiver.amount = 5;
+		receiver.customer = 2;
+		receiver.currency = 5;
+		receiver.date = aging->by_document ? 4 : 1;
+		receiver.amount = 6;
 		receiver.credit = 0;
 	}
 

@@ -194,10 +194,10 @@ HasNoEntry(const ItemChange *change)
  * Lock the items of a merged list in the order of their ids and add the
  * changes to them.  Items on account that have no entry yet take their receipt
  * as well, when allocations need it.  Returns the first change that has no item or does not fit
- * its item, or NULL when all did.
+ * its item, or NULL when all did.  What is open on the items follows them.
  */
 const ItemChange *
-UpdateItems(TableWriter *items, ItemChanges *changes)
+UpdateItems(TableWriter *items, Balances *balances, ItemChanges *changes)
 {
 	AttrNumber	customer = TableWriterAttribute(items, "customer_id");
 	AttrNumber	kind = TableWriterAttribute(items, "kind");
@@ -222,6 +222,8 @@ UpdateItems(TableWriter *items, ItemChanges *changes)
 		TupleTableSlot *row = TableWriterFind(items, change->company_id, change->item_id);
 		bool		isnull;
 		Datum		open;
+		bool		was_open;
+		Balance		balance;
 
 		if (row == NULL)
 		{
@@ -244,8 +246,9 @@ UpdateItems(TableWriter *items, ItemChanges *changes)
 		else
 		{
 			open = slot_getattr(row, open_amount, &isnull);
+			was_open = !DatumGetBool(DirectFunctionCall2(numeric_eq, open, zero));
 			if (!changes->claims && (change->kind == on_account || change->kind == unidentified) &&
-				DatumGetBool(DirectFunctionCall2(numeric_eq, open, zero)) && HasNoEntry(change))
+				!was_open && HasNoEntry(change))
 			{
 				Datum		whole = slot_getattr(row, amount, &isnull);
 
@@ -260,6 +263,17 @@ UpdateItems(TableWriter *items, ItemChanges *changes)
 			/* a receipt that is used up stays as it was inserted */
 			if (!change->born || !change->settled || !TableWriterFoundOwn(items))
 				TableWriterUpdate(items, &open, NULL);
+			if (was_open || !change->settled)
+			{
+				balance.company_id = change->company_id;
+				balance.item_id = change->item_id;
+				balance.customer_id = change->item.customer_id;
+				balance.due_date = change->item.due_date;
+				balance.document_date = change->item.date;
+				balance.currency = slot_getattr(row, currency, &isnull);
+				balance.open_amount = open;
+				BalancesSet(balances, &balance, change->settled);
+			}
 		}
 		MemoryContextReset(row_context);
 	}

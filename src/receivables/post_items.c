@@ -5,7 +5,7 @@
  * o2c_post_items, the AFTER INSERT statement trigger of o2c.open_item, writes
  * the first entry of items that are inserted with open_amount = amount, so
  * that they need no second row version; of an opening balance also the entry
- * of what was paid before.
+ * of what was paid before.  It notes what is open on them (balances.c).
  */
 #include "receivables/posting.h"
 
@@ -37,6 +37,7 @@ PostNewItems(TriggerData *trigdata, ItemChanges *changes)
 	Oid			opening = EnumValue(TupleDescAttr(desc, kind_att - 1)->atttypid, "opening");
 	Datum		zero = NumericGetDatum(int64_to_numeric(0));
 	TableWriter *entries = NULL;
+	Balances   *balances = BalancesBegin(rel);
 	Oid			entry_type = InvalidOid;
 	Oid			last_kind = InvalidOid;
 	Oid			entry_kind = InvalidOid;
@@ -105,8 +106,18 @@ PostNewItems(TriggerData *trigdata, ItemChanges *changes)
 		}
 		if (is_open)
 		{
-			Datum		invoice = slot_getattr(row, invoice_att, &isnull);
+			Datum		invoice;
+			Balance		balance;
 
+			balance.company_id = DatumGetInt32(values[ENTRY_COMPANY]);
+			balance.item_id = DatumGetInt64(values[ENTRY_ITEM]);
+			balance.customer_id = nulls[ENTRY_CUSTOMER] ? NO_ID : DatumGetInt64(values[ENTRY_CUSTOMER]);
+			balance.due_date = DatumGetDateADT(values[ENTRY_DUE]);
+			balance.document_date = DatumGetDateADT(values[ENTRY_EFFECTIVE]);
+			balance.currency = values[ENTRY_CURRENCY];
+			balance.open_amount = open;
+			BalancesAdd(balances, &balance);
+			invoice = slot_getattr(row, invoice_att, &isnull);
 			if (!isnull)
 				ItemChangesAdd(changes, DatumGetInt32(values[ENTRY_COMPANY]),
 							   DatumGetInt64(values[ENTRY_ITEM]), open)->invoice_id = DatumGetInt64(invoice);
@@ -114,6 +125,7 @@ PostNewItems(TriggerData *trigdata, ItemChanges *changes)
 		MemoryContextSwitchTo(before);
 	}
 	RowReaderEnd(&reader);
+	BalancesEnd(balances);
 	if (entries != NULL)
 		TableWriterEnd(entries);
 	MemoryContextDelete(row_context);

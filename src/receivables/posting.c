@@ -7,8 +7,8 @@
  * them.  What clients may not do themselves is refused in item_guard.c.
  *
  * Concurrency.  Items are locked in the order of their ids before they are
- * updated, then their invoices, then (by triggers of open_item) credit
- * accounts.  All changes are relative (open_amount + delta), so what a waiting
+ * updated, and what is open on them with them (balances.c), then their invoices,
+ * then (by triggers of open_item) credit accounts.  All changes are relative (open_amount + delta), so what a waiting
  * transaction finds after the lock is added to, never overwritten.  Payments
  * follow their items last (payment_fit.c).
  *
@@ -111,8 +111,10 @@ PostChanges(TriggerData *trigdata, ItemChanges *changes, const PostingSteps *ste
 	PG_TRY();
 	{
 		TableWriter *items = BeginItemUpdate(trigdata->tg_relation);
-		const ItemChange *unfit = UpdateItems(items, changes);
+		Balances   *balances = BalancesBegin(trigdata->tg_relation);
+		const ItemChange *unfit = UpdateItems(items, balances, changes);
 
+		BalancesEnd(balances);
 		if (unfit != NULL)
 			steps->refuse(unfit);
 		if (steps->write != NULL)

@@ -54,15 +54,35 @@ typedef struct ItemChanges
 	bool		claims;			/* all of "claimed" counts, else side and currency */
 } ItemChanges;
 
+/* What writes o2c.open_balance. */
+typedef struct Balances Balances;
+
 extern void ItemChangesBegin(ItemChanges *changes, int64 capacity, bool claims);
 extern ItemChange *ItemChangesAdd(ItemChanges *changes, int32 company_id, int64 item_id, Datum amount);
 extern void ItemChangesMerge(ItemChanges *changes);
 extern ItemChange *ItemChangesFind(ItemChanges *changes, int32 company_id, int64 item_id);
 extern void ItemChangesEnd(ItemChanges *changes);
-extern const ItemChange *UpdateItems(TableWriter *items, ItemChanges *changes);
+extern const ItemChange *UpdateItems(TableWriter *items, Balances *balances, ItemChanges *changes);
 extern void CarryToInvoices(Relation sibling, ItemChanges *changes);
 extern void CarryToPayments(Relation sibling, const ItemChanges *changes);
 extern bool ItemHasPayment(int32 company_id, int64 item_id);
+
+/* What is open on an item; see balances.c. */
+typedef struct Balance
+{
+	int32		company_id;
+	int64		item_id;
+	int64		customer_id;	/* or NO_ID */
+	DateADT		due_date;
+	DateADT		document_date;
+	Datum		currency;
+	Datum		open_amount;
+} Balance;
+
+extern Balances *BalancesBegin(Relation sibling);
+extern void BalancesAdd(Balances *balances, const Balance *balance);
+extern void BalancesSet(Balances *balances, const Balance *balance, bool settled);
+extern void BalancesEnd(Balances *balances);
 
 /* Columns of the entries that posting writes. */
 enum

@@ -26,8 +26,11 @@ FROM i CROSS JOIN LATERAL (VALUES
   ('application', - 1.00, i.d + 3, false, 1, true), ('application', 1.00, i.d + 4, true, 1, true)) e (kind, amount, on_date, raises, allocation_id, used)
 WHERE e.used AND e.on_date <= o2c.today(:c) AND (i.d + i.wait <= o2c.today(:c) OR e.kind = 'invoice' OR i.d + 4 <= o2c.today(:c) AND abs(e.amount) = 1)
 ORDER BY e.on_date;
+INSERT INTO o2c.open_balance (company_id, item_id, customer_id, due_date, document_date, currency, open_amount)
+SELECT company_id, id, customer_id, due_date, document_date, currency, open_amount FROM o2c.open_item WHERE open_amount <> 0 ORDER BY id;
 SET session_replication_role = origin;
 VACUUM (ANALYZE) o2c.open_item;
+VACUUM (ANALYZE) o2c.open_balance;
 VACUUM (ANALYZE) o2c.ledger_entry;
 ANALYZE o2c.customer;
 SELECT format('%s items, %s open, %s entries', (SELECT count(*) FROM o2c.open_item), (SELECT count(*) FROM o2c.open_item WHERE open_amount <> 0), (SELECT count(*) FROM o2c.ledger_entry));
@@ -51,7 +54,7 @@ CREATE FUNCTION pg_temp.floor() RETURNS numeric LANGUAGE sql SET enable_indexonl
 CREATE FUNCTION pg_temp.filters(company integer) RETURNS text LANGUAGE sql AS $$ SELECT format('SELECT count(*) FROM (SELECT customer_id, currency,
   sum(open_amount) FILTER (WHERE %1$L::date - due_date <= 0), sum(open_amount) FILTER (WHERE %1$L::date - due_date BETWEEN 1 AND 30),
   sum(open_amount) FILTER (WHERE %1$L::date - due_date BETWEEN 31 AND 60), sum(open_amount) FILTER (WHERE %1$L::date - due_date BETWEEN 61 AND 90),
-  sum(open_amount) FILTER (WHERE %1$L::date - due_date > 90) FROM o2c.open_item WHERE company_id = %2$s AND open_amount <> 0 GROUP BY 1, 2 OFFSET 0) x', o2c.today(company), company) $$;
+  sum(open_amount) FILTER (WHERE %1$L::date - due_date > 90) FROM o2c.open_balance WHERE company_id = %2$s GROUP BY 1, 2 OFFSET 0) x', o2c.today(company), company) $$;
 -- what an ERP does for a past date: every item with the sum of its entries up to then
 CREATE FUNCTION pg_temp.erp(company integer, as_of date) RETURNS text LANGUAGE sql AS $$ SELECT format('SELECT count(*) FROM (SELECT i.customer_id,
   sum(o.amount) FILTER (WHERE %1$L::date - i.due_date <= 0), sum(o.amount) FILTER (WHERE %1$L::date - i.due_date BETWEEN 1 AND 30),

@@ -153,8 +153,6 @@ SELECT is_empty($$
       AND (i.indkey::int2[])[0:cardinality(k.conkey) - 1] @> k.conkey
       AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) ~ 'IS NOT NULL'))
     AND t.by_company
-    -- what is open is what a customer's items are looked up for
-    AND (t.name, pg_temp.key_columns(t.oid, k.conkey)) <> ('open_item', '{company_id,customer_id}')
 $$, 'every foreign key is indexed');
 
 SELECT is_empty($$
@@ -185,6 +183,7 @@ SELECT is_empty($$
                     AND pg_get_constraintdef(k.oid) ~ ('is_(amount|total)\(\(?' || a.attname || '\M'))
     AND (t.name, a.attname) NOT IN (
       ('open_item', 'open_amount'),       -- a sum of checked entries, between 0 and the checked amount
+      ('open_balance', 'open_amount'),    -- copied from it
       ('bank_line', 'original_amount'))   -- kept as the bank wrote it
 $$, 'every amount is checked by o2c.is_amount, every sum of amounts by it or o2c.is_total');
 
@@ -193,7 +192,7 @@ SELECT is_empty($$
   WHERE a.attnum > 0 AND NOT a.attisdropped AND a.atttypid = 'date'::regtype
     AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = t.oid AND k.contype = 'c'
                     AND pg_get_constraintdef(k.oid) ~ ('isfinite\(\(?' || a.attname || '\M'))
-    AND (t.name, a.attname) <> ('ledger_entry', 'due_date')  -- copied from the item
+    AND (t.name, a.attname) NOT IN (('ledger_entry', 'due_date'), ('open_balance', 'due_date'), ('open_balance', 'document_date'))  -- copied from the item
 $$, 'every date is checked to be finite');
 
 ------------------------------------------------------------------- views
