@@ -252,6 +252,7 @@ DECLARE
   few boolean;
   item CONSTANT text := 'SELECT i.id, i.customer_id, i.currency, i.open_amount, i.amount, i.discount_amount, i.discount_date, '
     'i.document_date, i.due_date, i.number, i.alt_number, i.structured_ref, %s FROM o2c.open_item i WHERE i.company_id = $1 AND %s';
+  open CONSTANT text := 'i.id IN (SELECT b.item_id FROM o2c.open_balance b WHERE b.company_id = $1 AND %s)';
 BEGIN
   -- for few lines rows are looked up, with many the tables are read
   IF search THEN
@@ -276,15 +277,15 @@ BEGIN
     items => CASE
       WHEN few THEN pg_catalog.format(item, 1, 'i.id = ANY ($2)')
         || CASE WHEN search THEN
-          ' UNION ALL ' || pg_catalog.format(item, 2, 'i.open_amount <> 0 AND i.customer_id = ANY ($3)')
-          || ' UNION ALL ' || pg_catalog.format(item, 4, 'i.open_amount <> 0 AND pg_catalog.cardinality($4) > 0 AND i.open_amount = ANY ($4)')
+          ' UNION ALL ' || pg_catalog.format(item, 2, pg_catalog.format(open, 'b.customer_id = ANY ($3)'))
+          || ' UNION ALL ' || pg_catalog.format(item, 4, 'pg_catalog.cardinality($4) > 0 AND ' || pg_catalog.format(open, 'b.open_amount = ANY ($4)'))
           ELSE '' END
       WHEN search THEN pg_catalog.format(item, 7, 'true')
       ELSE pg_catalog.format(item, 1, 'true') END,
     -- a credit note that makes up what the cited items are more than the payment
     credits => CASE WHEN search THEN
       pg_catalog.format(item, 0, 'i.open_amount < 0 AND i.kind NOT IN (''on_account'', ''unidentified'')')
-      || CASE WHEN few THEN ' AND i.customer_id = ANY ($3)' ELSE '' END ELSE '' END,
+      || CASE WHEN few THEN ' AND ' || pg_catalog.format(open, 'b.customer_id = ANY ($3) AND b.open_amount < 0') ELSE '' END ELSE '' END,
     names => 'SELECT u.id, u.name FROM o2c.customer u WHERE u.company_id = $1' || CASE WHEN few THEN ' AND u.id = ANY ($3)' ELSE '' END) g;
   TRUNCATE pg_temp.o2c_m_pair;
 END $$;
@@ -310,7 +311,9 @@ BEGIN
   CREATE TEMPORARY TABLE o2c_m_book ON COMMIT DROP AS
   SELECT p.page, i.due, i.item_id, i.customer_id, i.number, i.alt_number, i.open - coalesce(k.taken, 0) AS open, i.amount, i.discount,
     i.discount_date, i.issued, i.reference_key, i.tolerance, i.charges
-  FROM pg_temp.o2c_m_page p JOIN o2c._match_items(company) i ON i.customer_id = p.customer_id AND i.currency = p.currency
+  FROM pg_temp.o2c_m_page p
+  JOIN o2c.open_balance b ON b.company_id = company AND b.customer_id = p.customer_id AND b.currency = p.currency
+  JOIN o2c._match_items(company) i ON i.item_id = b.item_id
   LEFT JOIN pg_temp.o2c_m_taken k ON k.item_id = i.item_id
   WHERE i.open_amount <> 0 AND i.kind NOT IN ('on_account', 'unidentified') AND i.open <> coalesce(k.taken, 0)
   ORDER BY p.page, i.due, i.item_id;
