@@ -133,25 +133,35 @@ typedef struct ItemColumns
 static void
 AddToAccounts(TriggerData *trigdata, Tuplestorestate *rows, const ItemColumns *columns, bool add, HTAB *accounts)
 {
+	Numeric		zero = int64_to_numeric(0);
+	MemoryContext sums = CurrentMemoryContext;
+	MemoryContext row_context;
 	RowReader	reader;
 	TupleTableSlot *row;
 
 	if (rows == NULL)
 		return;
+	row_context = AllocSetContextCreate(sums, "o2c item of an account", ALLOCSET_SMALL_SIZES);
 	RowReaderBegin(&reader, rows, trigdata->tg_relation);
 	while ((row = RowReaderNext(&reader)) != NULL)
 	{
 		bool		isnull;
-		Numeric		open = DatumGetNumeric(slot_getattr(row, columns->open, &isnull));
+		Numeric		open;
 		text	   *currency;
 		AccountKey	key = {0};
 		Account    *account;
 		Numeric    *sum;
 		Numeric		before;
+		int			sign;
 		bool		known;
 
+		MemoryContextReset(row_context);
+		MemoryContextSwitchTo(row_context);
+		open = DatumGetNumeric(slot_getattr(row, columns->open, &isnull));
+		sign = NumericCompare(open, zero);
+		MemoryContextSwitchTo(sums);
 		key.customer_id = DatumGetInt64(slot_getattr(row, columns->customer, &isnull));
-		if (isnull || IsZero(open))
+		if (isnull || sign == 0)
 			continue;
 		key.company_id = DatumGetInt32(slot_getattr(row, columns->company, &isnull));
 		currency = DatumGetTextPP(slot_getattr(row, columns->currency, &isnull));
@@ -163,20 +173,13 @@ AddToAccounts(TriggerData *trigdata, Tuplestorestate *rows, const ItemColumns *c
 			account->unapplied = int64_to_numeric(0);
 		}
 		/* a credit that is open adds to what is unapplied, with the other sign */
-		if (NumericCompare(open, int64_to_numeric(0)) > 0)
-			sum = &account->items;
-		else
-		{
-			sum = &account->unapplied;
-			add = !add;
-		}
+		sum = sign > 0 ? &account->items : &account->unapplied;
 		before = *sum;
-		*sum = add ? NumericAdd(before, open) : NumericSubtract(before, open);
+		*sum = add == (sign > 0) ? NumericAdd(before, open) : NumericSubtract(before, open);
 		pfree(before);
-		if (sum == &account->unapplied)
-			add = !add;
 	}
 	RowReaderEnd(&reader);
+	MemoryContextDelete(row_context);
 }
 
 /*
