@@ -11,6 +11,7 @@
 --   o2c_m_cand    items that a line cites or that its amount pays
 --   o2c_m_page    payer and currency of undecided lines: a page of the book
 --   o2c_m_book    what the first round left open of these payers' items, read once for all their lines
+--   o2c_m_open    lines that several customers may pay, with the page of each; o2c_m_due: the items of these by due date
 -- The second half is 55_match_decide.sql.
 
 CREATE FUNCTION o2c._seed_company_match(company integer) RETURNS void
@@ -60,7 +61,7 @@ DECLARE
   n bigint;
 BEGIN
   DROP TABLE IF EXISTS pg_temp.o2c_m_line, pg_temp.o2c_m_payer, pg_temp.o2c_m_who, pg_temp.o2c_m_pair, pg_temp.o2c_m_cand,
-    pg_temp.o2c_m_page, pg_temp.o2c_m_book, pg_temp.o2c_m_todo, pg_temp.o2c_m_answer, pg_temp.o2c_m_claim, pg_temp.o2c_m_rejected,
+    pg_temp.o2c_m_page, pg_temp.o2c_m_book, pg_temp.o2c_m_open, pg_temp.o2c_m_due, pg_temp.o2c_m_todo, pg_temp.o2c_m_answer, pg_temp.o2c_m_claim, pg_temp.o2c_m_rejected,
     pg_temp.o2c_m_factor, pg_temp.o2c_m_pay, pg_temp.o2c_m_taken, pg_temp.o2c_m_ok, pg_temp.o2c_m_hit, pg_temp.o2c_m_party;
   CREATE TEMPORARY TABLE o2c_m_factor ON COMMIT DROP AS
   SELECT m AS minor, pg_catalog.round(10::numeric ^ m) AS factor, pg_catalog.round(1 / 10::numeric ^ m, m) AS unit FROM pg_catalog.generate_series(0, 4) m;
@@ -187,30 +188,6 @@ END $$;
 COMMENT ON FUNCTION o2c._match_payers(integer) IS
   'Stage of match_cash: who the payers of the lines are, by account, alias and name, and their groups.';
 
-CREATE FUNCTION o2c._match_items(company integer)
-RETURNS TABLE (item_id bigint, customer_id bigint, currency o2c.currency, number text, alt_number text, open bigint, amount bigint,
-  discount bigint, discount_date integer, issued integer, due integer, reference_key bigint, tolerance bigint, charges bigint,
-  open_amount numeric, kind o2c.item_kind)
-LANGUAGE sql STABLE PARALLEL UNSAFE
-AS $$
-  SELECT i.id, i.customer_id, i.currency, i.number, i.alt_number,
-    o2c._minor_amount(i.open_amount, i.currency), o2c._minor_amount(i.amount, i.currency),
-    coalesce(o2c._minor_amount(i.discount_amount, i.currency), 0), coalesce(i.discount_date, i.document_date) - '2000-01-01'::date,
-    i.document_date - '2000-01-01'::date, i.due_date - '2000-01-01'::date,
-    coalesce(o2c._reference_key(i.structured_ref), 0),
-    least(o2c._minor_amount(d.difference, i.currency), (pg_catalog.abs(o2c._minor_amount(i.amount, i.currency)) * d.share)::bigint,
-          o2c._minor_amount(t.difference, i.currency), (pg_catalog.abs(o2c._minor_amount(i.amount, i.currency)) * t.percent / 100)::bigint),
-    least(o2c._minor_amount(d.charges, i.currency), o2c._minor_amount(t.charges, i.currency)), i.open_amount, i.kind
-  FROM o2c.open_item i
-  LEFT JOIN o2c.tolerance t ON t.company_id = company AND t.customer_id = i.customer_id
-  CROSS JOIN (SELECT coalesce(pg_catalog.max(d.difference), 0) AS difference, coalesce(pg_catalog.max(d.percent), 0) * 0.01 AS share,
-                coalesce(pg_catalog.max(d.charges), 0) AS charges
-              FROM o2c.tolerance d WHERE d.company_id = company AND d.customer_id IS NULL) d
-  WHERE i.company_id = company
-$$;
-COMMENT ON FUNCTION o2c._match_items(integer) IS
-  'Inlined into the stages of match_cash: open items as the weigher takes them; amounts in minor units, dates in days since 2000.';
-
 CREATE FUNCTION o2c._match_candidates(company integer) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -297,6 +274,8 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 SET client_min_messages = warning
 AS $$
+DECLARE
+  few CONSTANT boolean := (SELECT pg_catalog.count(*) < 1000 FROM (SELECT FROM pg_temp.o2c_m_todo LIMIT 1000) x);
 BEGIN
   CREATE TEMPORARY TABLE o2c_m_page ON COMMIT DROP AS
   SELECT pg_catalog.row_number() OVER () AS page, x.customer_id, x.currency
@@ -307,35 +286,42 @@ BEGIN
   UPDATE pg_temp.o2c_m_todo t SET page = p.page
   FROM pg_temp.o2c_m_who w, pg_temp.o2c_m_page p
   WHERE w.line_id = t.line_id AND p.customer_id = w.payer_customer AND p.currency = w.currency;
-  -- in the order in which it is read, so that later sorts find nothing to do
   CREATE TEMPORARY TABLE o2c_m_book ON COMMIT DROP AS
-  SELECT p.page, i.due, i.item_id, i.customer_id, i.number, i.alt_number, i.open - coalesce(k.taken, 0) AS open, i.amount, i.discount,
-    i.discount_date, i.issued, i.reference_key, i.tolerance, i.charges
-  FROM pg_temp.o2c_m_page p
-  JOIN o2c.open_balance b ON b.company_id = company AND b.customer_id = p.customer_id AND b.currency = p.currency
-  JOIN o2c._match_items(company) i ON i.item_id = b.item_id
-  LEFT JOIN pg_temp.o2c_m_taken k ON k.item_id = i.item_id
-  WHERE i.open_amount <> 0 AND i.kind NOT IN ('on_account', 'unidentified') AND i.open <> coalesce(k.taken, 0)
-  ORDER BY p.page, i.due, i.item_id;
-  CREATE INDEX ON pg_temp.o2c_m_book (page, due, item_id);
-  ANALYZE pg_temp.o2c_m_book (page, item_id);
+  SELECT g.* FROM o2c._gather_book(company, few,
+    pages => 'SELECT p.page, p.customer_id, p.currency FROM pg_temp.o2c_m_page p',
+    taken => 'SELECT k.item_id, k.taken FROM pg_temp.o2c_m_taken k',
+    tolerances => 'SELECT t.customer_id, t.difference, t.percent, t.charges FROM o2c.tolerance t WHERE t.company_id = $1',
+    items => 'SELECT i.id, i.customer_id, i.currency, i.open_amount, i.amount, i.discount_amount, i.discount_date, '
+      'i.document_date, i.due_date, i.number, i.alt_number, i.structured_ref FROM o2c.open_item i '
+      'WHERE i.company_id = $1 AND i.open_amount <> 0 AND i.kind NOT IN (''on_account'', ''unidentified'')'
+      || CASE WHEN few THEN ' AND i.id IN (SELECT b.item_id FROM o2c.open_balance b WHERE b.company_id = $1 AND b.customer_id = ANY ($2))' ELSE '' END) g;
   -- several customers may be the payer: the books of each are opened for the line alone
-  INSERT INTO pg_temp.o2c_m_pair
-  SELECT t.line_id, i.item_id
+  CREATE TEMPORARY TABLE o2c_m_open ON COMMIT DROP AS
+  SELECT t.line_id, w.booking_date - '2000-01-01'::date AS day, g.page
   FROM pg_temp.o2c_m_todo t
   JOIN pg_temp.o2c_m_who w ON w.line_id = t.line_id
   JOIN pg_temp.o2c_m_payer p ON p.party = w.party AND NOT p.grp
   JOIN pg_temp.o2c_m_page g ON g.customer_id = p.customer_id AND g.currency = w.currency
+  WHERE t.page = 0;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  CREATE TEMPORARY TABLE o2c_m_due ON COMMIT DROP AS
+  SELECT b.page, b.due, b.item_id FROM pg_temp.o2c_m_book b WHERE b.page IN (SELECT o.page FROM pg_temp.o2c_m_open o);
+  CREATE INDEX ON pg_temp.o2c_m_due (page, due, item_id);
+  ANALYZE pg_temp.o2c_m_open, pg_temp.o2c_m_due;
+  INSERT INTO pg_temp.o2c_m_pair
+  SELECT o.line_id, i.item_id
+  FROM pg_temp.o2c_m_open o
   CROSS JOIN LATERAL (
-    (SELECT b.item_id FROM pg_temp.o2c_m_book b
-     WHERE b.page = g.page AND b.due >= w.booking_date - '2000-01-01'::date
+    (SELECT b.item_id FROM pg_temp.o2c_m_due b
+     WHERE b.page = o.page AND b.due >= o.day
      ORDER BY b.page, b.due, b.item_id LIMIT 40)
     UNION ALL
-    (SELECT b.item_id FROM pg_temp.o2c_m_book b
-     WHERE b.page = g.page AND b.due < w.booking_date - '2000-01-01'::date
+    (SELECT b.item_id FROM pg_temp.o2c_m_due b
+     WHERE b.page = o.page AND b.due < o.day
      ORDER BY b.page DESC, b.due DESC, b.item_id DESC LIMIT 60)) i
-  WHERE t.page = 0
-    AND NOT EXISTS (SELECT FROM pg_temp.o2c_m_cand c WHERE c.line_id = t.line_id AND c.item_id = i.item_id);
+  WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_cand c WHERE c.line_id = o.line_id AND c.item_id = i.item_id);
   IF FOUND THEN
     PERFORM o2c._match_gather(company, false);
   END IF;

@@ -59,8 +59,6 @@ typedef struct GatherRun
 	Datum		param[NPARAMS];
 } GatherRun;
 
-typedef bool (*ReceiveRow) (TupleTableSlot *slot, DestReceiver *self);
-
 static void
 ReceiverStartup(DestReceiver *self, int operation, TupleDesc desc)
 {
@@ -71,36 +69,42 @@ ReceiverEnd(DestReceiver *self)
 {
 }
 
-/* Run a query whose rows go to a function; false when a row was too much. */
-static bool
-RunInto(GatherRun *run, GatherQuery query, ReceiveRow receive)
+/* Run a query whose rows go to a function. */
+void
+GatherStream(SPIPlanPtr plan, int nparams, const Oid *types, const Datum *values, GatherReceive receive, GatherReceiver *receiver)
 {
-	GatherReceiver receiver;
 	SPIExecuteOptions options;
-	ParamListInfo params;
-	static const Oid types[NPARAMS] = {INT4OID, INT8ARRAYOID, INT8ARRAYOID, NUMERICARRAYOID};
+	ParamListInfo params = makeParamList(nparams);
 	int			rc;
 
-	if (run->plan[query] == NULL)
-		return true;
-	memset(&receiver, 0, sizeof(receiver));
-	receiver.pub.receiveSlot = receive;
-	receiver.pub.rStartup = ReceiverStartup;
-	receiver.pub.rShutdown = ReceiverEnd;
-	receiver.pub.rDestroy = ReceiverEnd;
-	receiver.pub.mydest = DestTuplestore;	/* rows are kept, in a way */
-	receiver.gather = &run->gather;
-	params = makeParamList(NPARAMS);
-	for (int i = 0; i < NPARAMS; i++)
-		params->params[i] = (ParamExternData) {run->param[i], false, PARAM_FLAG_CONST, types[i]};
+	receiver->pub.receiveSlot = receive;
+	receiver->pub.rStartup = ReceiverStartup;
+	receiver->pub.rShutdown = ReceiverEnd;
+	receiver->pub.rDestroy = ReceiverEnd;
+	receiver->pub.mydest = DestTuplestore;	/* rows are kept, in a way */
+	for (int i = 0; i < nparams; i++)
+		params->params[i] = (ParamExternData) {values[i], false, PARAM_FLAG_CONST, types[i]};
 	memset(&options, 0, sizeof(options));
 	options.params = params;
 	options.read_only = true;
-	options.dest = &receiver.pub;
-	rc = SPI_execute_plan_extended(run->plan[query], &options);
+	options.dest = &receiver->pub;
+	rc = SPI_execute_plan_extended(plan, &options);
 	if (rc != SPI_OK_SELECT)
 		elog(ERROR, "could not gather candidates: %s", SPI_result_code_string(rc));
 	pfree(params);
+}
+
+static const Oid param_types[NPARAMS] = {INT4OID, INT8ARRAYOID, INT8ARRAYOID, NUMERICARRAYOID};
+
+/* Run one of the queries, if there is one; false when a row was too much. */
+static bool
+RunInto(GatherRun *run, GatherQuery query, GatherReceive receive)
+{
+	GatherReceiver receiver = {.gather = &run->gather};
+
+	if (run->plan[query] == NULL)
+		return true;
+	GatherStream(run->plan[query], NPARAMS, param_types, run->param, receive, &receiver);
 	return !run->gather.overflow;
 }
 
@@ -207,7 +211,7 @@ ReadNames(Gathering *g)
 static bool
 GatherOnce(GatherRun *run)
 {
-	Gathering	   *g = &run->gather;
+	Gathering  *g = &run->gather;
 
 	if (!GatherPrepare(g) || !RunInto(run, QUERY_PAYERS, ReceivePayer))
 		return false;
@@ -243,7 +247,7 @@ GatherOnce(GatherRun *run)
 static void
 GatherRange(GatherRun *run, int from, int upto)
 {
-	Gathering	   *g = &run->gather;
+	Gathering  *g = &run->gather;
 	bool		done;
 
 	check_stack_depth();
@@ -366,9 +370,8 @@ Datum
 o2c_cash_gather(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	static const Oid types[NPARAMS] = {INT4OID, INT8ARRAYOID, INT8ARRAYOID, NUMERICARRAYOID};
 	GatherRun  *run;
-	Gathering	   *g;
+	Gathering  *g;
 	Portal		portal;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -392,7 +395,7 @@ o2c_cash_gather(PG_FUNCTION_ARGS)
 
 		if (*sql == '\0')
 			continue;
-		run->plan[i] = SPI_prepare(sql, NPARAMS, (Oid *) types);
+		run->plan[i] = SPI_prepare(sql, NPARAMS, (Oid *) param_types);
 		if (run->plan[i] == NULL)
 			elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
 	}

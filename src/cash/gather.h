@@ -223,8 +223,11 @@ typedef struct Gathering
 typedef struct GatherReceiver
 {
 	DestReceiver pub;
-	Gathering	   *gather;
+	Gathering  *gather;
+	void	   *state;			/* of who gathers something else */
 } GatherReceiver;
+
+typedef bool (*GatherReceive) (TupleTableSlot *slot, DestReceiver *self);
 
 /* Make room for one more element of an array. */
 static inline void
@@ -265,6 +268,10 @@ extern void ToleranceAdd(Tolerances *all, TupleTableSlot *slot);
 extern void ToleranceFinish(Tolerances *all);
 extern ItemFacts *DescribeItem(TupleTableSlot *slot, const Tolerances *all, MemoryContext context);
 extern void ChainsBegin(Chains *chains, int64 nodes, MemoryContext context);
+
+/* gather.c */
+extern void GatherStream(SPIPlanPtr plan, int nparams, const Oid *types, const Datum *values,
+						 GatherReceive receive, GatherReceiver *receiver);
 
 /* gather_pairs.c */
 extern bool GatherPrepare(Gathering *g);

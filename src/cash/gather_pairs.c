@@ -168,7 +168,7 @@ GatherPrepare(Gathering *g)
 bool
 ReceivePayer(TupleTableSlot *slot, DestReceiver *self)
 {
-	Gathering	   *g = ((GatherReceiver *) self)->gather;
+	Gathering  *g = ((GatherReceiver *) self)->gather;
 	int32		party;
 
 	slot_getallattrs(slot);
@@ -219,7 +219,7 @@ AddCitation(Gathering *g, int32 line, int64 item_id, text *order_number, bool ci
 bool
 ReceiveKey(TupleTableSlot *slot, DestReceiver *self)
 {
-	Gathering	   *g = ((GatherReceiver *) self)->gather;
+	Gathering  *g = ((GatherReceiver *) self)->gather;
 	int64		key;
 
 	slot_getallattrs(slot);
@@ -247,7 +247,7 @@ AddPair(Gathering *g, GatherLine *line, const ItemFacts *facts, text *order_numb
 bool
 ReceiveSettled(TupleTableSlot *slot, DestReceiver *self)
 {
-	Gathering	   *g = ((GatherReceiver *) self)->gather;
+	Gathering  *g = ((GatherReceiver *) self)->gather;
 	ItemFacts  *facts = NULL;
 	int64		key;
 
@@ -273,7 +273,7 @@ ReceiveSettled(TupleTableSlot *slot, DestReceiver *self)
 bool
 ReceiveCited(TupleTableSlot *slot, DestReceiver *self)
 {
-	Gathering	   *g = ((GatherReceiver *) self)->gather;
+	Gathering  *g = ((GatherReceiver *) self)->gather;
 	int			low = g->from;
 	int			high = g->upto;
 	int64		id;
@@ -417,7 +417,7 @@ KeepFound(Gathering *g, TupleTableSlot *slot, Amount *amount)
 bool
 ReceiveItem(TupleTableSlot *slot, DestReceiver *self)
 {
-	Gathering	   *g = ((GatherReceiver *) self)->gather;
+	Gathering  *g = ((GatherReceiver *) self)->gather;
 	int			why;
 	int64		open;
 	uint32		currency;
@@ -526,7 +526,7 @@ GatherGapsDone(Gathering *g)
 bool
 ReceiveCredit(TupleTableSlot *slot, DestReceiver *self)
 {
-	Gathering	   *g = ((GatherReceiver *) self)->gather;
+	Gathering  *g = ((GatherReceiver *) self)->gather;
 	ItemFacts  *facts = NULL;
 	uint32		currency;
 	int64		open;

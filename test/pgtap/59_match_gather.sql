@@ -1,6 +1,6 @@
 -- Which items a line may pay: streamed past the lines it is the same set as
 -- joins would give, whatever memory there is, and for few lines as for many.
-SELECT plan(13);
+SELECT plan(16);
 
 SELECT o2c.create_company('Gather', 'DE', 'EUR') AS c \gset
 CREATE TEMP TABLE customers (code text, name text, iban text, parent_code text);
@@ -113,6 +113,30 @@ UPDATE o2c.bank_line SET return_reason = 'AC01' WHERE company_id = :c AND line_i
 SELECT pg_temp.candidates(:c, '64MB', 'few');
 SELECT cmp_ok((SELECT count(DISTINCT line_id) FROM few), '>', 100::bigint, 'few lines have candidates');
 SELECT bag_eq('TABLE few', 'SELECT * FROM much WHERE line <= ''L2''', '... the same as among many');
+-- books: of two pages, less what is taken
+CREATE TEMP TABLE pages AS
+SELECT row_number() OVER () AS page, u.id AS customer_id, 'EUR'::o2c.currency AS currency FROM o2c.customer u WHERE u.company_id = :c AND u.code IN ('P1', 'Q');
+CREATE TEMP TABLE taken AS
+SELECT i.id AS item_id, CASE WHEN i.id % 2 = 0 THEN i.open_amount * 100 ELSE 1 END::bigint AS taken FROM o2c.open_item i WHERE i.company_id = :c AND i.id % 3 = 0;
+CREATE FUNCTION pg_temp.book(company integer, few boolean) RETURNS SETOF record LANGUAGE sql AS $$
+  SELECT * FROM o2c._gather_book(company, few, 'SELECT * FROM pages', 'SELECT * FROM taken',
+    'SELECT t.customer_id, t.difference, t.percent, t.charges FROM o2c.tolerance t WHERE t.company_id = $1',
+    'SELECT i.id, i.customer_id, i.currency, i.open_amount, i.amount, i.discount_amount, i.discount_date, i.document_date, i.due_date, i.number,
+       i.alt_number, i.structured_ref FROM o2c.open_item i WHERE i.company_id = $1 AND i.open_amount <> 0'
+    || CASE WHEN few THEN ' AND i.customer_id = ANY ($2)' ELSE '' END) $$;
+CREATE TEMP TABLE book AS
+SELECT * FROM pg_temp.book(:c, false) b(page bigint, due integer, item_id bigint, customer_id bigint, number text, alt_number text, open bigint, amount bigint,
+  discount bigint, discount_date integer, issued integer, reference_key bigint, tolerance bigint, charges bigint);
+SELECT bag_eq('SELECT page, item_id, customer_id, number, open, amount, due, charges FROM book',
+  format($q$ SELECT p.page, i.id, i.customer_id, i.number, (i.open_amount * 100 - coalesce(k.taken, 0))::bigint AS open, (i.amount * 100)::bigint AS amount,
+      i.due_date - date '2000-01-01' AS due, CASE u.code WHEN 'P1' THEN 700 ELSE 3000 END::bigint AS charges
+    FROM pages p JOIN o2c.open_item i ON i.company_id = %s AND i.customer_id = p.customer_id AND i.currency = p.currency
+    JOIN o2c.customer u ON u.company_id = i.company_id AND u.id = i.customer_id LEFT JOIN taken k ON k.item_id = i.id
+    WHERE i.open_amount <> 0 AND i.open_amount * 100 <> coalesce(k.taken, 0) $q$, :c), 'a book has what is left of the items of its pages');
+SELECT cmp_ok((SELECT count(DISTINCT page) FROM book WHERE open <> amount), '=', 2::bigint, '... of both, some of it taken');
+SELECT bag_eq(format('SELECT * FROM pg_temp.book(%s, true) b(page bigint, due integer, item_id bigint, customer_id bigint, number text, alt_number text,
+  open bigint, amount bigint, discount bigint, discount_date integer, issued integer, reference_key bigint, tolerance bigint, charges bigint)', :c),
+  'TABLE book', '... the same for few pages');
 UPDATE o2c.bank_line SET return_reason = NULL WHERE company_id = :c AND return_reason IS NOT NULL;
 SELECT o2c.match_cash(:c) \g /dev/null
 SELECT is_empty('SELECT * FROM o2c.check()', 'every invariant holds');
