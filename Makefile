@@ -179,7 +179,7 @@ OBJS_base = src/order2cash.o src/trigger_frame.o src/direct_scan.o src/table_wri
 OBJS_types = src/types/code.o src/types/currency.o src/types/iban.o \
 	src/types/reference.o src/types/plain.o
 
-OBJS_lifecycle = src/lifecycle/machines.o src/lifecycle/guard.o \
+OBJS_lifecycle = src/lifecycle/machines.o src/lifecycle/guard.o src/lifecycle/log.o \
 	src/lifecycle/four_eyes.o src/lifecycle/history.o src/lifecycle/hold.o src/lifecycle/order_lines.o src/lifecycle/shipments.o
 
 OBJS_credit = src/credit/account.o src/credit/alert.o src/credit/customers.o \

@@ -8,6 +8,7 @@
 #include "o2c.h"
 
 #include "access/table.h"
+#include "access/tableam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_type.h"
@@ -18,6 +19,9 @@
 #include "direct_scan.h"
 
 #define MAX_TABLES 32
+
+/* Rows that a lookup steps over before it goes down the index again. */
+#define LOOKUP_STEPS 8
 
 static DirectTable *tables[MAX_TABLES];
 static int	ntables = 0;
@@ -152,4 +156,73 @@ DirectScanEnd(DirectScan *scan, LOCKMODE unlock)
 {
 	systable_endscan(scan->scan);
 	table_close(scan->rel, unlock);
+}
+
+/* Get ready to look up rows of a table that was resolved. */
+void
+DirectLookupBegin(DirectLookup *lookup, DirectTable *table, Snapshot snapshot)
+{
+	Assert(table->valid && table->nkeys == 2);
+	lookup->table = table;
+	lookup->rel = table_open(table->relid, AccessShareLock);
+	lookup->index = index_open(table->indexid, AccessShareLock);
+	lookup->scan = O2CIndexBeginScan(lookup->rel, lookup->index, snapshot, table->nkeys);
+	lookup->slot = table_slot_create(lookup->rel, NULL);
+	lookup->company = 0;
+	lookup->key = PG_INT64_MIN;
+	lookup->onward = false;
+	lookup->at = PG_INT64_MIN;
+}
+
+/* The next row of the scan; what it allocates is kept. */
+static void
+LookupNext(DirectLookup *lookup)
+{
+	MemoryContext before = MemoryContextSwitchTo(lookup->slot->tts_mcxt);
+	bool		isnull;
+
+	lookup->at = PG_INT64_MAX;
+	if (index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot))
+		lookup->at = DatumGetInt64(slot_getattr(lookup->slot, lookup->table->att[1], &isnull));
+	MemoryContextSwitchTo(before);
+}
+
+/*
+ * A row with that key, valid until the next call; NULL when there is none.
+ *
+ * Going down the index is most of a lookup.  When the last key lies shortly
+ * before this one, the scan is one that goes on from it, and the lookups that
+ * follow in the order of keys step along.
+ */
+TupleTableSlot *
+DirectLookupFind(DirectLookup *lookup, int32 company, int64 key)
+{
+	bool		near = lookup->company == company && key >= lookup->key && key - LOOKUP_STEPS <= lookup->key;
+	ScanKeyData keys[2];
+
+	lookup->company = company;
+	lookup->key = key;
+	if (near && lookup->onward)
+	{
+		for (int i = 0; i < LOOKUP_STEPS && lookup->at < key; i++)
+			LookupNext(lookup);
+		if (lookup->at >= key)
+			return lookup->at == key ? lookup->slot : NULL;
+	}
+	lookup->onward = near;
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(company));
+	ScanKeyInit(&keys[1], 2, near ? BTGreaterEqualStrategyNumber : BTEqualStrategyNumber,
+				near ? F_INT8GE : F_INT8EQ, Int64GetDatum(key));
+	index_rescan(lookup->scan, keys, lengthof(keys), NULL, 0);
+	LookupNext(lookup);
+	return lookup->at == key ? lookup->slot : NULL;
+}
+
+void
+DirectLookupEnd(DirectLookup *lookup)
+{
+	ExecDropSingleTupleTableSlot(lookup->slot);
+	index_endscan(lookup->scan);
+	index_close(lookup->index, AccessShareLock);
+	table_close(lookup->rel, AccessShareLock);
 }

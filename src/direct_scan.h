@@ -50,6 +50,24 @@ extern void DirectScanBeginRange(DirectScan *scan, DirectTable *table, LOCKMODE 
 extern HeapTuple DirectScanNext(DirectScan *scan);
 extern void DirectScanEnd(DirectScan *scan, LOCKMODE unlock);
 
+/* Looking up one row for each of many keys, best in the order of the keys. */
+typedef struct DirectLookup
+{
+	DirectTable *table;
+	Relation	rel;
+	Relation	index;
+	struct IndexScanDescData *scan;
+	struct TupleTableSlot *slot;
+	int32		company;		/* of the last key that was looked for */
+	int64		key;			/* and the key; below all: none */
+	bool		onward;			/* the scan goes on beyond that key */
+	int64		at;				/* key of the row in the slot, or above all */
+} DirectLookup;
+
+extern void DirectLookupBegin(DirectLookup *lookup, DirectTable *table, Snapshot snapshot);
+extern struct TupleTableSlot *DirectLookupFind(DirectLookup *lookup, int32 company, int64 key);
+extern void DirectLookupEnd(DirectLookup *lookup);
+
 /* Value of a column, by its position in "columns". */
 static inline Datum
 DirectValue(DirectScan *scan, HeapTuple tuple, int column, bool *isnull)

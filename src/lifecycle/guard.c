@@ -1,12 +1,10 @@
 /*
  * guard.c
- *		The one trigger that enforces every lifecycle, and its log.
+ *		The one trigger that enforces every lifecycle.
  *
  * o2c_lifecycle_guard is a BEFORE INSERT OR UPDATE row trigger on each table
  * that has a lifecycle: a move that machines.c does not list is refused for
- * every client and every kind of statement.  o2c_lifecycle_log is an AFTER
- * statement trigger that writes one o2c.event per moved document in one
- * statement, from the transition tables.
+ * every client and every kind of statement.  Its log is log.c.
  */
 #include "o2c.h"
 
@@ -15,7 +13,6 @@
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
@@ -25,7 +22,6 @@
 
 #define MAX_STATES 16
 #define MAX_GUARDS 16
-#define MAX_MACHINES 16
 
 /* What the guard of one trigger needs for each row, resolved once. */
 typedef struct Guard
@@ -45,7 +41,6 @@ static Guard guards[MAX_GUARDS];
 static int	nguards = 0;
 
 PG_FUNCTION_INFO_V1(o2c_lifecycle_guard);
-PG_FUNCTION_INFO_V1(o2c_lifecycle_log);
 PG_FUNCTION_INFO_V1(o2c_lifecycle_event);
 PG_FUNCTION_INFO_V1(o2c_lifecycle_moves);
 
@@ -266,64 +261,6 @@ o2c_lifecycle_guard(PG_FUNCTION_ARGS)
 				   from == MAX_STATES ? NULL : guard->state_name[from], newstate);
 
 	return PointerGetDatum(newtuple);
-}
-
-/*
- * o2c_lifecycle_log(machine): AFTER INSERT or UPDATE, for each statement, with
- * transition tables new_rows and (for UPDATE) old_rows.  Writes one event for
- * each document that moved, with the caller and order2cash.reason.
- */
-Datum
-o2c_lifecycle_log(PG_FUNCTION_ARGS)
-{
-	static KeptPlan plans[MAX_MACHINES][2];
-	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_lifecycle_log");
-	bool		update = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event);
-	const Machine *machine = NULL;
-	TriggerFrame frame;
-	KeptPlan   *kept;
-	Datum		args[3];
-	char		nulls[] = "   ";
-
-	if (o2c_numbering)
-		return PointerGetDatum(NULL);
-
-	if (trigdata->tg_trigger->tgnargs == 1)
-		machine = MachineByName(trigdata->tg_trigger->tgargs[0]);
-	if (machine == NULL)
-		elog(ERROR, "lifecycle trigger \"%s\" needs the machine's name",
-			 trigdata->tg_trigger->tgname);
-
-	TriggerFrameBegin(&frame, trigdata);
-	kept = &plans[machine - o2c_machines][update ? 1 : 0];
-	kept->sql = update ?
-		"INSERT INTO o2c.event (company_id, entity, entity_id, event,"
-		" from_state, to_state, actor, reason)"
-		" SELECT n.company_id, $1, n.id,"
-		" o2c._lifecycle_event($1, o.state::text, n.state::text),"
-		" o.state::text, n.state::text, $2, $3"
-		" FROM new_rows n JOIN old_rows o"
-		" ON o.company_id = n.company_id AND o.id = n.id"
-		" WHERE o.state <> n.state"
-		:
-		"INSERT INTO o2c.event (company_id, entity, entity_id, event,"
-		" from_state, to_state, actor, reason)"
-		" SELECT n.company_id, $1, n.id,"
-		" o2c._lifecycle_event($1, NULL, n.state::text),"
-		" NULL, n.state::text, $2, $3"
-		" FROM new_rows n";
-	kept->nargs = 3;
-	kept->argtypes[0] = kept->argtypes[1] = kept->argtypes[2] = TEXTOID;
-
-	args[0] = CStringGetTextDatum(machine->name);
-	/* who asked for it, not the owner of a table whose trigger moved this one */
-	args[1] = CStringGetTextDatum(GetUserNameFromId(GetOuterUserId(), false));
-	args[2] = CStringGetTextDatum(o2c_reason ? o2c_reason : "");
-	if (o2c_reason == NULL || o2c_reason[0] == '\0')
-		nulls[2] = 'n';
-	KeptPlanExecute(kept, args, nulls, SPI_OK_INSERT);
-	TriggerFrameEnd(&frame);
-	return PointerGetDatum(NULL);
 }
 
 /* _lifecycle_event(machine, from, to): the event's name, or NULL. */

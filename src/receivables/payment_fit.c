@@ -11,9 +11,13 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 #include "direct_scan.h"
 
@@ -21,13 +25,31 @@ PG_FUNCTION_INFO_V1(o2c_payment_fit);
 
 static DirectTable payments = {
 	.name = "payment", .nkeys = 2,
-	.columns = {"company_id", "item_id", "id", "state"}
+	.columns = {"company_id", "item_id", "id", "state", "customer_id", "amount", "currency", "bank_line_id"}
 };
 
-/* Positions in the columns of payments. */
+static DirectTable items = {
+	.name = "open_item", .nkeys = 2,
+	.columns = {"company_id", "id", "customer_id", "amount", "open_amount", "currency"}
+};
+
+static DirectTable lines = {
+	.name = "bank_line", .nkeys = 2, .columns = {"company_id", "id"}
+};
+
+static DirectTable entries = {
+	.name = "ledger_entry", .nkeys = 2, .columns = {"company_id", "item_id"}
+};
+
+/* Positions in the columns of payments and items. */
 enum
 {
-	PAYMENT_ID = 2, PAYMENT_STATE
+	PAYMENT_COMPANY, PAYMENT_ITEM, PAYMENT_ID, PAYMENT_STATE, PAYMENT_CUSTOMER, PAYMENT_AMOUNT, PAYMENT_CURRENCY, PAYMENT_LINE
+};
+
+enum
+{
+	ITEM_CUSTOMER = 2, ITEM_AMOUNT, ITEM_OPEN, ITEM_CURRENCY
 };
 
 /*
@@ -117,6 +139,91 @@ CarryToPayments(Relation sibling, const ItemChanges *changes)
 	PopActiveSnapshot();
 }
 
+/* Refuse the payment with that id. */
+static void
+RefusePayment(const char *id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_O2C_BUSINESS_RULE),
+			 errmsg("payment %s does not fit its open item", id),
+			 errdetail("The item is a credit of the same customer, currency and amount that stands in the ledger, only one made from it takes its place, and nothing is left on it when the payment was returned."),
+			 errhint("Use o2c.record_payment(), o2c.apply_payment() and o2c.return_payment().")));
+}
+
+/* Whether an item is the credit item of a new payment, but for what stands in the ledger. */
+static bool
+IsItemOf(TupleTableSlot *item, TupleTableSlot *payment)
+{
+	char		currency[2][3];
+	bool		isnull[2];
+	Datum		customer[2];
+
+	ReadCurrency(currency[0], slot_getattr(item, items.att[ITEM_CURRENCY], &isnull[0]));
+	ReadCurrency(currency[1], slot_getattr(payment, payments.att[PAYMENT_CURRENCY], &isnull[1]));
+	if (memcmp(currency[0], currency[1], sizeof(currency[0])) != 0)
+		return false;
+	customer[0] = slot_getattr(item, items.att[ITEM_CUSTOMER], &isnull[0]);
+	customer[1] = slot_getattr(payment, payments.att[PAYMENT_CUSTOMER], &isnull[1]);
+	if (isnull[0] != isnull[1] || (!isnull[0] && DatumGetInt64(customer[0]) != DatumGetInt64(customer[1])))
+		return false;
+	return DatumGetBool(DirectFunctionCall2(numeric_eq,
+											slot_getattr(item, items.att[ITEM_AMOUNT], &isnull[0]),
+											DirectFunctionCall1(numeric_uminus,
+																slot_getattr(payment, payments.att[PAYMENT_AMOUNT], &isnull[1]))));
+}
+
+/*
+ * New payments have their items and their bank lines; an item on which nothing
+ * is open may be one that awaits its receipt, and must stand in the ledger.
+ */
+static void
+LookAtNewPayments(TriggerData *trigdata)
+{
+	Datum		zero = NumericGetDatum(int64_to_numeric(0));
+	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "o2c new payment", ALLOCSET_SMALL_SIZES);
+	DirectLookup item;
+	DirectLookup line;
+	DirectLookup entry;
+	RowReader	reader;
+	TupleTableSlot *row;
+
+	if (!DirectTableResolve(&payments) || !DirectTableResolve(&items) ||
+		!DirectTableResolve(&lines) || !DirectTableResolve(&entries))
+		elog(ERROR, "tables of payments are not as they were installed");
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	DirectLookupBegin(&item, &items, GetActiveSnapshot());
+	DirectLookupBegin(&line, &lines, GetActiveSnapshot());
+	DirectLookupBegin(&entry, &entries, GetActiveSnapshot());
+	RowReaderBegin(&reader, trigdata->tg_newtable, trigdata->tg_relation);
+	while ((row = RowReaderNext(&reader)) != NULL)
+	{
+		MemoryContext before = MemoryContextSwitchTo(work);
+		bool		isnull;
+		bool		no_line;
+		int32		company_id = DatumGetInt32(slot_getattr(row, payments.att[PAYMENT_COMPANY], &isnull));
+		int64		item_id = DatumGetInt64(slot_getattr(row, payments.att[PAYMENT_ITEM], &isnull));
+		int64		line_id = DatumGetInt64(slot_getattr(row, payments.att[PAYMENT_LINE], &no_line));
+		TupleTableSlot *found = DirectLookupFind(&item, company_id, item_id);
+		bool		fits = found != NULL && IsItemOf(found, row) &&
+			(no_line || DirectLookupFind(&line, company_id, line_id) != NULL);
+
+		CHECK_FOR_INTERRUPTS();
+		if (fits && DatumGetBool(DirectFunctionCall2(numeric_eq, slot_getattr(found, items.att[ITEM_OPEN], &isnull), zero)))
+			fits = DirectLookupFind(&entry, company_id, item_id) != NULL;
+		if (!fits)
+			RefusePayment(psprintf(INT64_FORMAT, DatumGetInt64(slot_getattr(row, payments.att[PAYMENT_ID], &isnull))));
+		MemoryContextSwitchTo(before);
+		MemoryContextReset(work);
+	}
+	RowReaderEnd(&reader);
+	DirectLookupEnd(&entry);
+	DirectLookupEnd(&line);
+	DirectLookupEnd(&item);
+	PopActiveSnapshot();
+	MemoryContextDelete(work);
+}
+
 /*
  * o2c_payment_fit(): AFTER INSERT, for each statement, REFERENCING NEW TABLE
  * new_rows; and AFTER UPDATE, for each row, as a deferred constraint trigger:
@@ -125,17 +232,6 @@ CarryToPayments(Relation sibling, const ItemChanges *changes)
 Datum
 o2c_payment_fit(PG_FUNCTION_ARGS)
 {
-	/* an item on which nothing is open may be one that awaits its receipt */
-	static KeptPlan inserted = {
-		.sql = "SELECT n.id::text FROM new_rows n"
-		" LEFT JOIN o2c.open_item i ON i.company_id = n.company_id AND i.id = n.item_id"
-		" LEFT JOIN o2c.bank_line b ON b.company_id = n.company_id AND b.id = n.bank_line_id"
-		" LEFT JOIN LATERAL (SELECT e.id FROM o2c.ledger_entry e"
-		"   WHERE i.open_amount = 0 AND e.company_id = i.company_id AND e.item_id = i.id LIMIT 1) e ON true"
-		" WHERE i.id IS NULL OR i.currency::text <> n.currency::text OR i.amount <> - n.amount"
-		"  OR i.customer_id IS DISTINCT FROM n.customer_id OR (n.bank_line_id IS NOT NULL AND b.id IS NULL)"
-		"  OR (i.open_amount = 0 AND e.id IS NULL) LIMIT 1"
-	};
 	static KeptPlan moved = {
 		.sql = "SELECT p.id::text FROM o2c.payment p"
 		" LEFT JOIN o2c.open_item i ON i.company_id = p.company_id AND i.id = p.item_id"
@@ -151,30 +247,23 @@ o2c_payment_fit(PG_FUNCTION_ARGS)
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_payment_fit");
 	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
 	TriggerFrame frame;
-	int			n;
+	int			item = SPI_fnumber(desc, "item_id");
+	Datum		args[4];
+	bool		isnull;
 
-	TriggerFrameBegin(&frame, trigdata);
 	if (TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event))
-		n = KeptPlanExecute(&inserted, NULL, NULL, SPI_OK_SELECT);
-	else
 	{
-		int			item = SPI_fnumber(desc, "item_id");
-		Datum		args[4];
-		bool		isnull;
-
-		args[0] = SPI_getbinval(trigdata->tg_newtuple, desc, SPI_fnumber(desc, "company_id"), &isnull);
-		args[1] = SPI_getbinval(trigdata->tg_newtuple, desc, SPI_fnumber(desc, "id"), &isnull);
-		args[2] = SPI_getbinval(trigdata->tg_trigtuple, desc, item, &isnull);
-		args[3] = SPI_getbinval(trigdata->tg_newtuple, desc, item, &isnull);
-		n = KeptPlanExecute(&moved, args, NULL, SPI_OK_SELECT);
+		if (tuplestore_tuple_count(trigdata->tg_newtable) > 0)
+			LookAtNewPayments(trigdata);
+		return PointerGetDatum(NULL);
 	}
-	if (n > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_O2C_BUSINESS_RULE),
-				 errmsg("payment %s does not fit its open item",
-						SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)),
-				 errdetail("The item is a credit of the same customer, currency and amount that stands in the ledger, only one made from it takes its place, and nothing is left on it when the payment was returned."),
-				 errhint("Use o2c.record_payment(), o2c.apply_payment() and o2c.return_payment().")));
+	TriggerFrameBegin(&frame, trigdata);
+	args[0] = SPI_getbinval(trigdata->tg_newtuple, desc, SPI_fnumber(desc, "company_id"), &isnull);
+	args[1] = SPI_getbinval(trigdata->tg_newtuple, desc, SPI_fnumber(desc, "id"), &isnull);
+	args[2] = SPI_getbinval(trigdata->tg_trigtuple, desc, item, &isnull);
+	args[3] = SPI_getbinval(trigdata->tg_newtuple, desc, item, &isnull);
+	if (KeptPlanExecute(&moved, args, NULL, SPI_OK_SELECT) > 0)
+		RefusePayment(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
 	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);
 }
