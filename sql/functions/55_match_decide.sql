@@ -127,43 +127,44 @@ AS $$
 DECLARE
   posted bigint;
   retried bigint[];
+  short bigint[];
 BEGIN
-  -- what somebody else applied since we read it is not ours to apply: lock, look again
-  PERFORM i.id FROM o2c.open_item i
-  WHERE i.company_id = company AND i.id IN (SELECT k.item_id FROM pg_temp.o2c_m_taken k)
-  ORDER BY i.id FOR NO KEY UPDATE;
-  TRUNCATE pg_temp.o2c_m_ok;
-  INSERT INTO pg_temp.o2c_m_ok
-  SELECT DISTINCT c.line_id
-  FROM pg_temp.o2c_m_claim c JOIN pg_temp.o2c_m_line l ON l.id = c.line_id
-  JOIN pg_temp.o2c_m_factor f ON f.minor = l.minor
-  JOIN pg_temp.o2c_m_taken k ON k.item_id = c.item_id
-  JOIN o2c.open_item i ON i.company_id = company AND i.id = c.item_id
-  WHERE pg_catalog.abs(k.taken) > pg_catalog.abs(i.open_amount * f.factor);
-  IF FOUND THEN
-    DELETE FROM pg_temp.o2c_m_claim c USING pg_temp.o2c_m_ok o WHERE o.line_id = c.line_id;
+  -- what somebody else applied since we read it is not ours to apply: the rows that are locked are the newest
+  SELECT pg_catalog.array_agg(x.id) FILTER (WHERE pg_catalog.abs(x.taken) > pg_catalog.abs(o2c._minor_amount(x.open_amount, x.currency))) INTO short
+  FROM (SELECT i.id, i.open_amount, i.currency, k.taken
+        FROM pg_temp.o2c_m_taken k JOIN o2c.open_item i ON i.company_id = company AND i.id = k.item_id
+        ORDER BY i.id FOR NO KEY UPDATE OF i) x;
+  IF short IS NOT NULL THEN
+    UPDATE pg_temp.o2c_m_answer a SET decided = false
+    WHERE a.line_id IN (SELECT c.line_id FROM pg_temp.o2c_m_claim c WHERE c.item_id = ANY (short));
+    DELETE FROM pg_temp.o2c_m_claim c
+    WHERE c.line_id IN (SELECT d.line_id FROM pg_temp.o2c_m_claim d WHERE d.item_id = ANY (short));
   END IF;
 
   -- each line is a payment with its credit item, understood or not; one that is used up
   -- is inserted as it remains, and its receipt posted with its allocations
   CREATE TEMPORARY TABLE o2c_m_pay ON COMMIT DROP AS
-  SELECT l.id AS line_id, t.line_id IS NOT NULL AS done, l.currency, l.amount, l.booking_date, l.value_date, f.factor, f.unit,
+  SELECT l.id AS line_id, a.decided AS done, a.decided AND a.cash = l.minor_amount AS used_up,
+    l.currency, l.amount, l.booking_date, l.value_date, l.minor, f.factor, f.unit,
     coalesce(l.payment_id, pg_catalog.nextval('o2c.payment_id_seq')) AS payment_id, l.payment_id IS NULL AS is_new,
     coalesce(l.item_id, pg_catalog.nextval('o2c.open_item_id_seq')) AS item_id,
-    CASE WHEN t.line_id IS NOT NULL THEN a.customer_id WHEN w.payer >= 3 THEN w.payer_customer END AS customer_id,
-    l.end_to_end_id, coalesce(t.cash, 0) AS cash, w.payer
+    CASE WHEN a.decided THEN a.customer_id WHEN w.payer >= 3 THEN w.payer_customer END AS customer_id,
+    l.end_to_end_id, CASE WHEN a.decided THEN a.cash ELSE 0 END AS cash, a.decided AND w.payer < 3 AND a.tier <= 2 AS learned
   FROM pg_temp.o2c_m_line l
   JOIN pg_temp.o2c_m_factor f ON f.minor = l.minor
   JOIN pg_temp.o2c_m_who w ON w.line_id = l.id
-  LEFT JOIN pg_temp.o2c_m_answer a ON a.line_id = l.id AND a.option = 1
-  LEFT JOIN (SELECT c.line_id, pg_catalog.sum(c.cash) AS cash FROM pg_temp.o2c_m_claim c GROUP BY 1) t ON t.line_id = l.id
+  LEFT JOIN (SELECT a.line_id, a.customer_id, a.decided, a.tier,
+               CASE pg_catalog.cardinality(a.cash) WHEN 1 THEN a.cash[1]
+                 ELSE (SELECT pg_catalog.sum(u.x)::bigint FROM pg_catalog.unnest(a.cash) u(x)) END AS cash
+             FROM pg_temp.o2c_m_answer a WHERE a.option = 1) y ON y.line_id = l.id
+  CROSS JOIN LATERAL (SELECT coalesce(y.decided, false) AS decided, y.customer_id, y.cash, y.tier) a
   ORDER BY l.id;
-  ANALYZE pg_temp.o2c_m_pay, pg_temp.o2c_m_claim;
+  ANALYZE pg_temp.o2c_m_pay (line_id, done, is_new), pg_temp.o2c_m_claim;
   INSERT INTO o2c.open_item (company_id, id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
   SELECT company, p.item_id, p.customer_id,
     CASE WHEN p.customer_id IS NULL THEN 'unidentified' ELSE 'on_account' END::o2c.item_kind,
     'PAY-' || p.payment_id, p.booking_date, p.booking_date, p.currency, - p.amount,
-    CASE WHEN p.done AND p.cash = p.amount * p.factor THEN 0 * p.amount ELSE - p.amount END
+    CASE WHEN p.used_up THEN 0 * p.amount ELSE - p.amount END
   FROM pg_temp.o2c_m_pay p WHERE p.is_new;
   -- payments of earlier runs that nobody could place now have a customer
   IF EXISTS (SELECT FROM pg_temp.o2c_m_pay p WHERE NOT p.is_new AND p.done) THEN
@@ -176,7 +177,7 @@ BEGIN
   PERFORM o2c._match_allocate(company);
   INSERT INTO o2c.payment (company_id, id, state, customer_id, amount, currency, received_on, value_date,
     method, reference, bank_line_id, item_id)
-  SELECT company, p.payment_id, CASE WHEN p.done AND p.cash = p.amount * p.factor THEN 'applied' ELSE 'received' END::o2c.payment_state,
+  SELECT company, p.payment_id, CASE WHEN p.used_up THEN 'applied' ELSE 'received' END::o2c.payment_state,
     p.customer_id, p.amount, p.currency, p.booking_date, p.value_date, 'transfer', p.end_to_end_id, p.line_id, p.item_id
   FROM pg_temp.o2c_m_pay p WHERE p.is_new;
   UPDATE o2c.bank_line b SET state = 'matched', payment_id = p.payment_id
@@ -193,19 +194,18 @@ BEGIN
     amounts, settled, settle_kind, explanation)
   SELECT company, p.payment_id, p.line_id, a.option, CASE WHEN p.done THEN 'auto' ELSE 'suggested' END::o2c.match_state,
     a.rule, least(a.confidence, 1)::numeric(6, 5), a.item_ids,
-    CASE pg_catalog.cardinality(a.cash) WHEN 1 THEN ARRAY[a.cash[1] * p.unit]
-      ELSE ARRAY(SELECT u.x * p.unit FROM pg_catalog.unnest(a.cash) WITH ORDINALITY u(x, n) ORDER BY u.n) END,
-    CASE pg_catalog.cardinality(a.settle) WHEN 1 THEN ARRAY[a.settle[1] * p.unit]
-      ELSE ARRAY(SELECT u.x * p.unit FROM pg_catalog.unnest(a.settle) WITH ORDINALITY u(x, n) ORDER BY u.n) END,
+    o2c._amounts(a.cash, p.minor), o2c._amounts(a.settle, p.minor),
     nullif(a.settle_kind, '')::o2c.entry_kind, a.explanation
   FROM pg_temp.o2c_m_answer a JOIN pg_temp.o2c_m_pay p ON p.line_id = a.line_id
   WHERE CASE WHEN p.done THEN a.option = 1 ELSE pg_catalog.cardinality(a.item_ids) > 0 END
     AND NOT EXISTS (SELECT FROM pg_temp.o2c_m_rejected x WHERE x.line_id = a.line_id AND x.item_ids = a.item_ids);
   -- who paid what he cited is learned as a payer
-  PERFORM o2c._learn_payers(company, pg_catalog.array_agg(p.payment_id), 1)
+  PERFORM o2c._count_payers(company, pg_catalog.array_agg(y.customer_id), pg_catalog.array_agg(l.account), pg_catalog.array_agg(l.name_key), 1)
   FROM pg_temp.o2c_m_pay p
-  JOIN pg_temp.o2c_m_answer a ON a.line_id = p.line_id AND a.option = 1
-  WHERE p.done AND p.payer < 3 AND a.tier <= 2 HAVING pg_catalog.count(*) > 0;
+  JOIN pg_temp.o2c_m_line l ON l.id = p.line_id
+  CROSS JOIN LATERAL (SELECT CASE WHEN p.is_new THEN p.customer_id
+    ELSE (SELECT q.customer_id FROM o2c.payment q WHERE q.company_id = company AND q.id = p.payment_id) END AS customer_id) y
+  WHERE p.learned HAVING pg_catalog.count(*) > 0;
   posted := (SELECT pg_catalog.count(*) FROM pg_temp.o2c_m_pay p WHERE p.done);
   RETURN posted;
 END $$;
@@ -305,7 +305,8 @@ BEGIN
     FROM pg_temp.o2c_m_answer a JOIN pg_temp.o2c_m_pay p ON p.line_id = a.line_id
     WHERE NOT p.done AND pg_catalog.cardinality(a.item_ids) > 0;
     unmatched_lines := lines - auto_lines - suggested_lines;
-    SELECT coalesce(pg_catalog.sum(p.cash * p.unit), 0) INTO auto_amount FROM pg_temp.o2c_m_pay p WHERE p.done;
+    SELECT coalesce(pg_catalog.sum(x.cash * x.unit), 0) INTO auto_amount
+    FROM (SELECT p.unit, pg_catalog.sum(p.cash) AS cash FROM pg_temp.o2c_m_pay p WHERE p.done GROUP BY 1) x;
     DROP TABLE pg_temp.o2c_m_pay;
   END IF;
   DELETE FROM o2c.bank_line_open o WHERE o.company_id = $1;

@@ -26,6 +26,12 @@ CREATE AGGREGATE o2c._minor_sum(bigint) (
 COMMENT ON AGGREGATE o2c._minor_sum(bigint) IS
   'Sum of amounts in minor units, as such; pg_catalog.sum makes a numeric, at three times the cost. NULL for none. Errors: 22003 beyond 64 bits.';
 
+CREATE FUNCTION o2c._amounts(minor_amounts bigint[], minor integer) RETURNS numeric[]
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'o2c_cash_amounts';
+COMMENT ON FUNCTION o2c._amounts(bigint[], integer) IS
+  'Amounts in minor units as amounts of a currency with so many decimals (0 to 4), in step.';
+
 CREATE FUNCTION o2c._document_key(number text) RETURNS bigint
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'o2c_cash_document_key';

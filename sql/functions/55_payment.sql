@@ -83,28 +83,37 @@ END $$;
 COMMENT ON FUNCTION o2c._identify_payments(integer, bigint[], bigint[]) IS
   'Move what is open of unidentified payments to the customers, in step: from the unidentified item to a new item on account.';
 
-CREATE FUNCTION o2c._learn_payers(company integer, payment_ids bigint[], sign integer) RETURNS void
+CREATE FUNCTION o2c._count_payers(company integer, customer_ids bigint[], accounts text[], names text[], sign integer) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 BEGIN
   INSERT INTO o2c.payer_alias AS a (company_id, kind, value, customer_id, confirmations, contradictions)
-  SELECT company, k.kind, k.value, b.customer_id,
+  SELECT company, k.kind, k.value, u.customer_id,
     CASE WHEN sign > 0 THEN pg_catalog.count(*) ELSE 0 END, CASE WHEN sign < 0 THEN pg_catalog.count(*) ELSE 0 END
-  FROM (SELECT p.customer_id, coalesce(nullif(b.payer_iban, ''), b.payer_account) AS account, b.payer_name
-        FROM pg_catalog.unnest(payment_ids) u(id)
-        JOIN o2c.payment p ON p.company_id = company AND p.id = u.id
-        JOIN o2c.bank_line b ON b.company_id = company AND b.id = p.bank_line_id
-        WHERE p.customer_id IS NOT NULL OFFSET 0) b
-  CROSS JOIN LATERAL (VALUES
-    ('account', o2c._account_key(b.account)), ('name', nullif(o2c._name_key(b.payer_name), ''))) k(kind, value)
-  WHERE k.value IS NOT NULL
-  GROUP BY k.kind, k.value, b.customer_id
-  ORDER BY k.kind, k.value, b.customer_id
+  FROM ROWS FROM (pg_catalog.unnest(customer_ids), pg_catalog.unnest(accounts), pg_catalog.unnest(names)) AS u(customer_id, account, name)
+  CROSS JOIN LATERAL (VALUES ('account', u.account), ('name', u.name)) k(kind, value)
+  WHERE u.customer_id IS NOT NULL AND k.value <> ''
+  GROUP BY k.kind, k.value, u.customer_id
+  ORDER BY k.kind, k.value, u.customer_id
   ON CONFLICT ON CONSTRAINT payer_alias_pkey DO UPDATE SET
     confirmations = a.confirmations + EXCLUDED.confirmations,
     contradictions = a.contradictions + EXCLUDED.contradictions,
     updated_at = pg_catalog.now();
+END $$;
+COMMENT ON FUNCTION o2c._count_payers(integer, bigint[], text[], text[], integer) IS
+  'Count accounts and names (as o2c._account_key and o2c._name_key make them, in step) as confirmed (sign 1) or contradicted (-1) for the customers.';
+
+CREATE FUNCTION o2c._learn_payers(company integer, payment_ids bigint[], sign integer) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  PERFORM o2c._count_payers(company, pg_catalog.array_agg(p.customer_id),
+    pg_catalog.array_agg(o2c._account_key(coalesce(nullif(b.payer_iban, ''), b.payer_account))), pg_catalog.array_agg(o2c._name_key(b.payer_name)), sign)
+  FROM pg_catalog.unnest(payment_ids) u(id)
+  JOIN o2c.payment p ON p.company_id = company AND p.id = u.id
+  JOIN o2c.bank_line b ON b.company_id = company AND b.id = p.bank_line_id;
 END $$;
 COMMENT ON FUNCTION o2c._learn_payers(integer, bigint[], integer) IS
   'Count the accounts and names of these payments'' bank lines as confirmed (sign 1) or contradicted (-1) for their customers.';

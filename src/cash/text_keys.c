@@ -19,6 +19,7 @@
 PG_FUNCTION_INFO_V1(o2c_cash_tokens);
 PG_FUNCTION_INFO_V1(o2c_cash_keys);
 PG_FUNCTION_INFO_V1(o2c_cash_minor_amount);
+PG_FUNCTION_INFO_V1(o2c_cash_amounts);
 
 /* cash_tokens(text): (kind, value, pos), what the tokeniser sees. */
 Datum
@@ -112,4 +113,27 @@ o2c_cash_minor_amount(PG_FUNCTION_ARGS)
 	if (digits < 0)
 		PG_RETURN_NULL();
 	PG_RETURN_INT64(CashMinorAmount(PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(0)), digits));
+}
+
+/* _amounts(minor_amounts, minor): amounts in minor units, with their decimals. */
+Datum
+o2c_cash_amounts(PG_FUNCTION_ARGS)
+{
+	ArrayType  *minor = PG_GETARG_ARRAYTYPE_P(0);
+	int			digits = PG_GETARG_INT32(1);
+	int			n;
+	Datum	   *elems;
+	bool	   *nulls;
+
+	if (digits < 0 || digits > AGING_UNIT_SCALE)
+		elog(ERROR, "a currency has 0 to %d decimals", AGING_UNIT_SCALE);
+	deconstruct_array(minor, INT8OID, 8, true, TYPALIGN_DOUBLE, &elems, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("an amount is missing")));
+		elems[i] = NumericGetDatum(int64_div_fast_to_numeric(DatumGetInt64(elems[i]), digits));
+	}
+	PG_RETURN_ARRAYTYPE_P(construct_array(elems, n, NUMERICOID, -1, false, TYPALIGN_INT));
 }
