@@ -126,7 +126,6 @@ SET client_min_messages = warning
 AS $$
 DECLARE
   posted bigint;
-  retried bigint[];
   short bigint[];
 BEGIN
   -- what somebody else applied since we read it is not ours to apply: the rows that are locked are the newest
@@ -184,12 +183,17 @@ BEGIN
   FROM pg_temp.o2c_m_pay p WHERE p.is_new AND b.company_id = company AND b.id = p.line_id;
   PERFORM o2c._match_settle(company);
 
-  -- proposals of earlier runs give way to new ones
-  SELECT pg_catalog.array_agg(p.payment_id) INTO retried FROM pg_temp.o2c_m_pay p WHERE NOT p.is_new;
-  IF retried IS NOT NULL THEN
-    UPDATE o2c.match_proposal m SET state = 'superseded', decided_at = pg_catalog.now()
-    WHERE m.company_id = company AND m.payment_id = ANY (retried) AND m.state = 'suggested';
-  END IF;
+    -- proposals of earlier runs give way, but for those that would be made again: a person may have them before him
+  DELETE FROM pg_temp.o2c_m_answer a USING pg_temp.o2c_m_rejected x WHERE x.line_id = a.line_id AND x.item_ids = a.item_ids;
+  UPDATE o2c.match_proposal m SET state = 'superseded', decided_at = pg_catalog.now()
+  FROM pg_temp.o2c_m_pay p
+  WHERE NOT p.is_new AND m.company_id = company AND m.payment_id = p.payment_id AND m.state = 'suggested'
+    AND (p.done OR NOT EXISTS (
+      SELECT FROM pg_temp.o2c_m_answer a
+      WHERE a.line_id = p.line_id AND a.option = m.option AND a.rule = m.rule AND a.item_ids = m.item_ids
+        AND least(a.confidence, 1)::numeric(6, 5) = m.confidence
+        AND o2c._amounts(a.cash, p.minor) = m.amounts AND o2c._amounts(a.settle, p.minor) = m.settled
+        AND a.settle_kind = coalesce(m.settle_kind::text, '') AND a.explanation = m.explanation));
   INSERT INTO o2c.match_proposal (company_id, payment_id, bank_line_id, option, state, rule, confidence, item_ids,
     amounts, settled, settle_kind, explanation)
   SELECT company, p.payment_id, p.line_id, a.option, CASE WHEN p.done THEN 'auto' ELSE 'suggested' END::o2c.match_state,
@@ -198,7 +202,8 @@ BEGIN
     nullif(a.settle_kind, '')::o2c.entry_kind, a.explanation
   FROM pg_temp.o2c_m_answer a JOIN pg_temp.o2c_m_pay p ON p.line_id = a.line_id
   WHERE CASE WHEN p.done THEN a.option = 1 ELSE pg_catalog.cardinality(a.item_ids) > 0 END
-    AND NOT EXISTS (SELECT FROM pg_temp.o2c_m_rejected x WHERE x.line_id = a.line_id AND x.item_ids = a.item_ids);
+    AND (p.is_new OR NOT EXISTS (SELECT FROM o2c.match_proposal m WHERE m.company_id = company AND m.payment_id = p.payment_id
+                                   AND m.state = 'suggested' AND m.option = a.option));
   -- who paid what he cited is learned as a payer
   PERFORM o2c._count_payers(company, pg_catalog.array_agg(y.customer_id), pg_catalog.array_agg(l.account), pg_catalog.array_agg(l.name_key), 1)
   FROM pg_temp.o2c_m_pay p
