@@ -118,4 +118,8 @@ extern Datum o2c_cash_document_key(PG_FUNCTION_ARGS);
 extern Datum o2c_cash_document_digits(PG_FUNCTION_ARGS);
 extern Datum o2c_cash_reference_key(PG_FUNCTION_ARGS);
 
+/* row_shape.c */
+extern void CashCheckShape(TupleDesc desc, const char *shape);
+extern void CashCheckNulls(const char *shape, const bool *isnull);
+
 #endif							/* O2C_CASH_H */

@@ -59,9 +59,33 @@ typedef struct GatherRun
 	Datum		param[NPARAMS];
 } GatherRun;
 
+/* What the rows of each query are; see row_shape.c. */
+static const char *const shapes[NQUERIES] = {
+	[QUERY_LINES] = "llitlLA",
+	[QUERY_TOLERANCES] = SHAPE_TOLERANCE,
+	[QUERY_PAYERS] = "llib",
+	[QUERY_KEYS] = "ll",
+	[QUERY_SETTLED] = "lLt",
+	[QUERY_PAIRS] = "llT",
+	[QUERY_ITEMS] = SHAPE_ITEM "i",
+	[QUERY_CREDITS] = SHAPE_ITEM "i",
+	[QUERY_NAMES] = "lT",
+};
+
 static void
 ReceiverStartup(DestReceiver *self, int operation, TupleDesc desc)
 {
+	CashCheckShape(desc, ((GatherReceiver *) self)->shape);
+}
+
+static bool
+ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
+{
+	GatherReceiver *receiver = (GatherReceiver *) self;
+
+	slot_getallattrs(slot);
+	CashCheckNulls(receiver->shape, slot->tts_isnull);
+	return receiver->receive(slot, self);
 }
 
 static void
@@ -71,13 +95,16 @@ ReceiverEnd(DestReceiver *self)
 
 /* Run a query whose rows go to a function. */
 void
-GatherStream(SPIPlanPtr plan, int nparams, const Oid *types, const Datum *values, GatherReceive receive, GatherReceiver *receiver)
+GatherStream(SPIPlanPtr plan, int nparams, const Oid *types, const Datum *values, const char *shape,
+			 GatherReceive receive, GatherReceiver *receiver)
 {
 	SPIExecuteOptions options;
 	ParamListInfo params = makeParamList(nparams);
 	int			rc;
 
-	receiver->pub.receiveSlot = receive;
+	receiver->shape = shape;
+	receiver->receive = receive;
+	receiver->pub.receiveSlot = ReceiveRow;
 	receiver->pub.rStartup = ReceiverStartup;
 	receiver->pub.rShutdown = ReceiverEnd;
 	receiver->pub.rDestroy = ReceiverEnd;
@@ -104,7 +131,7 @@ RunInto(GatherRun *run, GatherQuery query, GatherReceive receive)
 
 	if (run->plan[query] == NULL)
 		return true;
-	GatherStream(run->plan[query], NPARAMS, param_types, run->param, receive, &receiver);
+	GatherStream(run->plan[query], NPARAMS, param_types, run->param, shapes[query], receive, &receiver);
 	return !run->gather.overflow;
 }
 
@@ -296,6 +323,10 @@ AddLine(Gathering *g, const Datum *value, const bool *isnull)
 		int			n = ARR_NDIM(keys) == 0 ? 0 : ARR_DIMS(keys)[0];
 		const int64 *key = (const int64 *) ARR_DATA_PTR(keys);
 
+		if (ARR_HASNULL(keys))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("key of a line is null")));
 		for (int i = 0; i < n; i++)
 			*ARRAY_ADD(g->keys, g->lines_context) = key[i];
 		if ((Pointer) keys != DatumGetPointer(value[6]))
@@ -324,6 +355,7 @@ ReadLines(Gathering *g, Portal portal)
 		for (uint64 i = 0; i < SPI_processed; i++)
 		{
 			heap_deform_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, value, isnull);
+			CashCheckNulls(shapes[QUERY_LINES], isnull);
 			AddLine(g, value, isnull);
 		}
 		more = SPI_processed > 0;
@@ -404,7 +436,12 @@ o2c_cash_gather(PG_FUNCTION_ARGS)
 	g->out = AllocSetContextCreate(CurrentMemoryContext, "order2cash candidates", ALLOCSET_DEFAULT_SIZES);
 	RunInto(run, QUERY_TOLERANCES, ReceiveTolerance);
 	ToleranceFinish(&run->tolerances);
+	if (run->plan[QUERY_LINES] == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("no query for the lines")));
 	portal = SPI_cursor_open(NULL, run->plan[QUERY_LINES], run->param, NULL, true);
+	CashCheckShape(portal->tupDesc, shapes[QUERY_LINES]);
 	while (ReadLines(g, portal))
 		GatherRange(run, 0, g->lines.n);
 	SPI_cursor_close(portal);

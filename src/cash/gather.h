@@ -219,15 +219,21 @@ typedef struct Gathering
 	void		(*read_names) (struct Gathering *g);
 } Gathering;
 
+typedef bool (*GatherReceive) (TupleTableSlot *slot, DestReceiver *self);
+
 /* Where the executor sends the rows of a stream. */
 typedef struct GatherReceiver
 {
 	DestReceiver pub;
+	const char *shape;			/* of the rows, see row_shape.c */
+	GatherReceive receive;		/* who takes a row that has it, its columns read */
 	Gathering  *gather;
 	void	   *state;			/* of who gathers something else */
 } GatherReceiver;
 
-typedef bool (*GatherReceive) (TupleTableSlot *slot, DestReceiver *self);
+/* Rows of o2c.tolerance, and of open items. */
+#define SHAPE_TOLERANCE "Lnnn"
+#define SHAPE_ITEM "lLtnnNDddtTT"
 
 /* Make room for one more element of an array. */
 static inline void
@@ -271,7 +277,7 @@ extern void ChainsBegin(Chains *chains, int64 nodes, MemoryContext context);
 
 /* gather.c */
 extern void GatherStream(SPIPlanPtr plan, int nparams, const Oid *types, const Datum *values,
-						 GatherReceive receive, GatherReceiver *receiver);
+						 const char *shape, GatherReceive receive, GatherReceiver *receiver);
 
 /* gather_pairs.c */
 extern bool GatherPrepare(Gathering *g);

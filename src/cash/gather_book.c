@@ -52,7 +52,6 @@ ReceivePage(TupleTableSlot *slot, DestReceiver *self)
 {
 	GatherBook *book = ((GatherReceiver *) self)->state;
 
-	slot_getallattrs(slot);
 	*ARRAY_ADD(book->pages, book->context) = (BookPage) {
 		.page = DatumGetInt64(slot->tts_values[0]), .customer_id = DatumGetInt64(slot->tts_values[1]),
 		.currency = CurrencyWord(slot->tts_values[2])};
@@ -65,7 +64,6 @@ ReceiveTaken(TupleTableSlot *slot, DestReceiver *self)
 {
 	GatherBook *book = ((GatherReceiver *) self)->state;
 
-	slot_getallattrs(slot);
 	*ARRAY_ADD(book->taken, book->context) = (TakenItem) {
 		.item_id = DatumGetInt64(slot->tts_values[0]), .taken = DatumGetInt64(slot->tts_values[1])};
 	return true;
@@ -143,7 +141,6 @@ ReceiveBookItem(TupleTableSlot *slot, DestReceiver *self)
 	int32		i;
 	int64		taken;
 
-	slot_getallattrs(slot);
 	if (slot->tts_isnull[1])
 		return true;
 	customer_id = DatumGetInt64(slot->tts_values[1]);
@@ -182,6 +179,7 @@ o2c_cash_book(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	static const Oid types[2] = {INT4OID, INT8ARRAYOID};
+	static const char *const shapes[4] = {"llt", "ll", SHAPE_TOLERANCE, SHAPE_ITEM};
 	static const GatherReceive receive[4] = {ReceivePage, ReceiveTaken, ReceiveBookTolerance, ReceiveBookItem};
 	GatherBook	book;
 	Datum		param[2] = {PG_GETARG_DATUM(0), PointerGetDatum(construct_empty_array(INT8OID))};
@@ -209,7 +207,7 @@ o2c_cash_book(PG_FUNCTION_ARGS)
 			if (PG_GETARG_BOOL(1))
 				param[1] = CustomersOf(&book);
 		}
-		GatherStream(plan, lengthof(types), types, param, receive[i], &receiver);
+		GatherStream(plan, lengthof(types), types, param, shapes[i], receive[i], &receiver);
 	}
 	SPI_finish();
 	return (Datum) 0;

@@ -171,7 +171,6 @@ ReceivePayer(TupleTableSlot *slot, DestReceiver *self)
 	Gathering  *g = ((GatherReceiver *) self)->gather;
 	int32		party;
 
-	slot_getallattrs(slot);
 	party = FindParty(g, DatumGetInt64(slot->tts_values[0]));
 	if (party >= 0)
 		*ARRAY_ADD(g->payers, g->context) = (Payer) {
@@ -222,7 +221,6 @@ ReceiveKey(TupleTableSlot *slot, DestReceiver *self)
 	Gathering  *g = ((GatherReceiver *) self)->gather;
 	int64		key;
 
-	slot_getallattrs(slot);
 	key = DatumGetInt64(slot->tts_values[0]);
 	for (int32 i = *ChainOf(&g->key_chains, HashWords(key, 0)); i >= 0; i = g->key_next[i])
 		if (g->keys.at[g->first_key + i] == key)
@@ -251,7 +249,6 @@ ReceiveSettled(TupleTableSlot *slot, DestReceiver *self)
 	ItemFacts  *facts = NULL;
 	int64		key;
 
-	slot_getallattrs(slot);
 	key = DatumGetInt64(slot->tts_values[0]);
 	for (int32 i = *ChainOf(&g->key_chains, HashWords(key, 0)); i >= 0; i = g->key_next[i])
 		if (g->keys.at[g->first_key + i] == key)
@@ -278,7 +275,6 @@ ReceiveCited(TupleTableSlot *slot, DestReceiver *self)
 	int			high = g->upto;
 	int64		id;
 
-	slot_getallattrs(slot);
 	id = DatumGetInt64(slot->tts_values[0]);
 	while (low < high)
 	{
@@ -425,7 +421,6 @@ ReceiveItem(TupleTableSlot *slot, DestReceiver *self)
 	int			n = 0;
 	ItemFacts  *facts;
 
-	slot_getallattrs(slot);
 	why = DatumGetInt32(slot->tts_values[12]);
 	currency = CurrencyWord(slot->tts_values[2]);
 	facts = PairCited(g, slot, DatumGetInt64(slot->tts_values[0]), currency, (why & WHY_CITED) != 0);
@@ -532,7 +527,6 @@ ReceiveCredit(TupleTableSlot *slot, DestReceiver *self)
 	int64		open;
 	int64		customer_id;
 
-	slot_getallattrs(slot);
 	if (slot->tts_isnull[1])
 		return true;
 	customer_id = DatumGetInt64(slot->tts_values[1]);
@@ -597,7 +591,6 @@ ReceiveName(TupleTableSlot *slot, DestReceiver *self)
 	Gathering  *g = ((GatherReceiver *) self)->gather;
 	Named	   *named;
 
-	slot_getallattrs(slot);
 	named = FindNamed(g, DatumGetInt64(slot->tts_values[0]));
 	if (named != NULL && named->name == NULL && !slot->tts_isnull[1])
 		named->name = CopyText(slot->tts_values[1], g->out);

@@ -106,7 +106,6 @@ ToleranceAdd(Tolerances *all, TupleTableSlot *slot)
 	Tolerance  *tolerance = &all->company;
 	MemoryContext old = MemoryContextSwitchTo(all->context);
 
-	slot_getallattrs(slot);
 	if (!slot->tts_isnull[0])
 	{
 		if (all->n == all->room)

@@ -13,11 +13,15 @@
 #include "utils/portal.h"
 #include "utils/tuplestore.h"
 
+/* Rows of lines, and of candidates from the third column on. */
+#define SHAPE_LINE "llliTTLliiX"
+#define SHAPE_CANDIDATE "LLtTTLLLIIILLLIIT"
 #define CANDIDATES_MAX 2000
 
 /* A query read row by row, once from its cursor or several times as kept. */
 typedef struct Stream
 {
+	const char *shape;			/* of its rows, see row_shape.c */
 	Portal		portal;
 	SPITupleTable *table;
 	uint64		nrows;
@@ -55,7 +59,7 @@ typedef struct LineState
 } LineState;
 
 /* match_stream.c */
-extern void OpenStream(Stream *stream, const char *sql, bool kept);
+extern void OpenStream(Stream *stream, const char *sql, const char *shape, bool kept);
 extern bool NextRow(Stream *stream);
 extern void RewindStream(Stream *stream);
 extern void CloseStream(Stream *stream);

@@ -399,8 +399,8 @@ o2c_cash_weigh_lines(PG_FUNCTION_ARGS)
 	run.cand = palloc(CANDIDATES_MAX * sizeof(Candidate));
 	run.answers = palloc(ANSWERS_MAX * sizeof(Answer));
 	run.context = AllocSetContextCreate(CurrentMemoryContext, "order2cash line", ALLOCSET_DEFAULT_SIZES);
-	OpenStream(&run.lines, text_to_cstring(PG_GETARG_TEXT_PP(1)), run.rest);
-	OpenStream(&run.cands, text_to_cstring(PG_GETARG_TEXT_PP(2)), run.rest);
+	OpenStream(&run.lines, text_to_cstring(PG_GETARG_TEXT_PP(1)), SHAPE_LINE, run.rest);
+	OpenStream(&run.cands, text_to_cstring(PG_GETARG_TEXT_PP(2)), "ll" SHAPE_CANDIDATE, run.rest);
 	if (run.rest)
 	{
 		OpenBook(&run.book, book);

@@ -34,9 +34,9 @@ FetchRows(Stream *stream)
 	return stream->nrows > 0;
 }
 
-/* Begin to read a query; with kept, rows can be read again after RewindStream. */
+/* Begin to read a query whose rows have that shape; with kept, rows can be read again after RewindStream. */
 void
-OpenStream(Stream *stream, const char *sql, bool kept)
+OpenStream(Stream *stream, const char *sql, const char *shape, bool kept)
 {
 	SPIPlanPtr	plan = SPI_prepare(sql, 0, NULL);
 
@@ -45,6 +45,8 @@ OpenStream(Stream *stream, const char *sql, bool kept)
 	memset(stream, 0, sizeof(Stream));
 	stream->context = CurrentMemoryContext;
 	stream->portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+	CashCheckShape(stream->portal->tupDesc, shape);
+	stream->shape = shape;
 	if (kept)
 	{
 		stream->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(stream->portal->tupDesc), &TTSOpsMinimalTuple);
@@ -130,6 +132,7 @@ void
 ReadLine(const Stream *stream, Line *line)
 {
 	slot_getallattrs(stream->slot);
+	CashCheckNulls(stream->shape, stream->slot->tts_isnull);
 	memset(line, 0, sizeof(Line));
 	line->id = ColumnInt64(stream, 2);
 	line->amount = ColumnInt64(stream, 3);
@@ -139,6 +142,10 @@ ReadLine(const Stream *stream, Line *line)
 	line->reference_key = ColumnInt64(stream, 7);
 	line->charges = ColumnInt64(stream, 8);
 	line->minor = ColumnInt32(stream, 9);
+	if (line->minor < 0 || line->minor > 4)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("no currency has %d decimals", line->minor)));
 	line->payer = ColumnInt32(stream, 10);
 }
 
@@ -147,6 +154,7 @@ void
 ReadCandidate(const Stream *stream, Taken *taken, Candidate *c)
 {
 	slot_getallattrs(stream->slot);
+	CashCheckNulls(stream->shape, stream->slot->tts_isnull);
 	memset(c, 0, sizeof(Candidate));
 	c->item_id = ColumnInt64(stream, 3);
 	c->customer_id = ColumnInt64(stream, 4);
@@ -174,7 +182,7 @@ OpenBook(Book *book, const char *sql)
 {
 	memset(book, 0, sizeof(Book));
 	book->context = AllocSetContextCreate(CurrentMemoryContext, "order2cash book", ALLOCSET_DEFAULT_SIZES);
-	OpenStream(&book->stream, sql, true);
+	OpenStream(&book->stream, sql, "li" SHAPE_CANDIDATE, true);
 }
 
 /* Read the book from its first page again, now that more is taken. */

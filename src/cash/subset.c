@@ -117,6 +117,9 @@ DescendPairs(Search *search, int hi, int64 rest)
 	}
 }
 
+/* Noting pairs is outside of the budget: more amounts than matching ever has are searched without. */
+#define PAIRS_OF_MAX 2000
+
 static inline uint64
 PairHash(const Search *search, int64 sum)
 {
@@ -129,6 +132,8 @@ PairMakes(const Search *search, int64 sum)
 {
 	uint64		hash = PairHash(search, sum);
 
+	if (search->pairs == NULL)
+		return true;
 	return (search->pairs[hash >> 6] >> (hash & 63)) & 1;
 }
 
@@ -321,7 +326,7 @@ CashSubsetSearch(const int64 *amounts, int n, int64 target, int maxsize,
 	for (int k = 1; k <= maxsize && result->solutions < 2; k++)
 	{
 		search.size = k;
-		if (k == 3)
+		if (k == 3 && n <= PAIRS_OF_MAX)
 			NotePairs(&search);
 		Descend(&search, n, k, target);
 		result->chance += ChanceOf(amounts, n, k, target);

@@ -1,6 +1,6 @@
 -- Which items a line may pay: streamed past the lines it is the same set as
 -- joins would give, whatever memory there is, and for few lines as for many.
-SELECT plan(16);
+SELECT plan(23);
 
 SELECT o2c.create_company('Gather', 'DE', 'EUR') AS c \gset
 CREATE TEMP TABLE customers (code text, name text, iban text, parent_code text);
@@ -140,4 +140,21 @@ SELECT bag_eq(format('SELECT * FROM pg_temp.book(%s, true) b(page bigint, due in
 UPDATE o2c.bank_line SET return_reason = NULL WHERE company_id = :c AND return_reason IS NOT NULL;
 SELECT o2c.match_cash(:c) \g /dev/null
 SELECT is_empty('SELECT * FROM o2c.check()', 'every invariant holds');
+-- whoever may call these functions gives them queries: what they read is what they ask for, or refused
+CREATE FUNCTION pg_temp.gather(lines text, items text) RETURNS bigint LANGUAGE sql AS $$
+  SELECT count(*) FROM o2c._gather_candidates(1, false, lines, '', '', 'SELECT 7::bigint, 1::bigint', '', '', items, '', '') $$;
+CREATE FUNCTION pg_temp.weigh(line text) RETURNS bigint LANGUAGE sql AS $$
+  SELECT count(*) FROM o2c._weigh_lines(1, line, 'SELECT 0::bigint, 1::bigint, 1::bigint, 1::bigint, ''N'', NULL::text, NULL::text, 1::bigint, 1::bigint,
+    0::bigint, 0, 0, 0, 0::bigint, 0::bigint, 0::bigint, 0, 0, NULL::text', '') $$;
+SELECT throws_ok($$ SELECT pg_temp.gather('', '') $$, '22023', NULL, 'no query for lines');
+SELECT throws_ok($$ SELECT pg_temp.gather('SELECT 1::bigint, 1::bigint, 3, ''EUR'', 1::bigint, 1::bigint, NULL::bigint[], 5::bigint', '') $$, '42804', NULL, 'a column too many');
+SELECT throws_ok($$ SELECT pg_temp.gather('SELECT 1::bigint, 1::bigint, 3, 99::bigint, 1::bigint, 1::bigint, NULL::bigint[]', '') $$, '42804', NULL, 'a number for a text');
+SELECT throws_ok($$ SELECT pg_temp.gather('SELECT 1::bigint, 1::bigint, 3, ''EUR'', 1::bigint, 1::bigint, ARRAY[7, NULL]::bigint[]', '') $$, '22004', NULL, 'a null among keys');
+SELECT throws_ok($$ SELECT pg_temp.gather('SELECT 1::bigint, 1::bigint, 3, ''EUR'', 1::bigint, 7::bigint, NULL::bigint[]',
+  'SELECT 1::bigint, 1::bigint, ''EUR'', 1.0, 1.0, NULL::numeric, NULL::date, current_date, current_date, NULL::text, NULL::text, NULL::text, 1') $$,
+  '22004', NULL, 'an item without number');
+SELECT throws_ok($$ SELECT pg_temp.weigh('SELECT 0::bigint, 1::bigint, 1::bigint, 0, 4711::bigint, ''P'', 0::bigint, 0::bigint, 2, 3, NULL::text[]') $$,
+  '42804', NULL, 'a number for the text of a line');
+SELECT throws_ok($$ SELECT pg_temp.weigh('SELECT 0::bigint, 1::bigint, 1::bigint, 0, ''N'', ''P'', 0::bigint, 0::bigint, 64, 3, NULL::text[]') $$,
+  '22023', NULL, 'no currency has 64 decimals');
 SELECT * FROM finish();
