@@ -284,6 +284,8 @@ CREATE FUNCTION o2c._settle_batches(company integer) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+DECLARE
+  replaced bigint;
 BEGIN
   UPDATE pg_temp.o2c_line l SET known = true
   FROM o2c.bank_line b
@@ -314,7 +316,12 @@ BEGIN
   FROM pg_temp.o2c_batch x
   WHERE x.statement_no = l.statement_no AND x.entry_ref = l.entry_ref AND x.booking_date = l.booking_date AND (x.n = 1 OR NOT x.open);
   UPDATE o2c.bank_line b SET state = 'ignored', details = coalesce(b.details, '{}') || '{"replaced_by": "details"}'
-  FROM pg_temp.o2c_batch x WHERE b.company_id = company AND b.id = x.ids AND x.n > 1 AND x.open;
+  FROM pg_temp.o2c_batch x WHERE b.company_id = company AND b.id = x.ids AND x.n > 1 AND x.open AND b.state = 'open';
+  GET DIAGNOSTICS replaced = ROW_COUNT;
+  IF replaced < (SELECT pg_catalog.count(DISTINCT x.ids) FROM pg_temp.o2c_batch x WHERE x.n > 1 AND x.open) THEN
+    RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'entries of the statement were matched while it was imported',
+      HINT = 'Import it again.';
+  END IF;
   DROP TABLE pg_temp.o2c_entry, pg_temp.o2c_batch;
 END $$;
 COMMENT ON FUNCTION o2c._settle_batches(integer) IS

@@ -159,6 +159,7 @@ BEGIN
   CROSS JOIN LATERAL (SELECT coalesce(y.decided, false) AS decided, y.customer_id, y.cash, y.tier) a
   ORDER BY l.id;
   ANALYZE pg_temp.o2c_m_pay (line_id, done, is_new), pg_temp.o2c_m_claim;
+  SET CONSTRAINTS o2c.open_item_paid DEFERRED;	-- the payment comes after its item, whatever the session set
   INSERT INTO o2c.open_item (company_id, id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
   SELECT company, p.item_id, p.customer_id,
     CASE WHEN p.customer_id IS NULL THEN 'unidentified' ELSE 'on_account' END::o2c.item_kind,
@@ -179,8 +180,14 @@ BEGIN
   SELECT company, p.payment_id, CASE WHEN p.used_up THEN 'applied' ELSE 'received' END::o2c.payment_state,
     p.customer_id, p.amount, p.currency, p.booking_date, p.value_date, 'transfer', p.end_to_end_id, p.line_id, p.item_id
   FROM pg_temp.o2c_m_pay p WHERE p.is_new;
+  -- a line that somebody settled otherwise since we read it has its money already
   UPDATE o2c.bank_line b SET state = 'matched', payment_id = p.payment_id
-  FROM pg_temp.o2c_m_pay p WHERE p.is_new AND b.company_id = company AND b.id = p.line_id;
+  FROM pg_temp.o2c_m_pay p WHERE p.is_new AND b.company_id = company AND b.id = p.line_id AND b.state = 'open';
+  GET DIAGNOSTICS posted = ROW_COUNT;
+  IF posted < (SELECT pg_catalog.count(*) FROM pg_temp.o2c_m_pay p WHERE p.is_new) THEN
+    RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'bank lines were settled otherwise while they were matched',
+      HINT = 'Run match_cash again.';
+  END IF;
   PERFORM o2c._match_settle(company);
 
     -- proposals of earlier runs give way, but for those that would be made again: a person may have them before him

@@ -66,6 +66,8 @@ BEGIN
   JOIN o2c.payment p ON p.company_id = company AND p.id = u.payment_id AND p.customer_id IS NULL
   JOIN o2c.open_item i ON i.company_id = company AND i.id = p.item_id
   WHERE i.open_amount <> 0 AND u.customer_id IS NOT NULL;
+  -- payment and items fit again when all is done, whatever the session set
+  SET CONSTRAINTS o2c.open_item_paid, o2c.payment_fit_update DEFERRED;
   INSERT INTO o2c.open_item (company_id, id, customer_id, kind, number, source_item_id, document_date, due_date, currency, amount, open_amount)
   SELECT company, t.new_id, t.customer_id, 'on_account', t.number, t.old_id, t.document_date, t.due_date, t.currency, t.open_amount, 0
   FROM pg_temp.o2c_identify t;
@@ -204,6 +206,7 @@ BEGIN
     END IF;
   END IF;
   new_id := pg_catalog.nextval('o2c.payment_id_seq');
+  SET CONSTRAINTS o2c.open_item_paid DEFERRED;	-- the payment comes after its item, whatever the session set
   INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
   VALUES ($1, customer, CASE WHEN customer IS NULL THEN 'unidentified' ELSE 'on_account' END::o2c.item_kind,
           'PAY-' || new_id, on_day, on_day, cur, - $3, - $3)

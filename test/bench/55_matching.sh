@@ -45,7 +45,7 @@ INSERT INTO o2c.bank_account (company_id, code) VALUES (:c, 'MAIN');
 INSERT INTO o2c.bank_line (company_id, bank_account_id, line_id, booking_date, amount, currency, payer_name, payer_iban, remittance_text, structured_ref)
 SELECT :c, a.id, l.line_id, l.booking_date, l.amount, l.currency, l.payer_name, l.payer_iban, l.remittance_text, l.structured_ref
 FROM s_line l, o2c.bank_account a WHERE a.company_id = :c ORDER BY l.line_id;
-VACUUM ANALYZE o2c.open_item, o2c.bank_line, o2c.match_key, o2c.customer, o2c.payer_alias;
+VACUUM ANALYZE o2c.open_item, o2c.open_balance, o2c.bank_line, o2c.match_key, o2c.customer, o2c.payer_alias;
 
 -- each way in a transaction that is rolled back, ours at last for good
 CREATE FUNCTION pg_temp.post(c integer) RETURNS bigint LANGUAGE plpgsql AS $$

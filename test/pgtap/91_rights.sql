@@ -1,7 +1,7 @@
 -- What a clerk may not do by writing to tables what the functions refuse him:
 -- write-offs, discounts, refunds, credits without a document, released holds,
 -- raised limits; and that all he does through functions still works.
-SELECT plan(58);
+SELECT plan(59);
 
 SET client_min_messages = warning;
 SELECT o2c.create_company('Rights', 'DE', 'EUR') AS company \gset
@@ -58,6 +58,7 @@ COMMIT;
 SELECT is((SELECT count(*) FROM o2c.open_item WHERE number = 'X2'), 0::bigint, 'nothing of it stands');
 SELECT o2c.record_payment(:company, NULL, 7, 'EUR', '2026-02-01', 'who') AS unknown \gset
 SELECT lives_ok(format('SELECT o2c._identify_payments(%s, ARRAY[%s]::bigint[], ARRAY[(SELECT id FROM o2c.customer WHERE code = ''B'')]); SET CONSTRAINTS ALL IMMEDIATE', :company, :unknown), 'what a payer sent moves to him when he is known');
+SELECT lives_ok(format('SET CONSTRAINTS ALL IMMEDIATE; SELECT o2c.record_payment(%s, ''B'', 3, ''EUR'', ''2026-02-01'', ''at once'')', :company), 'a session that wants its constraints checked at once records payments, too');
 SELECT lives_ok(format('DO $d$ BEGIN PERFORM o2c._identify_payments(%s, ARRAY[o2c.record_payment(%1$s, NULL, 8, ''EUR'', ''2026-02-01'', ''both'')], ARRAY[(SELECT id FROM o2c.customer WHERE code = ''B'')]); END $d$; SET CONSTRAINTS ALL IMMEDIATE', :company), 'in one transaction as well');
 RESET SESSION AUTHORIZATION;
 SET SESSION AUTHORIZATION rights_manager;
