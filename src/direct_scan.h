@@ -75,4 +75,14 @@ DirectValue(DirectScan *scan, HeapTuple tuple, int column, bool *isnull)
 	return heap_getattr(tuple, scan->table->att[column], RelationGetDescr(scan->rel), isnull);
 }
 
+/* Whether a row has the value true in a column. */
+static inline bool
+DirectTrue(DirectScan *scan, HeapTuple tuple, int column)
+{
+	bool		isnull;
+	Datum		value = DirectValue(scan, tuple, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
 #endif							/* O2C_DIRECT_SCAN_H */

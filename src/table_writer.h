@@ -24,16 +24,4 @@ extern void TableWriterEnd(TableWriter *writer);
 
 extern Oid	TableByName(Relation sibling, const char *name);
 
-/* Rows of a transition table. */
-typedef struct RowReader
-{
-	struct Tuplestorestate *rows;
-	int			pointer;
-	TupleTableSlot *slot;
-} RowReader;
-
-extern void RowReaderBegin(RowReader *reader, struct Tuplestorestate *rows, Relation rel);
-extern TupleTableSlot *RowReaderNext(RowReader *reader);
-extern void RowReaderEnd(RowReader *reader);
-
 #endif							/* O2C_TABLE_WRITER_H */

@@ -1,7 +1,8 @@
 /*
  * gather.h
  *		Which open items each bank line may pay: what gather.c (lines, streams),
- *		gather_pairs.c (who fits whom) and item_facts.c (what an item is) share.
+ *		gather_pairs.c (who fits whom), gather_answers.c (what is returned) and
+ *		item_facts.c (what an item is) share.
  */
 #ifndef O2C_GATHER_H
 #define O2C_GATHER_H
@@ -285,13 +286,16 @@ extern void GatherPayersDone(Gathering *g);
 extern void GatherCitationsDone(Gathering *g);
 extern void GatherUnknown(Gathering *g);
 extern bool GatherGapsDone(Gathering *g);
-extern void GatherFlush(Gathering *g);
+extern const Payer *GatherFindPayer(const Gathering *g, int32 party, int64 customer_id);
 extern bool ReceivePayer(TupleTableSlot *slot, DestReceiver *self);
 extern bool ReceiveKey(TupleTableSlot *slot, DestReceiver *self);
 extern bool ReceiveSettled(TupleTableSlot *slot, DestReceiver *self);
 extern bool ReceiveCited(TupleTableSlot *slot, DestReceiver *self);
 extern bool ReceiveItem(TupleTableSlot *slot, DestReceiver *self);
-extern bool ReceiveName(TupleTableSlot *slot, DestReceiver *self);
 extern bool ReceiveCredit(TupleTableSlot *slot, DestReceiver *self);
+
+/* gather_answers.c */
+extern void GatherFlush(Gathering *g);
+extern bool ReceiveName(TupleTableSlot *slot, DestReceiver *self);
 
 #endif							/* O2C_GATHER_H */

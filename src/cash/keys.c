@@ -16,6 +16,7 @@
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
+#include "row_reader.h"
 #include "table_writer.h"
 
 PG_FUNCTION_INFO_V1(o2c_cash_keep_keys);

@@ -25,6 +25,7 @@
 
 #include "direct_scan.h"
 #include "receivables/posting.h"
+#include "row_reader.h"
 #include "table_writer.h"
 
 PG_FUNCTION_INFO_V1(o2c_cash_open_lines);

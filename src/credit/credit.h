@@ -6,8 +6,9 @@
  * currency.  account.c adds changes to accounts and judges limits, alert.c
  * announces thresholds; orders.c, items.c, receipts.c and customers.c are the
  * triggers that turn changes of documents into changes of accounts, screen.c
- * decides before a confirmation which orders would pass, and quick.c does the
- * work of orders.c for the usual single order.  horizon.c knows what a company
+ * decides before a confirmation which orders would pass, quick.c does the
+ * work of orders.c for the usual single order, and account_move.c adds usual
+ * changes to accounts as account.c does, but without SQL.  horizon.c knows what a company
  * has decided about days; settle.c does what a new day calls for.
  */
 #ifndef O2C_CREDIT_H
@@ -153,6 +154,7 @@ typedef struct CreditPolicy
 } CreditPolicy;
 
 extern bool CreditQuick(const OrderMove *move);
+extern bool CreditMoveAccount(const AccountMove *move, Snapshot snapshot);
 extern bool CreditQuickItems(const AccountMove *move);
 extern int64 CreditQuickAccounts(AccountMove *moves, int64 n);
 extern bool CreditOneAccount(TriggerData *trigdata, const char *amount, bool receipts);

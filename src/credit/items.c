@@ -20,7 +20,7 @@
 
 #include "credit/credit.h"
 #include "numeric_ops.h"
-#include "table_writer.h"
+#include "row_reader.h"
 
 PG_FUNCTION_INFO_V1(o2c_credit_on_items);
 

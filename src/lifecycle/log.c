@@ -14,6 +14,7 @@
 #include "utils/tuplestore.h"
 
 #include "lifecycle/machine.h"
+#include "row_reader.h"
 #include "table_writer.h"
 
 /* Moves of one statement whose names are kept. */

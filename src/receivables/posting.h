@@ -14,6 +14,7 @@
 #include "utils/date.h"
 #include "utils/numeric.h"
 
+#include "row_reader.h"
 #include "table_writer.h"
 
 /* No customer, no invoice. */

@@ -1,0 +1,160 @@
+/*
+ * gather_answers.c
+ *		Returning the candidates of lines: how the customer of each item stands
+ *		to the payer, and his name where it is to be compared.
+ *
+ * gather_pairs.c finds the pairs; GatherFlush returns those found so far
+ * whenever they have taken their half of the memory.
+ */
+#include "cash/gather.h"
+
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "cash/weigh.h"
+
+#define CANDIDATE_COLUMNS 18
+
+/* The customer of an item as a payer of the line, and how sure that is. */
+static int
+RelationOf(const Gathering *g, const GatherLine *line, const ItemFacts *facts, bool *group)
+{
+	const Payer *payer = GatherFindPayer(g, line->party, facts->customer_id);
+
+	*group = payer != NULL && payer->group;
+	return payer != NULL ? payer->rel : line->payer >= REL_ACCOUNT ? REL_FOREIGN : REL_UNKNOWN;
+}
+
+/* Names are compared where it is not clear who pays, and told where no item is. */
+static bool
+WantsName(const ItemFacts *facts, int rel)
+{
+	return facts->customer_id != 0 && (rel < REL_KNOWN || facts->item_id == 0);
+}
+
+static Named *
+FindNamed(const Gathering *g, int64 customer_id)
+{
+	int32		i = *ChainOf(&g->named_chains, HashWords(customer_id, 4));
+
+	while (i >= 0 && g->named.at[i].customer_id != customer_id)
+		i = g->named.at[i].next;
+	return i < 0 ? NULL : &g->named.at[i];
+}
+
+/* A customer's name: id, name. */
+bool
+ReceiveName(TupleTableSlot *slot, DestReceiver *self)
+{
+	Gathering  *g = ((GatherReceiver *) self)->gather;
+	Named	   *named;
+
+	named = FindNamed(g, DatumGetInt64(slot->tts_values[0]));
+	if (named != NULL && named->name == NULL && !slot->tts_isnull[1])
+		named->name = CopyText(slot->tts_values[1], g->out);
+	return true;
+}
+
+/* Read the names that the pairs want. */
+static void
+NameCustomers(Gathering *g)
+{
+	int64		n = 0;
+	bool		group;
+
+	for (int i = g->from; i < g->upto; i++)
+		for (Pair *pair = g->lines.at[i].pairs; pair != NULL; pair = pair->next)
+			n += WantsName(pair->facts, RelationOf(g, &g->lines.at[i], pair->facts, &group));
+	memset(&g->named, 0, sizeof(g->named));
+	ChainsBegin(&g->named_chains, n, g->out);
+	if (n == 0)
+		return;
+	for (int i = g->from; i < g->upto; i++)
+		for (Pair *pair = g->lines.at[i].pairs; pair != NULL; pair = pair->next)
+		{
+			const ItemFacts *facts = pair->facts;
+
+			if (WantsName(facts, RelationOf(g, &g->lines.at[i], facts, &group)) &&
+				FindNamed(g, facts->customer_id) == NULL)
+			{
+				int32	   *head = ChainOf(&g->named_chains, HashWords(facts->customer_id, 4));
+
+				*ARRAY_ADD(g->named, g->out) = (Named) {facts->customer_id, *head, NULL};
+				*head = g->named.n - 1;
+			}
+		}
+	g->read_names(g);
+}
+
+static int
+ComparePairs(const void *a, const void *b)
+{
+	int64		x = (*(Pair *const *) a)->facts->item_id;
+	int64		y = (*(Pair *const *) b)->facts->item_id;
+
+	return x < y ? -1 : x > y;
+}
+
+static void
+PutCandidate(Gathering *g, const GatherLine *line, const Pair *pair)
+{
+	const ItemFacts *facts = pair->facts;
+	bool		group;
+	int			rel = RelationOf(g, line, facts, &group);
+	const Named *named = WantsName(facts, rel) ? FindNamed(g, facts->customer_id) : NULL;
+	Datum		value[CANDIDATE_COLUMNS];
+	bool		isnull[CANDIDATE_COLUMNS] = {false};
+
+	value[0] = Int64GetDatum(line->id);
+	value[1] = Int64GetDatum(facts->item_id);
+	value[2] = Int64GetDatum(facts->customer_id);
+	isnull[2] = facts->customer_id == 0;
+	value[3] = PointerGetDatum(facts->number);
+	value[4] = PointerGetDatum(facts->alt_number);
+	isnull[4] = facts->alt_number == NULL;
+	value[5] = PointerGetDatum(named == NULL ? NULL : named->name);
+	isnull[5] = named == NULL || named->name == NULL;
+	value[6] = Int64GetDatum(facts->open);
+	value[7] = Int64GetDatum(facts->amount);
+	value[8] = Int64GetDatum(facts->discount);
+	value[9] = Int32GetDatum(facts->discount_date);
+	value[10] = Int32GetDatum(facts->issued);
+	value[11] = Int32GetDatum(facts->due);
+	value[12] = Int64GetDatum(facts->reference_key);
+	value[13] = Int64GetDatum(facts->tolerance);
+	value[14] = Int64GetDatum(facts->charges);
+	value[15] = Int32GetDatum(rel);
+	value[16] = Int32GetDatum(group);
+	value[17] = PointerGetDatum(pair->order_number);
+	isnull[17] = pair->order_number == NULL;
+	tuplestore_putvalues(g->result, g->desc, value, isnull);
+}
+
+/* Return what was found so far, in the order of lines and items. */
+void
+GatherFlush(Gathering *g)
+{
+	ARRAY(Pair *) sorted = {NULL, 0, 0};
+
+	NameCustomers(g);
+	for (int i = g->from; i < g->upto; i++)
+	{
+		GatherLine *line = &g->lines.at[i];
+
+		CHECK_FOR_INTERRUPTS();
+		if (line->pairs == NULL)
+			continue;
+		sorted.n = 0;
+		for (Pair *pair = line->pairs; pair != NULL; pair = pair->next)
+			*ARRAY_ADD(sorted, g->out) = pair;
+		if (sorted.n > 1)
+			qsort(sorted.at, sorted.n, sizeof(Pair *), ComparePairs);
+		for (int64 p = 0; p < sorted.n; p++)
+			PutCandidate(g, line, sorted.at[p]);
+		line->pairs = NULL;
+		line->stamped = NULL;
+	}
+	MemoryContextReset(g->out);
+	g->flushed = true;
+}
