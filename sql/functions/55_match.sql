@@ -3,10 +3,10 @@
 --
 -- Each stage is a statement over all open lines, through temporary work tables
 -- o2c_m_* that live until the end of the transaction:
---   o2c_m_line    the lines, as the weigher reads them, with the keys of their texts
---   o2c_m_party   who pays, as the bank writes it: accounts and names
+--   o2c_m_line    the lines, as the weigher reads them, with the keys of their texts and a number for who pays
+--   o2c_m_party   these parties: the account and name of each, as the bank writes it
 --   o2c_m_payer   customers that may be this party, and their groups
---   o2c_m_who     each line's party, the customer when he is known, and what joins need of the line
+--   o2c_m_who     for each party how sure its best customer is, and the customer when there is one only
 --   o2c_m_pair    items of lines that are known to be candidates, but not yet described
 --   o2c_m_cand    items that a line cites or that its amount pays
 --   o2c_m_page    payer and currency of undecided lines: a page of the book
@@ -67,9 +67,12 @@ BEGIN
   SELECT m AS minor, pg_catalog.round(10::numeric ^ m) AS factor, pg_catalog.round(1 / 10::numeric ^ m, m) AS unit FROM pg_catalog.generate_series(0, 4) m;
   -- lines never seen, and payments on which nothing is applied yet
   CREATE TEMPORARY TABLE o2c_m_line ON COMMIT DROP AS
-  SELECT b.id, b.currency, b.amount, o2c._minor_amount(b.amount, b.currency) AS minor_amount, o2c.minor_unit(b.currency) AS minor,
-    b.booking_date, b.value_date,
-    b.remittance_text, nullif(b.payer_name, '') AS payer_name, coalesce(o2c._name_key(b.payer_name), '') AS name_key,
+  SELECT k.id, o2c._same_party(k.id, k.account, k.name_key) AS party, k.currency, k.amount, k.minor_amount, k.minor,
+    k.booking_date, k.value_date, k.remittance_text, k.payer_name, k.name_key, k.account, k.end_to_end_id, k.reference_key,
+    k.keys, k.charges, k.payment_id, k.item_id
+  FROM (SELECT b.id, b.currency, b.amount, o2c._minor_amount(b.amount, b.currency) AS minor_amount, o2c.minor_unit(b.currency) AS minor,
+    b.booking_date, b.value_date, b.remittance_text, nullif(b.payer_name, '') AS payer_name,
+    coalesce(o2c._name_key(b.payer_name), '') AS name_key,
     coalesce(o2c._account_key(coalesce(nullif(b.payer_iban, ''), b.payer_account)), '') AS account, b.end_to_end_id,
     coalesce(o2c._reference_key(b.structured_ref), 0) AS reference_key, o2c._cash_keys(b.remittance_text) AS keys,
     coalesce(o2c._minor_amount(b.charges, b.currency), 0) AS charges, b.payment_id, b.item_id
@@ -92,12 +95,12 @@ BEGIN
       AND (up_to IS NULL OR b.booking_date <= up_to)
       AND NOT EXISTS (SELECT FROM o2c.match_proposal r WHERE r.company_id = p.company_id AND r.payment_id = p.id
                       AND r.state = 'reversed')) b
-  WHERE o2c.minor_unit(b.currency) IS NOT NULL;
+  WHERE o2c.minor_unit(b.currency) IS NOT NULL OFFSET 0) k;	-- keys are made once, then compared
   GET DIAGNOSTICS n = ROW_COUNT;
   IF n = 0 THEN
     RETURN 0;
   END IF;
-  ANALYZE pg_temp.o2c_m_line (id, currency, amount, booking_date, name_key, account);
+  ANALYZE pg_temp.o2c_m_line (id, party, currency, booking_date);
 
   -- what a person rejected is not found again
   CREATE TEMPORARY TABLE o2c_m_rejected ON COMMIT DROP AS
@@ -119,8 +122,7 @@ AS $$
 BEGIN
   -- the same party pays many lines
   CREATE TEMPORARY TABLE o2c_m_party ON COMMIT DROP AS
-  SELECT pg_catalog.row_number() OVER () AS id, x.account, x.name_key
-  FROM (SELECT DISTINCT l.account, l.name_key FROM pg_temp.o2c_m_line l) x;
+  SELECT l.id, l.account, l.name_key FROM pg_temp.o2c_m_line l WHERE l.party = l.id;
   ANALYZE pg_temp.o2c_m_party;
   -- rel 3: own account or trusted alias; 2: one confirmation, the same name, or the group
   CREATE TEMPORARY TABLE o2c_m_payer ON COMMIT DROP AS
@@ -173,17 +175,11 @@ BEGIN
   WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_payer q WHERE q.party = p.party AND q.customer_id = r.relative_id);
   ANALYZE pg_temp.o2c_m_payer;
   CREATE TEMPORARY TABLE o2c_m_who ON COMMIT DROP AS
-  SELECT l.id AS line_id, y.id AS party, y.rel AS payer, y.customer_id AS payer_customer,
-    l.currency, l.minor_amount, l.booking_date, l.reference_key, l.keys
-  FROM pg_temp.o2c_m_line l
-  JOIN (SELECT n.id, n.account, n.name_key, coalesce(p.rel, 0) AS rel, p.customer_id
-        FROM pg_temp.o2c_m_party n
-        LEFT JOIN (SELECT q.party, pg_catalog.max(q.rel) AS rel,
-                     CASE WHEN pg_catalog.count(*) = 1 THEN pg_catalog.min(q.customer_id) END AS customer_id
-                   FROM pg_temp.o2c_m_payer q WHERE NOT q.grp GROUP BY 1) p ON p.party = n.id) y
-    ON y.account = l.account AND y.name_key = l.name_key;
+  SELECT n.id AS party, coalesce(pg_catalog.max(p.rel), 0) AS payer,
+    CASE WHEN pg_catalog.count(*) = 1 THEN pg_catalog.min(p.customer_id) END AS payer_customer
+  FROM pg_temp.o2c_m_party n LEFT JOIN pg_temp.o2c_m_payer p ON p.party = n.id AND NOT p.grp GROUP BY 1;
   DROP TABLE pg_temp.o2c_m_party;
-  ANALYZE pg_temp.o2c_m_who (line_id, party, payer, payer_customer, currency, booking_date);
+  ANALYZE pg_temp.o2c_m_who;
 END $$;
 COMMENT ON FUNCTION o2c._match_payers(integer) IS
   'Stage of match_cash: who the payers of the lines are, by account, alias and name, and their groups.';
@@ -202,7 +198,7 @@ BEGIN
   IF EXISTS (SELECT FROM o2c.invoice v WHERE v.company_id = company AND v.order_id IS NOT NULL) THEN
     INSERT INTO pg_temp.o2c_m_pair
     SELECT t.line_id, i.id, pg_catalog.max(o.number)
-    FROM (SELECT w.line_id, pg_catalog.unnest(w.keys) AS key FROM pg_temp.o2c_m_who w) t
+    FROM (SELECT l.id AS line_id, pg_catalog.unnest(l.keys) AS key FROM pg_temp.o2c_m_line l) t
     JOIN (SELECT o2c._document_key(s.code) AS key, s.id, s.code AS number FROM o2c.sales_order s WHERE s.company_id = company
           UNION ALL
           SELECT o2c._document_key(s.customer_reference), s.id, s.customer_reference FROM o2c.sales_order s
@@ -233,15 +229,16 @@ DECLARE
 BEGIN
   -- for few lines rows are looked up, with many the tables are read
   IF search THEN
-    few := (SELECT pg_catalog.count(*) < 1000 FROM (SELECT FROM pg_temp.o2c_m_who LIMIT 1000) x);
+    few := (SELECT pg_catalog.count(*) < 1000 FROM (SELECT FROM pg_temp.o2c_m_line LIMIT 1000) x);
   ELSE
     few := (SELECT pg_catalog.count(*) < 10000 FROM (SELECT FROM pg_temp.o2c_m_pair LIMIT 10000) x);
   END IF;
   INSERT INTO pg_temp.o2c_m_cand
   SELECT g.*
   FROM o2c._gather_candidates(company, few,
-    lines => 'SELECT w.line_id, w.party, w.payer, w.currency, w.minor_amount, w.reference_key, w.keys FROM pg_temp.o2c_m_who w'
-      || CASE WHEN search THEN '' ELSE ' WHERE w.line_id IN (SELECT p.line_id FROM pg_temp.o2c_m_pair p)' END,
+    lines => 'SELECT l.id, l.party, w.payer, l.currency, l.minor_amount, l.reference_key, l.keys '
+        'FROM pg_temp.o2c_m_line l JOIN pg_temp.o2c_m_who w ON w.party = l.party'
+      || CASE WHEN search THEN '' ELSE ' WHERE l.id IN (SELECT p.line_id FROM pg_temp.o2c_m_pair p)' END,
     tolerances => 'SELECT t.customer_id, t.difference, t.percent, t.charges FROM o2c.tolerance t WHERE t.company_id = $1',
     payers => 'SELECT p.party, p.customer_id, p.rel, p.grp FROM pg_temp.o2c_m_payer p',
     keys => CASE WHEN search THEN
@@ -279,13 +276,11 @@ DECLARE
 BEGIN
   CREATE TEMPORARY TABLE o2c_m_page ON COMMIT DROP AS
   SELECT pg_catalog.row_number() OVER () AS page, x.customer_id, x.currency
-  FROM (SELECT DISTINCT p.customer_id, w.currency
-        FROM pg_temp.o2c_m_todo t JOIN pg_temp.o2c_m_who w ON w.line_id = t.line_id
-        JOIN pg_temp.o2c_m_payer p ON p.party = w.party AND NOT p.grp) x;
+  FROM (SELECT DISTINCT p.customer_id, t.currency
+        FROM pg_temp.o2c_m_todo t JOIN pg_temp.o2c_m_payer p ON p.party = t.party AND NOT p.grp) x;
   ANALYZE pg_temp.o2c_m_page;
   UPDATE pg_temp.o2c_m_todo t SET page = p.page
-  FROM pg_temp.o2c_m_who w, pg_temp.o2c_m_page p
-  WHERE w.line_id = t.line_id AND p.customer_id = w.payer_customer AND p.currency = w.currency;
+  FROM pg_temp.o2c_m_page p WHERE p.customer_id = t.payer_customer AND p.currency = t.currency;
   CREATE TEMPORARY TABLE o2c_m_book ON COMMIT DROP AS
   SELECT g.* FROM o2c._gather_book(company, few,
     pages => 'SELECT p.page, p.customer_id, p.currency FROM pg_temp.o2c_m_page p',
@@ -297,11 +292,10 @@ BEGIN
       || CASE WHEN few THEN ' AND i.id IN (SELECT b.item_id FROM o2c.open_balance b WHERE b.company_id = $1 AND b.customer_id = ANY ($2))' ELSE '' END) g;
   -- several customers may be the payer: the books of each are opened for the line alone
   CREATE TEMPORARY TABLE o2c_m_open ON COMMIT DROP AS
-  SELECT t.line_id, w.booking_date - '2000-01-01'::date AS day, g.page
+  SELECT t.line_id, t.day, g.page
   FROM pg_temp.o2c_m_todo t
-  JOIN pg_temp.o2c_m_who w ON w.line_id = t.line_id
-  JOIN pg_temp.o2c_m_payer p ON p.party = w.party AND NOT p.grp
-  JOIN pg_temp.o2c_m_page g ON g.customer_id = p.customer_id AND g.currency = w.currency
+  JOIN pg_temp.o2c_m_payer p ON p.party = t.party AND NOT p.grp
+  JOIN pg_temp.o2c_m_page g ON g.customer_id = p.customer_id AND g.currency = t.currency
   WHERE t.page = 0;
   IF NOT FOUND THEN
     RETURN;

@@ -2,7 +2,7 @@
 -- The first half, with the list of work tables, is 55_match.sql.
 --   o2c_m_answer  what is found for a line, up to three answers: of the first round only for lines that it decides
 --   o2c_m_claim   what decided lines pay; o2c_m_taken: its sum for each item
---   o2c_m_todo    lines that the first round leaves undecided
+--   o2c_m_todo    lines that the first round leaves undecided, with who pays them
 --   o2c_m_ok      lines whose answer cannot stand
 --   o2c_m_pay     the payments that are posted
 
@@ -21,11 +21,11 @@ BEGIN
         l.reference_key, l.charges, l.minor, w.payer, %s
       ORDER BY l.id $q$, CASE WHEN EXISTS (SELECT FROM pg_temp.o2c_m_rejected) THEN $q$x.rejected
       FROM pg_temp.o2c_m_line l
-      JOIN pg_temp.o2c_m_who w ON w.line_id = l.id
+      JOIN pg_temp.o2c_m_who w ON w.party = l.party
       LEFT JOIN (SELECT r.line_id, pg_catalog.array_agg(r.item_ids::text) AS rejected FROM pg_temp.o2c_m_rejected r GROUP BY 1) x
         ON x.line_id = l.id $q$ ELSE $q$NULL::text[]
       FROM pg_temp.o2c_m_line l
-      JOIN pg_temp.o2c_m_who w ON w.line_id = l.id $q$ END),
+      JOIN pg_temp.o2c_m_who w ON w.party = l.party $q$ END),
     $q$
       SELECT 0::bigint, c.line_id, c.item_id, c.customer_id, c.number, c.alt_number, c.customer_name, c.open,
         c.amount, c.discount, c.discount_date, c.issued, c.due, c.reference_key, c.tolerance, c.charges, c.rel, c.grp, c.order_number
@@ -64,8 +64,9 @@ BEGIN
     DELETE FROM pg_temp.o2c_m_taken k WHERE k.taken = 0;
   END IF;
   CREATE TEMPORARY TABLE o2c_m_todo ON COMMIT DROP AS
-  SELECT w.line_id, 0::bigint AS page, w.payer
-  FROM pg_temp.o2c_m_who w WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_claim c WHERE c.line_id = w.line_id);
+  SELECT l.id AS line_id, 0::bigint AS page, l.party, w.payer, w.payer_customer, l.currency, l.booking_date - '2000-01-01'::date AS day
+  FROM pg_temp.o2c_m_line l JOIN pg_temp.o2c_m_who w ON w.party = l.party
+  WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_claim c WHERE c.line_id = l.id);
   GET DIAGNOSTICS n = ROW_COUNT;
   ANALYZE pg_temp.o2c_m_todo;
   RETURN n;
@@ -151,7 +152,7 @@ BEGIN
     l.end_to_end_id, CASE WHEN a.decided THEN a.cash ELSE 0 END AS cash, a.decided AND w.payer < 3 AND a.tier <= 2 AS learned
   FROM pg_temp.o2c_m_line l
   JOIN pg_temp.o2c_m_factor f ON f.minor = l.minor
-  JOIN pg_temp.o2c_m_who w ON w.line_id = l.id
+  JOIN pg_temp.o2c_m_who w ON w.party = l.party
   LEFT JOIN (SELECT a.line_id, a.customer_id, a.decided, a.tier,
                CASE pg_catalog.cardinality(a.cash) WHEN 1 THEN a.cash[1]
                  ELSE (SELECT pg_catalog.sum(u.x)::bigint FROM pg_catalog.unnest(a.cash) u(x)) END AS cash

@@ -67,6 +67,12 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'o2c_cash_account_key';
 COMMENT ON FUNCTION o2c._account_key(text) IS 'An account as payer_alias has it: capitals, without blanks; NULL when empty.';
 
+CREATE FUNCTION o2c._same_party(line_id bigint, account text, name_key text) RETURNS bigint
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'o2c_cash_same_party';
+COMMENT ON FUNCTION o2c._same_party(bigint, text, text) IS
+  'Numbers who pays: the line_id with which this call of the statement was first made for the account and name; when they are more than fit into the memory of a hash table, some are numbered again.';
+
 CREATE FUNCTION o2c.name_similarity(payer text, customer text) RETURNS double precision
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'o2c_cash_name_similarity';

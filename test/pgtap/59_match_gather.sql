@@ -1,6 +1,6 @@
 -- Which items a line may pay: streamed past the lines it is the same set as
 -- joins would give, whatever memory there is, and for few lines as for many.
-SELECT plan(23);
+SELECT plan(26);
 
 SELECT o2c.create_company('Gather', 'DE', 'EUR') AS c \gset
 CREATE TEMP TABLE customers (code text, name text, iban text, parent_code text);
@@ -53,7 +53,7 @@ WITH key AS (
 cited AS (
   SELECT DISTINCT k.line_id, m.item_id FROM key k JOIN o2c.match_key m ON m.company_id = :c AND m.key = k.key WHERE k.key <> 0),
 who AS (
-  SELECT w.*, l.amount FROM o2c_m_who w JOIN o2c_m_line l ON l.id = w.line_id),
+  SELECT l.id AS line_id, w.party, w.payer, w.payer_customer, l.currency, l.amount FROM o2c_m_line l JOIN o2c_m_who w ON w.party = l.party),
 open AS (
   SELECT i.* FROM o2c.open_item i WHERE i.company_id = :c AND i.open_amount <> 0),
 pair AS (
@@ -108,6 +108,22 @@ SELECT cmp_ok((SELECT count(DISTINCT tolerance) FROM said), '>', 2::bigint, 'the
 -- in less memory lines are taken in runs, and runs halved
 SELECT pg_temp.candidates(:c, '64kB', 'little');
 SELECT bag_eq('TABLE little', 'TABLE much', 'the same in little memory');
+-- who pays is numbered by the first of his lines; account and name are two things; in little memory some are numbered again
+CREATE FUNCTION pg_temp.parties(mem text, OUT numbers bigint, OUT parties bigint, OUT mixed bigint, OUT not_first bigint) LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM set_config('work_mem', mem, true), set_config('hash_mem_multiplier', '1', true);
+  CREATE TEMP TABLE numbered ON COMMIT DROP AS
+  SELECT x.n, x.account, x.name, o2c._same_party(x.n, x.account, x.name) AS party
+  FROM (SELECT n, 'DE' || n % 5000 AS account, repeat('x', (n % 2)::integer) AS name FROM generate_series(1::bigint, 30000) n
+        UNION ALL VALUES (30001, 'DE5x', ''), (30002, '', 'DE5x')) x;
+  SELECT count(DISTINCT party), count(DISTINCT (account, name)) INTO numbers, parties FROM numbered;
+  SELECT count(*) INTO mixed FROM (SELECT FROM numbered GROUP BY party HAVING count(DISTINCT (account, name)) > 1) x;
+  SELECT count(*) INTO not_first FROM numbered x WHERE NOT EXISTS (SELECT FROM numbered y WHERE y.n = x.party AND y.party = y.n AND y.n <= x.n);
+  DROP TABLE numbered;
+END $$;
+SELECT is(ARRAY[p.numbers, p.parties, p.mixed, p.not_first], ARRAY[5002, 5002, 0, 0]::bigint[], 'who pays has one number, his first line''s') FROM pg_temp.parties('64MB') p;
+SELECT cmp_ok(p.numbers, '>', p.parties, 'in little memory some have several') FROM pg_temp.parties('64kB') p;
+SELECT is(ARRAY[p.mixed, p.not_first], ARRAY[0, 0]::bigint[], '... but each number is one party''s, and its first line''s') FROM pg_temp.parties('64kB') p;
 -- few lines are looked up
 UPDATE o2c.bank_line SET return_reason = 'AC01' WHERE company_id = :c AND line_id > 'L2';
 SELECT pg_temp.candidates(:c, '64MB', 'few');
