@@ -7,7 +7,7 @@
 --   o2c_m_party   these parties: the account and name of each, as the bank writes it
 --   o2c_m_payer   customers that may be this party, and their groups
 --   o2c_m_who     for each party how sure its best customer is, and the customer when there is one only
---   o2c_m_pair    items of lines that are known to be candidates, but not yet described
+--   o2c_m_pair    items of lines that cite their order: they are candidates
 --   o2c_m_cand    items that a line cites or that its amount pays
 --   o2c_m_page    payer and currency of undecided lines: a page of the book
 --   o2c_m_book    what the first round left open of these payers' items, read once for all their lines
@@ -189,12 +189,15 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 SET client_min_messages = warning
 AS $$
+DECLARE
+  -- for few lines rows are looked up, with many the tables are read
+  few CONSTANT boolean := (SELECT pg_catalog.count(*) < 1000 FROM (SELECT FROM pg_temp.o2c_m_line LIMIT 1000) x);
+  item CONSTANT text := 'SELECT i.id, i.customer_id, i.currency, i.open_amount, i.amount, i.discount_amount, i.discount_date, '
+    'i.document_date, i.due_date, i.number, i.alt_number, i.structured_ref, %s FROM o2c.open_item i WHERE i.company_id = $1 AND %s';
+  open CONSTANT text := 'i.id IN (SELECT b.item_id FROM o2c.open_balance b WHERE b.company_id = $1 AND %s)';
 BEGIN
-  CREATE TEMPORARY TABLE o2c_m_cand (line_id bigint NOT NULL, item_id bigint NOT NULL, customer_id bigint, number text,
-    alt_number text, customer_name text, open bigint, amount bigint, discount bigint, discount_date integer, issued integer,
-    due integer, reference_key bigint, tolerance bigint, charges bigint, rel integer, grp integer, order_number text) ON COMMIT DROP;
-  CREATE TEMPORARY TABLE o2c_m_pair (line_id bigint NOT NULL, item_id bigint NOT NULL, order_number text) ON COMMIT DROP;
   -- cited by our order, the customer's, or the delivery
+  CREATE TEMPORARY TABLE o2c_m_pair (line_id bigint NOT NULL, item_id bigint NOT NULL, order_number text) ON COMMIT DROP;
   IF EXISTS (SELECT FROM o2c.invoice v WHERE v.company_id = company AND v.order_id IS NOT NULL) THEN
     INSERT INTO pg_temp.o2c_m_pair
     SELECT t.line_id, i.id, pg_catalog.max(o.number)
@@ -210,61 +213,32 @@ BEGIN
     JOIN o2c.open_item i ON i.company_id = company AND i.invoice_id = v.id AND i.open_amount <> 0
     GROUP BY 1, 2;
   END IF;
-  PERFORM o2c._match_gather(company, true);
-  ANALYZE pg_temp.o2c_m_cand (line_id, item_id, customer_id);
-END $$;
-COMMENT ON FUNCTION o2c._match_candidates(integer) IS
-  'Stage of match_cash: items that a line cites, or that its amount pays.';
-
-CREATE FUNCTION o2c._match_gather(company integer, search boolean) RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, o2c, pg_temp
-SET client_min_messages = warning
-AS $$
-DECLARE
-  few boolean;
-  item CONSTANT text := 'SELECT i.id, i.customer_id, i.currency, i.open_amount, i.amount, i.discount_amount, i.discount_date, '
-    'i.document_date, i.due_date, i.number, i.alt_number, i.structured_ref, %s FROM o2c.open_item i WHERE i.company_id = $1 AND %s';
-  open CONSTANT text := 'i.id IN (SELECT b.item_id FROM o2c.open_balance b WHERE b.company_id = $1 AND %s)';
-BEGIN
-  -- for few lines rows are looked up, with many the tables are read
-  IF search THEN
-    few := (SELECT pg_catalog.count(*) < 1000 FROM (SELECT FROM pg_temp.o2c_m_line LIMIT 1000) x);
-  ELSE
-    few := (SELECT pg_catalog.count(*) < 10000 FROM (SELECT FROM pg_temp.o2c_m_pair LIMIT 10000) x);
-  END IF;
-  INSERT INTO pg_temp.o2c_m_cand
+  CREATE TEMPORARY TABLE o2c_m_cand ON COMMIT DROP AS
   SELECT g.*
   FROM o2c._gather_candidates(company, few,
     lines => 'SELECT l.id, l.party, w.payer, l.currency, l.minor_amount, l.reference_key, l.keys '
-        'FROM pg_temp.o2c_m_line l JOIN pg_temp.o2c_m_who w ON w.party = l.party'
-      || CASE WHEN search THEN '' ELSE ' WHERE l.id IN (SELECT p.line_id FROM pg_temp.o2c_m_pair p)' END,
+      'FROM pg_temp.o2c_m_line l JOIN pg_temp.o2c_m_who w ON w.party = l.party',
     tolerances => 'SELECT t.customer_id, t.difference, t.percent, t.charges FROM o2c.tolerance t WHERE t.company_id = $1',
     payers => 'SELECT p.party, p.customer_id, p.rel, p.grp FROM pg_temp.o2c_m_payer p',
-    keys => CASE WHEN search THEN
-      'SELECT k.key, k.item_id FROM o2c.match_key k WHERE k.company_id = $1' || CASE WHEN few THEN ' AND k.key = ANY ($2)' ELSE '' END ELSE '' END,
-    settled => CASE WHEN search THEN
-      'SELECT s.key, s.customer_id, s.number FROM o2c.settled_number s WHERE s.company_id = $1'
-      || CASE WHEN few THEN ' AND s.key = ANY ($2)' ELSE '' END ELSE '' END,
+    keys => 'SELECT k.key, k.item_id FROM o2c.match_key k WHERE k.company_id = $1' || CASE WHEN few THEN ' AND k.key = ANY ($2)' ELSE '' END,
+    settled => 'SELECT s.key, s.customer_id, s.number FROM o2c.settled_number s WHERE s.company_id = $1'
+      || CASE WHEN few THEN ' AND s.key = ANY ($2)' ELSE '' END,
     pairs => 'SELECT p.line_id, p.item_id, p.order_number FROM pg_temp.o2c_m_pair p',
     -- by its id 1, by its payer's amounts 2, by anybody's amounts 4
     items => CASE
       WHEN few THEN pg_catalog.format(item, 1, 'i.id = ANY ($2)')
-        || CASE WHEN search THEN
-          ' UNION ALL ' || pg_catalog.format(item, 2, pg_catalog.format(open, 'b.customer_id = ANY ($3)'))
-          || ' UNION ALL ' || pg_catalog.format(item, 4, 'pg_catalog.cardinality($4) > 0 AND ' || pg_catalog.format(open, 'b.open_amount = ANY ($4)'))
-          ELSE '' END
-      WHEN search THEN pg_catalog.format(item, 7, 'true')
-      ELSE pg_catalog.format(item, 1, 'true') END,
+        || ' UNION ALL ' || pg_catalog.format(item, 2, pg_catalog.format(open, 'b.customer_id = ANY ($3)'))
+        || ' UNION ALL ' || pg_catalog.format(item, 4, 'pg_catalog.cardinality($4) > 0 AND ' || pg_catalog.format(open, 'b.open_amount = ANY ($4)'))
+      ELSE pg_catalog.format(item, 7, 'true') END,
     -- a credit note that makes up what the cited items are more than the payment
-    credits => CASE WHEN search THEN
-      pg_catalog.format(item, 0, 'i.open_amount < 0 AND i.kind NOT IN (''on_account'', ''unidentified'')')
-      || CASE WHEN few THEN ' AND ' || pg_catalog.format(open, 'b.customer_id = ANY ($3) AND b.open_amount < 0') ELSE '' END ELSE '' END,
+    credits => pg_catalog.format(item, 0, 'i.open_amount < 0 AND i.kind NOT IN (''on_account'', ''unidentified'')')
+      || CASE WHEN few THEN ' AND ' || pg_catalog.format(open, 'b.customer_id = ANY ($3) AND b.open_amount < 0') ELSE '' END,
     names => 'SELECT u.id, u.name FROM o2c.customer u WHERE u.company_id = $1' || CASE WHEN few THEN ' AND u.id = ANY ($3)' ELSE '' END) g;
-  TRUNCATE pg_temp.o2c_m_pair;
+  DROP TABLE pg_temp.o2c_m_pair;
+  ANALYZE pg_temp.o2c_m_cand (line_id, item_id, customer_id);
 END $$;
-COMMENT ON FUNCTION o2c._match_gather(integer, boolean) IS
-  'Add the candidates of the lines, with all that the weigher needs, each once: what they cite and what their amounts pay (search), and the pairs of o2c_m_pair.';
+COMMENT ON FUNCTION o2c._match_candidates(integer) IS
+  'Stage of match_cash: items that a line cites, or that its amount pays, each once, with all that the weigher needs.';
 
 CREATE FUNCTION o2c._match_books(company integer) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -292,7 +266,7 @@ BEGIN
       || CASE WHEN few THEN ' AND i.id IN (SELECT b.item_id FROM o2c.open_balance b WHERE b.company_id = $1 AND b.customer_id = ANY ($2))' ELSE '' END) g;
   -- several customers may be the payer: the books of each are opened for the line alone
   CREATE TEMPORARY TABLE o2c_m_open ON COMMIT DROP AS
-  SELECT t.line_id, t.day, g.page
+  SELECT t.line_id, t.day, g.page, p.rel
   FROM pg_temp.o2c_m_todo t
   JOIN pg_temp.o2c_m_payer p ON p.party = t.party AND NOT p.grp
   JOIN pg_temp.o2c_m_page g ON g.customer_id = p.customer_id AND g.currency = t.currency
@@ -301,24 +275,26 @@ BEGIN
     RETURN;
   END IF;
   CREATE TEMPORARY TABLE o2c_m_due ON COMMIT DROP AS
-  SELECT b.page, b.due, b.item_id FROM pg_temp.o2c_m_book b WHERE b.page IN (SELECT o.page FROM pg_temp.o2c_m_open o);
+  SELECT b.* FROM pg_temp.o2c_m_book b WHERE b.page IN (SELECT o.page FROM pg_temp.o2c_m_open o);
   CREATE INDEX ON pg_temp.o2c_m_due (page, due, item_id);
-  ANALYZE pg_temp.o2c_m_open, pg_temp.o2c_m_due;
-  INSERT INTO pg_temp.o2c_m_pair
-  SELECT o.line_id, i.item_id
+  ANALYZE pg_temp.o2c_m_open, pg_temp.o2c_m_due (page, due, item_id);
+  -- candidates are as all was before the run took anything
+  INSERT INTO pg_temp.o2c_m_cand (line_id, item_id, customer_id, number, alt_number, open, amount, discount, discount_date,
+    issued, due, reference_key, tolerance, charges, rel, grp)
+  SELECT o.line_id, i.item_id, i.customer_id, i.number, i.alt_number, i.open + i.taken, i.amount, i.discount, i.discount_date,
+    i.issued, i.due, i.reference_key, i.tolerance, i.charges, o.rel, 0
   FROM pg_temp.o2c_m_open o
   CROSS JOIN LATERAL (
-    (SELECT b.item_id FROM pg_temp.o2c_m_due b
+    (SELECT b.* FROM pg_temp.o2c_m_due b
      WHERE b.page = o.page AND b.due >= o.day
      ORDER BY b.page, b.due, b.item_id LIMIT 40)
     UNION ALL
-    (SELECT b.item_id FROM pg_temp.o2c_m_due b
+    (SELECT b.* FROM pg_temp.o2c_m_due b
      WHERE b.page = o.page AND b.due < o.day
      ORDER BY b.page DESC, b.due DESC, b.item_id DESC LIMIT 60)) i
-  WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_cand c WHERE c.line_id = o.line_id AND c.item_id = i.item_id);
-  IF FOUND THEN
-    PERFORM o2c._match_gather(company, false);
-  END IF;
+  LEFT JOIN (SELECT c.line_id, c.item_id FROM pg_temp.o2c_m_cand c WHERE c.line_id IN (SELECT x.line_id FROM pg_temp.o2c_m_open x)) k
+    ON k.line_id = o.line_id AND k.item_id = i.item_id
+  WHERE k.item_id IS NULL;
 END $$;
 COMMENT ON FUNCTION o2c._match_books(integer) IS
   'Stage of match_cash: the open items of the payers of undecided lines; of them the weigher takes those due near the booking date.';

@@ -113,8 +113,8 @@ COMMENT ON FUNCTION o2c._gather_candidates(integer, boolean, text, text, text, t
 CREATE FUNCTION o2c._gather_book(company integer, few boolean, pages text, taken text, tolerances text, items text,
   OUT page bigint, OUT due integer, OUT item_id bigint, OUT customer_id bigint, OUT number text, OUT alt_number text,
   OUT open bigint, OUT amount bigint, OUT discount bigint, OUT discount_date integer, OUT issued integer,
-  OUT reference_key bigint, OUT tolerance bigint, OUT charges bigint) RETURNS SETOF record
+  OUT reference_key bigint, OUT tolerance bigint, OUT charges bigint, OUT taken bigint) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 1000
 AS 'MODULE_PATHNAME', 'o2c_cash_book';
 COMMENT ON FUNCTION o2c._gather_book(integer, boolean, text, text, text, text) IS
-  'Of the open items that a query returns those of the pages (customer and currency), less what is taken of them: as the weigher takes them, in no order. Queries may use $1 company, and with "few" $2 customers that are looked for.';
+  'Of the open items that a query returns those of the pages (customer and currency), less what is taken of them, and that: as the weigher takes them, in no order. Queries may use $1 company, and with "few" $2 customers that are looked for.';

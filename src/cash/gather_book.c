@@ -16,7 +16,7 @@
 
 PG_FUNCTION_INFO_V1(o2c_cash_book);
 
-#define BOOK_COLUMNS 14
+#define BOOK_COLUMNS 15
 
 typedef struct BookPage
 {
@@ -128,6 +128,7 @@ PutBookItem(const GatherBook *book, int64 page, const ItemFacts *facts, int64 ta
 	value[11] = Int64GetDatum(facts->reference_key);
 	value[12] = Int64GetDatum(facts->tolerance);
 	value[13] = Int64GetDatum(facts->charges);
+	value[14] = Int64GetDatum(taken);
 	tuplestore_putvalues(book->result, book->desc, value, isnull);
 }
 

@@ -142,16 +142,16 @@ CREATE FUNCTION pg_temp.book(company integer, few boolean) RETURNS SETOF record 
     || CASE WHEN few THEN ' AND i.customer_id = ANY ($2)' ELSE '' END) $$;
 CREATE TEMP TABLE book AS
 SELECT * FROM pg_temp.book(:c, false) b(page bigint, due integer, item_id bigint, customer_id bigint, number text, alt_number text, open bigint, amount bigint,
-  discount bigint, discount_date integer, issued integer, reference_key bigint, tolerance bigint, charges bigint);
-SELECT bag_eq('SELECT page, item_id, customer_id, number, open, amount, due, charges FROM book',
+  discount bigint, discount_date integer, issued integer, reference_key bigint, tolerance bigint, charges bigint, taken bigint);
+SELECT bag_eq('SELECT page, item_id, customer_id, number, open, amount, due, charges, taken FROM book',
   format($q$ SELECT p.page, i.id, i.customer_id, i.number, (i.open_amount * 100 - coalesce(k.taken, 0))::bigint AS open, (i.amount * 100)::bigint AS amount,
-      i.due_date - date '2000-01-01' AS due, CASE u.code WHEN 'P1' THEN 700 ELSE 3000 END::bigint AS charges
+      i.due_date - date '2000-01-01' AS due, CASE u.code WHEN 'P1' THEN 700 ELSE 3000 END::bigint AS charges, coalesce(k.taken, 0) AS taken
     FROM pages p JOIN o2c.open_item i ON i.company_id = %s AND i.customer_id = p.customer_id AND i.currency = p.currency
     JOIN o2c.customer u ON u.company_id = i.company_id AND u.id = i.customer_id LEFT JOIN taken k ON k.item_id = i.id
     WHERE i.open_amount <> 0 AND i.open_amount * 100 <> coalesce(k.taken, 0) $q$, :c), 'a book has what is left of the items of its pages');
 SELECT cmp_ok((SELECT count(DISTINCT page) FROM book WHERE open <> amount), '=', 2::bigint, '... of both, some of it taken');
 SELECT bag_eq(format('SELECT * FROM pg_temp.book(%s, true) b(page bigint, due integer, item_id bigint, customer_id bigint, number text, alt_number text,
-  open bigint, amount bigint, discount bigint, discount_date integer, issued integer, reference_key bigint, tolerance bigint, charges bigint)', :c),
+  open bigint, amount bigint, discount bigint, discount_date integer, issued integer, reference_key bigint, tolerance bigint, charges bigint, taken bigint)', :c),
   'TABLE book', '... the same for few pages');
 UPDATE o2c.bank_line SET return_reason = NULL WHERE company_id = :c AND return_reason IS NOT NULL;
 SELECT o2c.match_cash(:c) \g /dev/null
