@@ -130,17 +130,6 @@ ItemChangesMerge(ItemChanges *changes)
 	changes->n = last - changes->list + 1;
 }
 
-/* The change of an item, in a merged list; NULL when there is none. */
-ItemChange *
-ItemChangesFind(ItemChanges *changes, int32 company_id, int64 item_id)
-{
-	ItemChange	key;
-
-	key.company_id = company_id;
-	key.item_id = item_id;
-	return bsearch(&key, changes->list, changes->n, sizeof(ItemChange), CompareItems);
-}
-
 /* Open the items for UpdateItems; "sibling" is a table of their schema. */
 TableWriter *
 BeginItemUpdate(Relation sibling)

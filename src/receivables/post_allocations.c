@@ -4,7 +4,9 @@
  *
  * o2c_post_allocations, the AFTER INSERT statement trigger of o2c.allocation,
  * makes of each allocation its two entries and adds them to the open amounts
- * of both items.
+ * of both items.  Sides of allocations are sorted by item once: items are locked
+ * and entries are written in this order, which is also that of the ledger's
+ * index on them.  Memory: some hundred bytes for each side.
  *
  * A receipt may be posted together with what it pays: an item on account that
  * was inserted with open_amount 0 has no entry yet, and its first allocations
@@ -17,6 +19,7 @@
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(o2c_post_allocations);
@@ -51,144 +54,218 @@ FindAllocationColumns(TriggerData *trigdata, AllocationColumns *columns)
 	columns->reverses = ColumnOf(trigdata, "reverses_id");
 }
 
+/* A new allocation, until its entries are written. */
+typedef struct NewAllocation
+{
+	int64		id;
+	TimestampTz recorded;
+	Numeric		amount;
+	Oid			kind;			/* of its entries, once the items are known */
+	DateADT		effective;		/* likewise */
+	char		currency[3];
+} NewAllocation;
+
+/* One of its two entries. */
+typedef struct Side
+{
+	int64		item_id;
+	int32		company_id;
+	bool		credit;
+	NewAllocation *allocation;
+} Side;
+
+/* The allocations of a statement, and what they change. */
+typedef struct NewAllocations
+{
+	ItemChanges changes;		/* first: this is what PostChanges hands on */
+	Side	   *sides;			/* in the order of their items */
+	int64		nsides;
+} NewAllocations;
+
+static int
+CompareSides(const void *a, const void *b)
+{
+	const Side *x = a;
+	const Side *y = b;
+
+	if (x->company_id != y->company_id)
+		return x->company_id < y->company_id ? -1 : 1;
+	if (x->item_id != y->item_id)
+		return x->item_id < y->item_id ? -1 : 1;
+	if (x->allocation != y->allocation)
+		return x->allocation < y->allocation ? -1 : 1;
+	return 0;
+}
+
 /*
- * List both items of each new allocation; returns whether some allocation
- * undoes another one.
+ * List new allocations and the changes of their items, in the order of the
+ * items; returns whether some allocation undoes another one.
  */
 static bool
-CollectAllocations(TriggerData *trigdata, ItemChanges *changes)
+CollectAllocations(TriggerData *trigdata, NewAllocations *all)
 {
+	ItemChanges *changes = &all->changes;
+	int64		n = tuplestore_tuple_count(trigdata->tg_newtable);
+	NewAllocation *next;
 	AllocationColumns columns;
 	Oid			write_off;
-	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "o2c new allocation",
-													  ALLOCSET_SMALL_SIZES);
 	MemoryContext before;
 	bool		reversals = false;
 	RowReader	reader;
 	TupleTableSlot *row;
 
+	ItemChangesBegin(changes, 2 * n, false);
+	next = MemoryContextAllocHuge(changes->context, sizeof(NewAllocation) * n);
+	all->sides = MemoryContextAllocHuge(changes->context, sizeof(Side) * 2 * n);
+	all->nsides = 0;
 	FindAllocationColumns(trigdata, &columns);
 	write_off = EnumValue(TupleDescAttr(RelationGetDescr(trigdata->tg_relation), columns.kind - 1)->atttypid,
 						  "write_off");
 	RowReaderBegin(&reader, trigdata->tg_newtable, trigdata->tg_relation);
-	before = MemoryContextSwitchTo(row_context);
+	before = MemoryContextSwitchTo(changes->context);
 	while ((row = RowReaderNext(&reader)) != NULL)
 	{
 		bool		isnull;
 		int32		company_id = DatumGetInt32(slot_getattr(row, columns.company, &isnull));
-		int64		item_ids[2];
-		Datum		amounts[2];
-		Oid			kind = DatumGetObjectId(slot_getattr(row, columns.kind, &isnull));
+		int64		debit = DatumGetInt64(slot_getattr(row, columns.debit, &isnull));
+		int64		credit = DatumGetInt64(slot_getattr(row, columns.credit, &isnull));
 
-		item_ids[0] = DatumGetInt64(slot_getattr(row, columns.debit, &isnull));
-		item_ids[1] = DatumGetInt64(slot_getattr(row, columns.credit, &isnull));
-		amounts[1] = slot_getattr(row, columns.amount, &isnull);
-		amounts[0] = DirectFunctionCall1(numeric_uminus, amounts[1]);
-		for (int side = 0; side < 2; side++)
-		{
-			ItemChange *change = ItemChangesAdd(changes, company_id, item_ids[side], amounts[side]);
-
-			change->written_off = kind == write_off;
-			change->credited = true;	/* unless WriteAllocationEntries knows better */
-			change->claimed.credit = side == 1;
-			ReadCurrency(change->claimed.currency, slot_getattr(row, columns.currency, &isnull));
-		}
+		next->id = DatumGetInt64(slot_getattr(row, columns.id, &isnull));
+		next->recorded = DatumGetTimestampTz(slot_getattr(row, columns.recorded, &isnull));
+		next->amount = DatumGetNumericCopy(slot_getattr(row, columns.amount, &isnull));
+		next->kind = DatumGetObjectId(slot_getattr(row, columns.kind, &isnull));
+		next->effective = DatumGetDateADT(slot_getattr(row, columns.effective, &isnull));
+		ReadCurrency(next->currency, slot_getattr(row, columns.currency, &isnull));
+		all->sides[all->nsides++] = (Side) {debit, company_id, false, next};
+		all->sides[all->nsides++] = (Side) {credit, company_id, true, next};
 		(void) slot_getattr(row, columns.reverses, &isnull);
 		reversals = reversals || !isnull;
-		MemoryContextReset(row_context);
+		next++;
+	}
+	RowReaderEnd(&reader);
+
+	qsort(all->sides, all->nsides, sizeof(Side), CompareSides);
+	for (int64 i = 0; i < all->nsides; i++)
+	{
+		Side	   *side = &all->sides[i];
+		NewAllocation *allocation = side->allocation;
+		Numeric		amount = allocation->amount;
+		ItemChange *change;
+
+		if (!side->credit)
+			amount = DatumGetNumeric(DirectFunctionCall1(numeric_uminus, NumericGetDatum(amount)));
+		change = ItemChangesAdd(changes, side->company_id, side->item_id, NumericGetDatum(amount));
+		change->written_off = allocation->kind == write_off;
+		change->credited = true;	/* unless WriteAllocationEntries knows better */
+		change->claimed.credit = side->credit;
+		memcpy(change->claimed.currency, allocation->currency, sizeof(allocation->currency));
 	}
 	MemoryContextSwitchTo(before);
-	RowReaderEnd(&reader);
-	MemoryContextDelete(row_context);
+	ItemChangesMerge(changes);
 	return reversals;
+}
+
+/* The change of the next side, which has the item of the one before or the one after that. */
+static ItemChange *
+ChangeOf(const Side *side, ItemChange *change)
+{
+	return change->company_id == side->company_id && change->item_id == side->item_id ? change : change + 1;
+}
+
+/*
+ * Complete what the entries of each allocation say, now that the items are
+ * known: their kind, and the date from which they count.
+ */
+static void
+CompleteAllocations(NewAllocations *all, Oid application, Oid credit)
+{
+	ItemChange *change = all->changes.list;
+	Oid			last_kind = InvalidOid;
+	bool		by_note = false;
+
+	for (int64 i = 0; i < all->nsides; i++)
+	{
+		Side	   *side = &all->sides[i];
+		NewAllocation *allocation = side->allocation;
+
+		change = ChangeOf(side, change);
+		allocation->effective = Max(allocation->effective, change->item.date);
+		if (!side->credit || allocation->kind != application)
+			continue;
+		if (change->kind != last_kind)
+		{
+			last_kind = change->kind;
+			by_note = strcmp(FirstEntryKind(last_kind), "credit") == 0;
+		}
+		if (by_note)
+			allocation->kind = credit;
+	}
 }
 
 /* Write the receipt of an item that was inserted without; the values but its own are set. */
 static void
 WriteReceipt(TableWriter *entries, Oid kind, ItemChange *change, Datum *values, bool *nulls)
 {
-	Datum		receipt[ENTRY_COLUMNS];
-
-	memcpy(receipt, values, sizeof(receipt));
-	receipt[ENTRY_KIND] = ObjectIdGetDatum(kind);
-	receipt[ENTRY_AMOUNT] = NumericGetDatum(change->receipt);
-	receipt[ENTRY_RAISES] = BoolGetDatum(true);
-	receipt[ENTRY_EFFECTIVE] = DateADTGetDatum(change->item.date);
+	values[ENTRY_KIND] = ObjectIdGetDatum(kind);
+	values[ENTRY_AMOUNT] = NumericGetDatum(change->receipt);
+	values[ENTRY_RAISES] = BoolGetDatum(true);
+	values[ENTRY_EFFECTIVE] = DateADTGetDatum(change->item.date);
 	nulls[ENTRY_ALLOCATION] = true;
-	TableWriterInsert(entries, receipt, nulls);
+	TableWriterInsert(entries, values, nulls);
 	nulls[ENTRY_ALLOCATION] = false;
 	change->receipt = NULL;
 }
 
-/* Write the two entries of each new allocation, whose items are locked. */
+/*
+ * Write the two entries of each new allocation, whose items are locked: in the
+ * order of the items, which is that of the ledger's index on them.
+ */
 static void
 WriteAllocationEntries(TriggerData *trigdata, ItemChanges *changes)
 {
-	AllocationColumns columns;
+	NewAllocations *all = (NewAllocations *) changes;
 	TableWriter *entries = BeginEntries(trigdata->tg_relation);
 	Oid			entry_type = TupleDescAttr(TableWriterDesc(entries),
 										   TableWriterAttribute(entries, "kind") - 1)->atttypid;
-	Oid			application = EnumValue(entry_type, "application");
 	Oid			credit = EnumValue(entry_type, "credit");
 	Oid			receipt = EnumValue(entry_type, "receipt");
 	Datum		zero = NumericGetDatum(int64_to_numeric(0));
+	ItemChange *change = changes->list;
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "o2c new entry",
 													  ALLOCSET_SMALL_SIZES);
 	MemoryContext before;
-	Oid			last_kind = InvalidOid;
-	bool		by_note = false;
-	RowReader	reader;
-	TupleTableSlot *row;
 
-	FindAllocationColumns(trigdata, &columns);
-	RowReaderBegin(&reader, trigdata->tg_newtable, trigdata->tg_relation);
+	CompleteAllocations(all, EnumValue(entry_type, "application"), credit);
 	before = MemoryContextSwitchTo(row_context);
-	while ((row = RowReaderNext(&reader)) != NULL)
+	for (int64 i = 0; i < all->nsides; i++)
 	{
+		Side	   *side = &all->sides[i];
+		NewAllocation *allocation = side->allocation;
+		Datum		amount = NumericGetDatum(allocation->amount);
 		Datum		values[ENTRY_COLUMNS];
 		bool		nulls[ENTRY_COLUMNS] = {false};
-		bool		isnull;
-		int32		company_id = DatumGetInt32(slot_getattr(row, columns.company, &isnull));
-		Datum		amount = slot_getattr(row, columns.amount, &isnull);
-		DateADT		effective = DatumGetDateADT(slot_getattr(row, columns.effective, &isnull));
-		Oid			kind = DatumGetObjectId(slot_getattr(row, columns.kind, &isnull));
-		ItemChange *items[2];
 
-		items[0] = ItemChangesFind(changes, company_id,
-								   DatumGetInt64(slot_getattr(row, columns.debit, &isnull)));
-		items[1] = ItemChangesFind(changes, company_id,
-								   DatumGetInt64(slot_getattr(row, columns.credit, &isnull)));
-		if (items[1]->kind != last_kind)
-		{
-			last_kind = items[1]->kind;
-			by_note = strcmp(FirstEntryKind(last_kind), "credit") == 0;
-		}
-		if (kind == application && by_note)
-			kind = credit;
-
-		values[ENTRY_COMPANY] = Int32GetDatum(company_id);
-		values[ENTRY_CURRENCY] = slot_getattr(row, columns.currency, &isnull);
-		values[ENTRY_KIND] = ObjectIdGetDatum(kind);
+		change = ChangeOf(side, change);
+		change->credited = change->credited && allocation->kind == credit;
+		values[ENTRY_COMPANY] = Int32GetDatum(change->company_id);
+		values[ENTRY_ITEM] = Int64GetDatum(change->item_id);
+		values[ENTRY_CUSTOMER] = Int64GetDatum(change->item.customer_id);
+		nulls[ENTRY_CUSTOMER] = change->item.customer_id == NO_ID;
+		values[ENTRY_CURRENCY] = PointerGetDatum(cstring_to_text_with_len(allocation->currency,
+																		  sizeof(allocation->currency)));
+		values[ENTRY_DUE] = DateADTGetDatum(change->item.due_date);
+		values[ENTRY_RECORDED] = TimestampTzGetDatum(allocation->recorded);
+		values[ENTRY_ALLOCATION] = Int64GetDatum(allocation->id);
+		if (change->receipt != NULL)
+			WriteReceipt(entries, receipt, change, values, nulls);
+		values[ENTRY_KIND] = ObjectIdGetDatum(allocation->kind);
+		values[ENTRY_AMOUNT] = side->credit ? amount : DirectFunctionCall1(numeric_uminus, amount);
 		values[ENTRY_RAISES] = DirectFunctionCall2(numeric_lt, amount, zero);
-		values[ENTRY_EFFECTIVE] = DateADTGetDatum(Max(effective, Max(items[0]->item.date, items[1]->item.date)));
-		values[ENTRY_RECORDED] = slot_getattr(row, columns.recorded, &isnull);
-		values[ENTRY_ALLOCATION] = slot_getattr(row, columns.id, &isnull);
-		for (int side = 0; side < 2; side++)
-		{
-			items[side]->credited = items[side]->credited && kind == credit;
-			values[ENTRY_ITEM] = Int64GetDatum(items[side]->item_id);
-			values[ENTRY_CUSTOMER] = Int64GetDatum(items[side]->item.customer_id);
-			nulls[ENTRY_CUSTOMER] = items[side]->item.customer_id == NO_ID;
-			values[ENTRY_DUE] = DateADTGetDatum(items[side]->item.due_date);
-			if (items[side]->receipt != NULL)
-				WriteReceipt(entries, receipt, items[side], values, nulls);
-			values[ENTRY_AMOUNT] = side == 1 ? amount : DirectFunctionCall1(numeric_uminus, amount);
-			TableWriterInsert(entries, values, nulls);
-		}
+		values[ENTRY_EFFECTIVE] = DateADTGetDatum(allocation->effective);
+		TableWriterInsert(entries, values, nulls);
 		MemoryContextReset(row_context);
 	}
 	MemoryContextSwitchTo(before);
-	RowReaderEnd(&reader);
 	MemoryContextDelete(row_context);
 	TableWriterEnd(entries);
 }
@@ -246,17 +323,15 @@ o2c_post_allocations(PG_FUNCTION_ARGS)
 	static const PostingSteps steps = {.refuse = RefuseAllocation, .write = WriteAllocationEntries};
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_post_allocations");
 	TriggerFrame frame;
-	ItemChanges changes;
+	NewAllocations all;
 
 	if (tuplestore_tuple_count(trigdata->tg_newtable) == 0)
 		return PointerGetDatum(NULL);
 	TriggerFrameBegin(&frame, trigdata);
-	ItemChangesBegin(&changes, 2 * tuplestore_tuple_count(trigdata->tg_newtable), false);
-	if (CollectAllocations(trigdata, &changes))
+	if (CollectAllocations(trigdata, &all))
 		RefuseUnfitReversals();
-	ItemChangesMerge(&changes);
-	PostChanges(trigdata, &changes, &steps);
-	ItemChangesEnd(&changes);
+	PostChanges(trigdata, &all.changes, &steps);
+	ItemChangesEnd(&all.changes);
 	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);
 }

@@ -61,7 +61,6 @@ typedef struct Balances Balances;
 extern void ItemChangesBegin(ItemChanges *changes, int64 capacity, bool claims);
 extern ItemChange *ItemChangesAdd(ItemChanges *changes, int32 company_id, int64 item_id, Datum amount);
 extern void ItemChangesMerge(ItemChanges *changes);
-extern ItemChange *ItemChangesFind(ItemChanges *changes, int32 company_id, int64 item_id);
 extern void ItemChangesEnd(ItemChanges *changes);
 extern const ItemChange *UpdateItems(TableWriter *items, Balances *balances, ItemChanges *changes);
 extern void CarryToInvoices(Relation sibling, ItemChanges *changes);

@@ -1,6 +1,6 @@
 -- The subledger: items, entries, allocations, reversals, periods, imports.
 BEGIN;
-SELECT plan(92);
+SELECT plan(95);
 CREATE TEMPORARY TABLE ctx AS SELECT o2c.create_company('Ledger', 'DE', 'EUR') AS c;
 INSERT INTO o2c.customer (company_id, code, name) SELECT c, code, code FROM ctx, unnest('{A,B}'::text[]) code;
 CREATE FUNCTION pg_temp.c() RETURNS integer LANGUAGE sql AS 'SELECT c FROM ctx';
@@ -171,6 +171,18 @@ SELECT is((SELECT row(x.open_items, x.unapplied)::text FROM o2c.credit_account x
   (SELECT row(sum(greatest(i.open_amount, 0)), - sum(least(i.open_amount, 0)))::text FROM o2c.open_item i WHERE i.company_id = pg_temp.c() AND i.customer_id = pg_temp.cust('B')),
   'the exposure follows');
 SELECT is((SELECT string_agg(k::text, ' ') FROM o2c._check_receivable(pg_temp.c()) k), NULL, 'still nothing is violated');
+SELECT pg_temp.add('J2', 'invoice', 'B', '2024-05-01', '2024-06-01', 45), pg_temp.add('J3', 'invoice', 'B', '2024-05-03', '2024-06-01', 15);
+SELECT pg_temp.receive('R4', '2024-05-10', -40), pg_temp.receive('R5', '2024-05-02', -20);
+SELECT lives_ok($$INSERT INTO o2c.allocation (company_id, debit_item_id, credit_item_id, currency, amount, effective_on)
+  SELECT pg_temp.c(), pg_temp.item(debit), pg_temp.item(credit), 'EUR', amount, '2024-05-01'
+  FROM (VALUES ('J3', 'R5', 10), ('J2', 'R4', 35), ('J3', 'R4', 5), ('J2', 'R5', 10)) v (debit, credit, amount)$$, 'two payments for two invoices at once');
+SELECT is((SELECT string_agg(concat_ws(' ', i.number, e.kind, e.amount, e.effective_on), ', ' ORDER BY e.id) FROM o2c.ledger_entry e
+    JOIN o2c.open_item i ON i.company_id = e.company_id AND i.id = e.item_id
+    WHERE i.company_id = pg_temp.c() AND i.number IN ('J2', 'J3', 'R4', 'R5') AND e.kind <> 'invoice'),
+  'J2 application -35 2024-05-10, J2 application -10 2024-05-02, J3 application -10 2024-05-03, J3 application -5 2024-05-10,'
+  ' R4 receipt -40 2024-05-10, R4 application 35 2024-05-10, R4 application 5 2024-05-10,'
+  ' R5 receipt -20 2024-05-02, R5 application 10 2024-05-03, R5 application 10 2024-05-02', 'their entries come in the order of the items');
+SELECT is((SELECT string_agg(k::text, ' ') FROM o2c._check_receivable(pg_temp.c()) k), NULL, 'and nothing is violated');
 SELECT pg_temp.receive('R3', '2022-01-10', -5);
 SELECT matches((SELECT string_agg(k::text, ' ') FROM o2c._check_receivable(pg_temp.c()) k), 'R3: open 0', 'what was received and not posted is');
 SELECT o2c.close_period(pg_temp.c(), '2022-01-01', '2022-03-31');
