@@ -62,9 +62,7 @@ DECLARE
 BEGIN
   DROP TABLE IF EXISTS pg_temp.o2c_m_line, pg_temp.o2c_m_payer, pg_temp.o2c_m_who, pg_temp.o2c_m_pair, pg_temp.o2c_m_cand,
     pg_temp.o2c_m_page, pg_temp.o2c_m_book, pg_temp.o2c_m_open, pg_temp.o2c_m_due, pg_temp.o2c_m_todo, pg_temp.o2c_m_answer, pg_temp.o2c_m_claim, pg_temp.o2c_m_rejected,
-    pg_temp.o2c_m_factor, pg_temp.o2c_m_pay, pg_temp.o2c_m_taken, pg_temp.o2c_m_ok, pg_temp.o2c_m_party;
-  CREATE TEMPORARY TABLE o2c_m_factor ON COMMIT DROP AS
-  SELECT m AS minor, pg_catalog.round(10::numeric ^ m) AS factor, pg_catalog.round(1 / 10::numeric ^ m, m) AS unit FROM pg_catalog.generate_series(0, 4) m;
+    pg_temp.o2c_m_pay, pg_temp.o2c_m_taken, pg_temp.o2c_m_ok, pg_temp.o2c_m_party;
   -- lines never seen, and payments on which nothing is applied yet
   CREATE TEMPORARY TABLE o2c_m_line ON COMMIT DROP AS
   SELECT k.id, o2c._same_party(k.id, k.account, k.name_key) AS party, k.currency, k.amount, k.minor_amount, k.minor,

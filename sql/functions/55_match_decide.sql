@@ -144,20 +144,16 @@ BEGIN
   -- each line is a payment with its credit item, understood or not; one that is used up
   -- is inserted as it remains, and its receipt posted with its allocations
   CREATE TEMPORARY TABLE o2c_m_pay ON COMMIT DROP AS
-  SELECT l.id AS line_id, a.decided AS done, a.decided AND a.cash = l.minor_amount AS used_up,
-    l.currency, l.amount, l.booking_date, l.value_date, l.minor, f.factor, f.unit,
+  SELECT l.id AS line_id, y.line_id IS NOT NULL AS done, coalesce(y.paid = l.minor_amount, false) AS used_up,
+    l.currency, l.amount, l.booking_date, l.value_date, l.minor,
+    ('{1,0.1,0.01,0.001,0.0001}'::numeric[])[l.minor + 1] AS unit,
     coalesce(l.payment_id, pg_catalog.nextval('o2c.payment_id_seq')) AS payment_id, l.payment_id IS NULL AS is_new,
     coalesce(l.item_id, pg_catalog.nextval('o2c.open_item_id_seq')) AS item_id,
-    CASE WHEN a.decided THEN a.customer_id WHEN w.payer >= 3 THEN w.payer_customer END AS customer_id,
-    l.end_to_end_id, CASE WHEN a.decided THEN a.cash ELSE 0 END AS cash, a.decided AND w.payer < 3 AND a.tier <= 2 AS learned
+    CASE WHEN y.line_id IS NOT NULL THEN y.customer_id WHEN w.payer >= 3 THEN w.payer_customer END AS customer_id,
+    l.end_to_end_id, coalesce(y.paid, 0) AS cash, coalesce(w.payer < 3 AND y.tier <= 2, false) AS learned
   FROM pg_temp.o2c_m_line l
-  JOIN pg_temp.o2c_m_factor f ON f.minor = l.minor
   JOIN pg_temp.o2c_m_who w ON w.party = l.party
-  LEFT JOIN (SELECT a.line_id, a.customer_id, a.decided, a.tier,
-               CASE pg_catalog.cardinality(a.cash) WHEN 1 THEN a.cash[1]
-                 ELSE (SELECT pg_catalog.sum(u.x)::bigint FROM pg_catalog.unnest(a.cash) u(x)) END AS cash
-             FROM pg_temp.o2c_m_answer a WHERE a.option = 1) y ON y.line_id = l.id
-  CROSS JOIN LATERAL (SELECT coalesce(y.decided, false) AS decided, y.customer_id, y.cash, y.tier) a
+  LEFT JOIN pg_temp.o2c_m_answer y ON y.line_id = l.id AND y.option = 1 AND y.decided
   ORDER BY l.id;
   ANALYZE pg_temp.o2c_m_pay (line_id, done, is_new), pg_temp.o2c_m_claim;
   SET CONSTRAINTS o2c.open_item_paid DEFERRED;	-- the payment comes after its item, whatever the session set
@@ -315,8 +311,7 @@ BEGIN
     PERFORM pg_catalog.set_config('enable_nestloop', 'on', true), pg_catalog.set_config('enable_mergejoin', 'on', true);
     auto_lines := o2c._match_post($1);
     SELECT pg_catalog.count(DISTINCT a.line_id) INTO suggested_lines
-    FROM pg_temp.o2c_m_answer a JOIN pg_temp.o2c_m_pay p ON p.line_id = a.line_id
-    WHERE NOT p.done AND pg_catalog.cardinality(a.item_ids) > 0;
+    FROM pg_temp.o2c_m_answer a WHERE NOT a.decided AND pg_catalog.cardinality(a.item_ids) > 0;
     unmatched_lines := lines - auto_lines - suggested_lines;
     SELECT coalesce(pg_catalog.sum(x.cash * x.unit), 0) INTO auto_amount
     FROM (SELECT p.unit, pg_catalog.sum(p.cash) AS cash FROM pg_temp.o2c_m_pay p WHERE p.done GROUP BY 1) x;

@@ -93,11 +93,12 @@ COMMENT ON FUNCTION o2c._keep_match_keys() IS 'Trigger of open_item: the keys un
 CREATE FUNCTION o2c._weigh_lines(company integer, lines text, candidates text, book text,
   OUT line_id bigint, OUT option integer, OUT decided boolean, OUT tier integer, OUT rule text,
   OUT confidence double precision, OUT customer_id bigint, OUT item_ids bigint[], OUT cash bigint[],
-  OUT settle bigint[], OUT settle_kind text, OUT explanation text, OUT item_left bigint[], OUT day integer) RETURNS SETOF record
+  OUT settle bigint[], OUT settle_kind text, OUT explanation text, OUT item_left bigint[], OUT day integer,
+  OUT paid bigint) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 1000
 AS 'MODULE_PATHNAME', 'o2c_cash_weigh_lines';
 COMMENT ON FUNCTION o2c._weigh_lines(integer, text, text, text) IS
-  'Streams lines, candidates and books of a matching run (queries in the order of page, line and due date) through the weigher: up to three answers a line, best first, each item with what was open, and the booking date in days since 2000; amounts in minor units. Without a book the first round: answers of lines that may be decided. With one, all further rounds: what was last found for each line, and whether that is decided.';
+  'Streams lines, candidates and books of a matching run (queries in the order of page, line and due date) through the weigher: up to three answers a line, best first, each item with what was open, the booking date in days since 2000, and the cash of all items; amounts in minor units. Without a book the first round: answers of lines that may be decided. With one, all further rounds: what was last found for each line, and whether that is decided.';
 
 CREATE FUNCTION o2c._gather_candidates(company integer, few boolean, lines text, tolerances text, payers text, keys text, settled text,
   pairs text, items text, credits text, names text,

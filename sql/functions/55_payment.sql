@@ -25,7 +25,7 @@ BEGIN
           pg_catalog.sum(x.credit) OVER w - x.credit AS start
         FROM (SELECT c.line_id, c.item_id, - c.cash AS credit, 0 AS rank FROM pg_temp.o2c_m_claim c WHERE c.cash < 0
               UNION ALL
-              SELECT p.line_id, p.item_id, (p.amount * p.factor)::bigint, 1 FROM pg_temp.o2c_m_pay p
+              SELECT p.line_id, p.item_id, o2c._minor_amount(p.amount, p.currency), 1 FROM pg_temp.o2c_m_pay p
               WHERE EXISTS (SELECT FROM pg_temp.o2c_m_claim n WHERE n.line_id = p.line_id AND n.cash < 0)) x
         WINDOW w AS (PARTITION BY x.line_id ORDER BY x.rank, x.item_id)) k
     ON k.line_id = d.line_id AND k.upto > d.start AND k.start < d.upto

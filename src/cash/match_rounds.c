@@ -24,7 +24,7 @@ PG_FUNCTION_INFO_V1(o2c_cash_weigh_lines);
 #define ROUNDS_MAX	8
 #define SEARCH_BUDGET 100000	/* nodes of a subset search */
 #define RULE_LEN	40
-#define ANSWER_COLUMNS 14
+#define ANSWER_COLUMNS 15
 #define DECIDED		2			/* position among the columns of an answer */
 #define POSITION	ANSWER_COLUMNS
 #define ROUND		(ANSWER_COLUMNS + 1)
@@ -166,7 +166,10 @@ PutAnswer(Tuplestorestate *store, TupleDesc desc, const Line *line, int option, 
 {
 	Datum		values[ANSWER_COLUMNS + 2];
 	bool		nulls[ANSWER_COLUMNS + 2] = {false};
+	int64		paid = 0;
 
+	for (int i = 0; i < a->nitems; i++)
+		paid += a->cash[i];
 	values[0] = Int64GetDatum(line->id);
 	values[1] = Int32GetDatum(option);
 	values[DECIDED] = BoolGetDatum(decided);
@@ -182,6 +185,7 @@ PutAnswer(Tuplestorestate *store, TupleDesc desc, const Line *line, int option, 
 	values[11] = CStringGetTextDatum(a->explanation ? a->explanation : "");
 	values[12] = Int64Array(a->left, a->nitems);
 	values[13] = Int32GetDatum(line->date);
+	values[14] = Int64GetDatum(paid);
 	values[POSITION] = Int32GetDatum(position);
 	values[ROUND] = Int32GetDatum(round);
 	tuplestore_putvalues(store, desc, values, nulls);
