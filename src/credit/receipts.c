@@ -21,27 +21,50 @@
 PG_FUNCTION_INFO_V1(o2c_credit_receipt);
 PG_FUNCTION_INFO_V1(o2c_credit_on_payments);
 
-/* What the company of the last row has decided, for one statement. */
-static CreditPolicy *
-PolicyOf(FunctionCallInfo fcinfo, int32 company_id)
+/* What is known to the statement that fires the trigger. */
+typedef struct StatementReceipts
 {
-	CreditPolicy *policy = fcinfo->flinfo->fn_extra;
+	CreditPolicy policy;		/* of the company of the last row */
+	int			company_att;
+	int			method_att;
+	int			day_att;
+	int			amount_att;
+	int			kept_atts[2];	/* returnable_until, returnable_amount */
+	Datum		zero;
+} StatementReceipts;
 
-	if (policy == NULL)
-		policy = fcinfo->flinfo->fn_extra = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(CreditPolicy));
-	if (!policy->known || policy->company_id != company_id)
-		CreditPolicyOf(company_id, policy);
-	return policy;
+static StatementReceipts *
+ReceiptsOf(FunctionCallInfo fcinfo, TupleDesc desc)
+{
+	StatementReceipts *known = fcinfo->flinfo->fn_extra;
+
+	if (known == NULL)
+	{
+		MemoryContext before = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+
+		known = palloc0(sizeof(StatementReceipts));
+		known->company_att = SPI_fnumber(desc, "company_id");
+		known->method_att = SPI_fnumber(desc, "method");
+		known->day_att = SPI_fnumber(desc, "received_on");
+		known->amount_att = SPI_fnumber(desc, "amount");
+		known->kept_atts[0] = SPI_fnumber(desc, "returnable_until");
+		known->kept_atts[1] = SPI_fnumber(desc, "returnable_amount");
+		known->zero = NumericGetDatum(int64_to_numeric(0));
+		fcinfo->flinfo->fn_extra = known;
+		MemoryContextSwitchTo(before);
+	}
+	return known;
 }
 
 /* Days for which a receipt by a method can bounce; -1 when it is final at once. */
 static int32
 ReturnDays(const CreditPolicy *policy, Datum method)
 {
-	char	   *label = TextDatumGetCString(method);
+	text	   *label = DatumGetTextPP(method);
 
 	for (int i = 0; i < CREDIT_METHODS; i++)
-		if (strcmp(label, credit_methods[i]) == 0)
+		if (strlen(credit_methods[i]) == VARSIZE_ANY_EXHDR(label) &&
+			memcmp(credit_methods[i], VARDATA_ANY(label), VARSIZE_ANY_EXHDR(label)) == 0)
 			return policy->returns[i];
 	return -1;					/* a CHECK refuses it */
 }
@@ -56,56 +79,58 @@ o2c_credit_receipt(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_credit_receipt");
 	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
-	int			columns[2] = {SPI_fnumber(desc, "returnable_until"), SPI_fnumber(desc, "returnable_amount")};
-	Datum		values[2] = {(Datum) 0, NumericGetDatum(int64_to_numeric(0))};
+	StatementReceipts *known = ReceiptsOf(fcinfo, desc);
+	TupleTableSlot *row = trigdata->tg_trigslot;
+	Datum		values[2] = {(Datum) 0, known->zero};
 	bool		nulls[2] = {true, false};
-	bool		is_update = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event);
-	HeapTuple	tuple = is_update ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
-	bool		none;
-	bool		isnull;
+	int32		company_id;
+	Datum		method;
+	Datum		day;
 	Datum		given;
+	bool		method_null;
+	bool		day_null;
+	bool		isnull;
 
-	if (is_update)
+	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
 		/* it has come back: nothing of it is to come */
-		return PointerGetDatum(heap_modify_tuple_by_cols(tuple, desc, 1, &columns[1], &values[1], &nulls[1]));
+		return PointerGetDatum(heap_modify_tuple_by_cols(trigdata->tg_newtuple, desc, 1, &known->kept_atts[1],
+														 &values[1], &nulls[1]));
 
+	company_id = DatumGetInt32(slot_getattr(row, known->company_att, &isnull));
+	if (isnull)
+		return PointerGetDatum(trigdata->tg_trigtuple); /* NOT NULL refuses it, as all of the following */
+	method = slot_getattr(row, known->method_att, &method_null);
+	day = slot_getattr(row, known->day_att, &day_null);
+	if (!method_null && !day_null && !DATE_NOT_FINITE(DatumGetDateADT(day)))
 	{
-		Datum		company_id = SPI_getbinval(tuple, desc, SPI_fnumber(desc, "company_id"), &isnull);
-		Datum		method;
-		Datum		day;
-		bool		day_null;
+		int32		days;
 
-		if (isnull)
-			return PointerGetDatum(tuple);	/* NOT NULL refuses it, as all of the following */
-		method = SPI_getbinval(tuple, desc, SPI_fnumber(desc, "method"), &isnull);
-		day = SPI_getbinval(tuple, desc, SPI_fnumber(desc, "received_on"), &day_null);
-		if (!isnull && !day_null && !DATE_NOT_FINITE(DatumGetDateADT(day)))
+		if (!known->policy.known || known->policy.company_id != company_id)
+			CreditPolicyOf(company_id, &known->policy);
+		days = ReturnDays(&known->policy, method);
+		if (days >= 0)
 		{
-			const CreditPolicy *policy = PolicyOf(fcinfo, DatumGetInt32(company_id));
-			int32		days = ReturnDays(policy, method);
-
-			if (days >= 0)
-			{
-				values[0] = DirectFunctionCall2(date_pli, day, Int32GetDatum(days));
-				nulls[0] = false;
-				if (DatumGetDateADT(values[0]) >= policy->today)
-					values[1] = SPI_getbinval(tuple, desc, SPI_fnumber(desc, "amount"), &nulls[1]);
-			}
+			values[0] = DirectFunctionCall2(date_pli, day, Int32GetDatum(days));
+			nulls[0] = false;
+			if (DatumGetDateADT(values[0]) >= known->policy.today)
+				values[1] = slot_getattr(row, known->amount_att, &nulls[1]);
 		}
 	}
 
 	/* most rows are as they should be */
-	given = SPI_getbinval(tuple, desc, columns[1], &isnull);
-	none = nulls[0] && !isnull && NumericCompare(DatumGetNumeric(given), int64_to_numeric(0)) == 0;
-	(void) SPI_getbinval(tuple, desc, columns[0], &isnull);
-	if (none && isnull)
-		return PointerGetDatum(tuple);
+	given = slot_getattr(row, known->kept_atts[1], &isnull);
+	if (nulls[0] && !isnull && NumericCompare(DatumGetNumeric(given), DatumGetNumeric(known->zero)) == 0)
+	{
+		(void) slot_getattr(row, known->kept_atts[0], &isnull);
+		if (isnull)
+			return PointerGetDatum(trigdata->tg_trigtuple);
+	}
 	if (nulls[1])
 	{
-		values[1] = NumericGetDatum(int64_to_numeric(0));
+		values[1] = known->zero;
 		nulls[1] = false;
 	}
-	return PointerGetDatum(heap_modify_tuple_by_cols(tuple, desc, 2, columns, values, nulls));
+	return PointerGetDatum(heap_modify_tuple_by_cols(trigdata->tg_trigtuple, desc, 2, known->kept_atts, values, nulls));
 }
 
 #define RECEIPTS(rows, sign) \

@@ -94,7 +94,8 @@ IsBaseCurrency(int32 company_id, Datum currency)
 		last_company = company_id;
 		last_xid = xid;
 	}
-	return strcmp(text_to_cstring(DatumGetTextPP(currency)), last_code) == 0;
+	return strlen(last_code) == VARSIZE_ANY_EXHDR(DatumGetTextPP(currency)) &&
+		memcmp(VARDATA_ANY(DatumGetTextPP(currency)), last_code, strlen(last_code)) == 0;
 }
 
 /* Rates of one statement: items come in crowds of few currencies and days. */
@@ -199,16 +200,17 @@ o2c_item_rate(PG_FUNCTION_ARGS)
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_item_rate");
 	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
 	HeapTuple	tuple = trigdata->tg_trigtuple;
+	TupleTableSlot *row = trigdata->tg_trigslot;
 	StatementRates *known = RatesOf(fcinfo, desc);
 	Datum		args[3];
 	Datum		value = (Datum) 0;
 	bool		isnull;
 
-	args[0] = heap_getattr(tuple, known->company_att, desc, &isnull);
+	args[0] = slot_getattr(row, known->company_att, &isnull);
 	if (!isnull)
-		args[1] = heap_getattr(tuple, known->currency_att, desc, &isnull);
+		args[1] = slot_getattr(row, known->currency_att, &isnull);
 	if (!isnull)
-		args[2] = heap_getattr(tuple, known->date_att, desc, &isnull);
+		args[2] = slot_getattr(row, known->date_att, &isnull);
 	if (isnull)					/* NOT NULL refuses the row */
 		return PointerGetDatum(tuple);
 
@@ -220,7 +222,7 @@ o2c_item_rate(PG_FUNCTION_ARGS)
 		isnull = rate->missing;
 		value = rate->rate;
 	}
-	if (isnull && heap_attisnull(tuple, known->rate_att, desc))
+	if (isnull && slot_attisnull(row, known->rate_att))
 		return PointerGetDatum(tuple);
 	return PointerGetDatum(heap_modify_tuple_by_cols(tuple, desc, 1, &known->rate_att, &value, &isnull));
 }
