@@ -103,6 +103,9 @@ $node->safe_psql('o2c', qq{
 keeps_to_rows(qq{INSERT INTO o2c.dispute (company_id, item_id, customer_id, currency, amount, reason, opened_on)
 	SELECT $c, i.id, i.customer_id, i.currency, 1, 'price', '2026-03-01' FROM o2c.open_item i WHERE i.open_amount > 1 AND i.kind = 'invoice'});
 $node->safe_psql('o2c', qq{
+	INSERT INTO o2c.ledger_entry (company_id, item_id, customer_id, currency, due_date, kind, amount, effective_on, reason)
+	SELECT $c, i.id, i.customer_id, i.currency, i.due_date, 'discount', -0.01, '2026-02-20', 'goodwill'
+	FROM o2c.open_item i WHERE i.kind = 'invoice' AND i.open_amount > 2 AND i.id % 3 = 0;
 	SELECT o2c.take_aging_snapshot($c, '2026-02-28');
 	SELECT count(o2c.close_period($c, d::date, (d + interval '1 month - 1 day')::date)) FROM generate_series(timestamp '2021-01-01', '2026-01-01', '1 month') d});
 
@@ -111,7 +114,7 @@ is($node->safe_psql('o2c', qq{
 	SELECT (SELECT count(*) FROM o2c.payment) >= $n / 4, (SELECT count(*) FROM o2c.match_proposal) >= $n / 4, (SELECT count(*) FROM o2c.allocation) > 0,
 		(SELECT count(*) FROM o2c.payment_order) >= $n / 10, (SELECT count(*) FROM o2c.dunning_charge) >= $n, (SELECT count(*) FROM o2c.dispute) >= $n,
 		(SELECT count(*) FROM o2c.message WHERE state = 'sending') >= $n / 8, (SELECT count(*) FROM o2c.invoice_line WHERE rebill) >= $n / 10,
-		(SELECT sum(reserved) FROM o2c.sales_order_line) > 0, (SELECT count(*) FROM o2c.period) > 50}), join('|', ('t') x 10), 'rows everywhere');
+		(SELECT count(*) FROM o2c.ledger_entry WHERE kind = 'discount') >= $n / 4, (SELECT sum(reserved) FROM o2c.sales_order_line) > 0, (SELECT count(*) FROM o2c.period) > 50}), join('|', ('t') x 11), 'rows everywhere');
 my @checks = split /\n/, $node->safe_psql('o2c', q{
 	SELECT proname FROM pg_proc WHERE pronamespace = 'o2c'::regnamespace AND proname LIKE '\_check\_%' AND proretset AND pronargs = 1 ORDER BY 1});
 cmp_ok(scalar(@checks), '>=', 12, 'the checks of the domains');
