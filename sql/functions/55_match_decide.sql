@@ -29,8 +29,7 @@ BEGIN
     $q$
       SELECT 0::bigint, c.line_id, c.item_id, c.customer_id, c.number, c.alt_number, c.customer_name, c.open,
         c.amount, c.discount, c.discount_date, c.issued, c.due, c.reference_key, c.tolerance, c.charges, c.rel, c.grp, c.order_number
-      FROM pg_temp.o2c_m_cand c
-      ORDER BY c.line_id, c.item_id $q$, '') w;
+      FROM pg_temp.o2c_m_cand c $q$, '') w;	-- they were gathered in the order of lines and items
   -- across all lines no item is claimed twice: the better evidence first, then the earlier day;
   -- claims are lined up for the few items that have more than they can bear
   CREATE TEMPORARY TABLE o2c_m_claim ON COMMIT DROP AS

@@ -9,7 +9,9 @@
  *
  * Lines are taken in runs that fit into memory: four times what one hash
  * table may have, since as many are kept.  A run that turns out to be too much
- * is halved.  Candidates go to a tuplestore, which spills.
+ * is halved.  Candidates go to a tuplestore, which spills.  Runs follow each
+ * other, so that they come in the order of lines and items, as the weigher
+ * reads them, unless memory did not do: then they are sorted.
  */
 #include "cash/gather.h"
 
@@ -445,6 +447,13 @@ o2c_cash_gather(PG_FUNCTION_ARGS)
 	while (ReadLines(g, portal))
 		GatherRange(run, 0, g->lines.n);
 	SPI_cursor_close(portal);
+	if (g->disordered)
+	{
+		MemoryContext old = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
+
+		rsinfo->setResult = GatherSort(g);
+		MemoryContextSwitchTo(old);
+	}
 	SPI_finish();
 	return (Datum) 0;
 }

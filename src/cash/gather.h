@@ -178,6 +178,9 @@ typedef struct Gathering
 	Size		room;			/* memory that half of it may take */
 	Tuplestorestate *result;
 	TupleDesc	desc;
+	int64		last_line;		/* what was returned last */
+	int64		last_item;
+	bool		disordered;		/* ... came before what was returned earlier */
 	Tolerances *tolerances;
 	uint32		stamp;
 
@@ -296,6 +299,7 @@ extern bool ReceiveCredit(TupleTableSlot *slot, DestReceiver *self);
 
 /* gather_answers.c */
 extern void GatherFlush(Gathering *g);
+extern Tuplestorestate *GatherSort(Gathering *g);
 extern bool ReceiveName(TupleTableSlot *slot, DestReceiver *self);
 
 #endif							/* O2C_GATHER_H */

@@ -8,9 +8,12 @@
  */
 #include "cash/gather.h"
 
+#include "catalog/pg_operator.h"
+#include "executor/tuptable.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
+#include "utils/tuplesort.h"
 
 #include "cash/weigh.h"
 
@@ -129,6 +132,34 @@ PutCandidate(Gathering *g, const GatherLine *line, const Pair *pair)
 	value[17] = PointerGetDatum(pair->order_number);
 	isnull[17] = pair->order_number == NULL;
 	tuplestore_putvalues(g->result, g->desc, value, isnull);
+	g->disordered |= line->id < g->last_line || (line->id == g->last_line && facts->item_id < g->last_item);
+	g->last_line = line->id;
+	g->last_item = facts->item_id;
+}
+
+/* Sort what was returned, when memory did not hold all candidates of a range or lines came in another order. */
+Tuplestorestate *
+GatherSort(Gathering *g)
+{
+	AttrNumber	columns[2] = {1, 2};	/* line, item */
+	Oid			operators[2] = {Int8LessOperator, Int8LessOperator};
+	Oid			collations[2] = {InvalidOid, InvalidOid};
+	bool		nulls_first[2] = {false, false};
+	Tuplesortstate *sort = tuplesort_begin_heap(g->desc, 2, columns, operators, collations, nulls_first,
+												work_mem, NULL, TUPLESORT_NONE);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(g->desc, &TTSOpsMinimalTuple);
+	Tuplestorestate *sorted;
+
+	while (tuplestore_gettupleslot(g->result, true, false, slot))
+		tuplesort_puttupleslot(sort, slot);
+	tuplestore_end(g->result);
+	tuplesort_performsort(sort);
+	sorted = tuplestore_begin_heap(false, false, work_mem);
+	while (tuplesort_gettupleslot(sort, true, false, slot, NULL))
+		tuplestore_puttupleslot(sorted, slot);
+	ExecDropSingleTupleTableSlot(slot);
+	tuplesort_end(sort);
+	return sorted;
 }
 
 /* Return what was found so far, in the order of lines and items. */
