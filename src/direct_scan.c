@@ -158,20 +158,28 @@ DirectScanEnd(DirectScan *scan, LOCKMODE unlock)
 	table_close(scan->rel, unlock);
 }
 
-/* Get ready to look up rows of a table that was resolved. */
+/* Get ready to look up rows by an index on company and key; all is the caller's, who ends the scan. */
 void
-DirectLookupBegin(DirectLookup *lookup, DirectTable *table, Snapshot snapshot)
+DirectLookupStart(DirectLookup *lookup, Relation rel, Relation index, Snapshot snapshot, TupleTableSlot *slot)
 {
-	Assert(table->valid && table->nkeys == 2);
-	lookup->table = table;
-	lookup->rel = table_open(table->relid, AccessShareLock);
-	lookup->index = index_open(table->indexid, AccessShareLock);
-	lookup->scan = O2CIndexBeginScan(lookup->rel, lookup->index, snapshot, table->nkeys);
-	lookup->slot = table_slot_create(lookup->rel, NULL);
+	lookup->rel = rel;
+	lookup->index = index;
+	lookup->scan = O2CIndexBeginScan(rel, index, snapshot, 2);
+	lookup->slot = slot;
 	lookup->company = 0;
 	lookup->key = PG_INT64_MIN;
 	lookup->onward = false;
 	lookup->at = PG_INT64_MIN;
+}
+
+/* Get ready to look up rows of a table that was resolved. */
+void
+DirectLookupBegin(DirectLookup *lookup, DirectTable *table, Snapshot snapshot)
+{
+	Relation	rel = table_open(table->relid, AccessShareLock);
+
+	Assert(table->valid && table->nkeys == 2);
+	DirectLookupStart(lookup, rel, index_open(table->indexid, AccessShareLock), snapshot, table_slot_create(rel, NULL));
 }
 
 /* The next row of the scan; what it allocates is kept. */
@@ -183,7 +191,7 @@ LookupNext(DirectLookup *lookup)
 
 	lookup->at = PG_INT64_MAX;
 	if (index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot))
-		lookup->at = DatumGetInt64(slot_getattr(lookup->slot, lookup->table->att[1], &isnull));
+		lookup->at = DatumGetInt64(slot_getattr(lookup->slot, lookup->index->rd_index->indkey.values[1], &isnull));
 	MemoryContextSwitchTo(before);
 }
 

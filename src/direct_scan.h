@@ -53,9 +53,8 @@ extern void DirectScanEnd(DirectScan *scan, LOCKMODE unlock);
 /* Looking up one row for each of many keys, best in the order of the keys. */
 typedef struct DirectLookup
 {
-	DirectTable *table;
 	Relation	rel;
-	Relation	index;
+	Relation	index;			/* begins with company and key */
 	struct IndexScanDescData *scan;
 	struct TupleTableSlot *slot;
 	int32		company;		/* of the last key that was looked for */
@@ -65,6 +64,8 @@ typedef struct DirectLookup
 } DirectLookup;
 
 extern void DirectLookupBegin(DirectLookup *lookup, DirectTable *table, Snapshot snapshot);
+extern void DirectLookupStart(DirectLookup *lookup, Relation rel, Relation index, Snapshot snapshot,
+							  struct TupleTableSlot *slot);
 extern struct TupleTableSlot *DirectLookupFind(DirectLookup *lookup, int32 company, int64 key);
 extern void DirectLookupEnd(DirectLookup *lookup);
 

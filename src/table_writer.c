@@ -22,8 +22,6 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/skey.h"
-#include "access/stratnum.h"
 #include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -36,13 +34,14 @@
 #include "optimizer/optimizer.h"
 #include "parser/parse_relation.h"
 #include "rewrite/rewriteHandler.h"
-#include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+
+#include "direct_scan.h"
 
 /* Rows that are inserted together. */
 #define BATCH_ROWS 256
@@ -59,8 +58,7 @@ struct TableWriter
 
 	/* of an update: the row that was found last */
 	EPQState	epq;
-	Relation	index;
-	IndexScanDesc scan;
+	DirectLookup lookup;		/* by the primary key */
 	TupleTableSlot *found;
 	bool		own;			/* it is this transaction's own version */
 	TupleTableSlot *changed;
@@ -259,19 +257,20 @@ PrepareFind(TableWriter *writer)
 {
 	Oid			keyid = O2CPrimaryKeyIndex(writer->rel);
 	TupleDesc	desc = RelationGetDescr(writer->rel);
+	Relation	index;
 	Form_pg_index key;
 
 	if (!OidIsValid(keyid))
 		elog(ERROR, "table \"%s\" has no primary key", RelationGetRelationName(writer->rel));
-	writer->index = index_open(keyid, RowExclusiveLock);
-	key = writer->index->rd_index;
+	index = index_open(keyid, RowExclusiveLock);
+	key = index->rd_index;
 	if (key->indnkeyatts != 2 ||
 		key->indkey.values[0] != AttributeOf(desc, "company_id") ||
 		key->indkey.values[1] != AttributeOf(desc, "id"))
 		elog(ERROR, "primary key of \"%s\" is not (company_id, id)",
 			 RelationGetRelationName(writer->rel));
-	writer->scan = O2CIndexBeginScan(writer->rel, writer->index, GetActiveSnapshot(), 2);
 	writer->found = table_slot_create(writer->rel, &writer->estate->es_tupleTable);
+	DirectLookupStart(&writer->lookup, writer->rel, index, GetActiveSnapshot(), writer->found);
 	writer->changed = table_slot_create(writer->rel, &writer->estate->es_tupleTable);
 	O2CEvalPlanQualInit(&writer->epq, writer->estate);
 }
@@ -371,26 +370,22 @@ IsOwnVersion(TupleTableSlot *slot)
 
 /*
  * Find the row with that key and lock it for an update; NULL when there is
- * none.  The slot is valid until the next call.
+ * none.  The slot is valid until the next call.  Rows are best asked for in the
+ * order of their keys.
  */
 TupleTableSlot *
 TableWriterFind(TableWriter *writer, int32 company_id, int64 id)
 {
-	ScanKeyData keys[2];
-	TupleTableSlot *slot = writer->found;
+	TupleTableSlot *slot;
+	Form_pg_index key = writer->lookup.index->rd_index;
 	bool		isnull;
-	bool		any;
 	TM_FailureData failure;
-	MemoryContext before;
 
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(company_id));
-	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
-	/* the scan keeps what it allocates */
-	before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
-	index_rescan(writer->scan, keys, 2, NULL, 0);
-	any = index_getnext_slot(writer->scan, ForwardScanDirection, slot);
-	MemoryContextSwitchTo(before);
-	if (!any)
+	/* what was found is not what the slot holds any more, once it was locked */
+	if (company_id == writer->lookup.company && id == writer->lookup.key)
+		writer->lookup.onward = false;
+	slot = DirectLookupFind(&writer->lookup, company_id, id);
+	if (slot == NULL)
 		return NULL;
 
 	/* a version that nobody else can see yet needs no lock */
@@ -422,8 +417,8 @@ TableWriterFind(TableWriter *writer, int32 company_id, int64 id)
 			elog(ERROR, "could not lock row of \"%s\"", RelationGetRelationName(writer->rel));
 	}
 	/* the version found after waiting may be another row's by now */
-	if (DatumGetInt32(slot_getattr(slot, writer->index->rd_index->indkey.values[0], &isnull)) != company_id ||
-		DatumGetInt64(slot_getattr(slot, writer->index->rd_index->indkey.values[1], &isnull)) != id)
+	if (DatumGetInt32(slot_getattr(slot, key->indkey.values[0], &isnull)) != company_id ||
+		DatumGetInt64(slot_getattr(slot, key->indkey.values[1], &isnull)) != id)
 		return NULL;
 	return slot;
 }
@@ -588,8 +583,8 @@ TableWriterEnd(TableWriter *writer)
 	if (writer->operation == CMD_UPDATE)
 	{
 		ExecASUpdateTriggers(estate, writer->result, writer->capture);
-		index_endscan(writer->scan);
-		index_close(writer->index, NoLock);
+		index_endscan(writer->lookup.scan);
+		index_close(writer->lookup.index, NoLock);
 	}
 	else
 	{

@@ -6,6 +6,7 @@
  */
 #include "receivables/posting.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -154,23 +155,38 @@ ClaimsFit(const ItemChanges *changes, const ItemChange *change)
 		(!changes->claims || change->claimed.date >= change->item.date);
 }
 
+static DirectTable entries = {
+	.name = "ledger_entry", .nkeys = 2,
+	.columns = {"company_id", "item_id"}
+};
+
 /*
- * Whether an item has no entry yet.  The newest committed state is looked at:
- * the item is locked, and entries come with its lock.
+ * Whether an item, whose row is locked, has no entry yet.  Entries come with the
+ * lock of their item: for one that only this transaction can see nobody else has
+ * written any, and the items' snapshot shows what it wrote itself, unless it
+ * wrote more since.  Else the newest committed state is looked at.  The lookup
+ * is opened in that context when it is needed.
  */
 static bool
-HasNoEntry(const ItemChange *change)
+HasNoEntry(DirectLookup *lookup, MemoryContext context, const ItemChange *change, bool own)
 {
-	static DirectTable entries = {
-		.name = "ledger_entry", .nkeys = 2,
-		.columns = {"company_id", "item_id"}
-	};
-	Snapshot	snapshot;
+	Snapshot	snapshot = GetActiveSnapshot();
 	DirectScan	scan;
 	bool		none;
 
 	if (!DirectTableResolve(&entries))
 		elog(ERROR, "table \"ledger_entry\" is not as it was installed");
+	if (own && snapshot->curcid == GetCurrentCommandId(false))
+	{
+		if (lookup->scan == NULL)
+		{
+			MemoryContext before = MemoryContextSwitchTo(context);
+
+			DirectLookupBegin(lookup, &entries, snapshot);
+			MemoryContextSwitchTo(before);
+		}
+		return DirectLookupFind(lookup, change->company_id, change->item_id) == NULL;
+	}
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	DirectScanBegin(&scan, &entries, AccessShareLock, snapshot, change->company_id, change->item_id);
 	none = DirectScanNext(&scan) == NULL;
@@ -204,6 +220,7 @@ UpdateItems(TableWriter *items, Balances *balances, ItemChanges *changes)
 													  ALLOCSET_SMALL_SIZES);
 	MemoryContext before = MemoryContextSwitchTo(row_context);
 	const ItemChange *unfit = NULL;
+	DirectLookup lookup = {0};
 
 	for (int64 i = 0; i < changes->n && unfit == NULL; i++)
 	{
@@ -237,7 +254,7 @@ UpdateItems(TableWriter *items, Balances *balances, ItemChanges *changes)
 			open = slot_getattr(row, open_amount, &isnull);
 			was_open = !DatumGetBool(DirectFunctionCall2(numeric_eq, open, zero));
 			if (!changes->claims && (change->kind == on_account || change->kind == unidentified) &&
-				!was_open && HasNoEntry(change))
+				!was_open && HasNoEntry(&lookup, changes->context, change, TableWriterFoundOwn(items)))
 			{
 				Datum		whole = slot_getattr(row, amount, &isnull);
 
@@ -266,6 +283,8 @@ UpdateItems(TableWriter *items, Balances *balances, ItemChanges *changes)
 		}
 		MemoryContextReset(row_context);
 	}
+	if (lookup.scan != NULL)
+		DirectLookupEnd(&lookup);
 	MemoryContextSwitchTo(before);
 	MemoryContextDelete(row_context);
 	return unfit;
