@@ -1,7 +1,7 @@
 -- What a further match_cash does with the proposals of the one before: those that it would make again stay as
 -- they are, with their ids, since a person may have them before him; others give way.
 BEGIN;
-SELECT plan(9);
+SELECT plan(11);
 
 SELECT o2c.create_company('Again', 'DE', 'EUR') AS c \gset
 INSERT INTO o2c.customer (company_id, code, name, iban) VALUES
@@ -41,6 +41,18 @@ SELECT o2c.write_off(:c, 'TW-70001', 100.00, 'lost') \g /dev/null
 SELECT o2c.match_cash(:c) \g /dev/null
 SELECT is_empty(format($$SELECT m.id FROM o2c.match_proposal m JOIN o2c.open_item i ON i.company_id = m.company_id AND i.id = ANY (m.item_ids)
   WHERE m.company_id = %s AND m.state = 'suggested' AND i.number = 'TW-70001'$$, :c), 'an item that is gone takes its options along');
+
+-- nor what a person rejected, though everything is looked at again
+CREATE FUNCTION pg_temp.suggested(company integer) RETURNS text LANGUAGE sql AS $$
+  SELECT string_agg(i.number, ' ' ORDER BY i.number) FROM o2c.match_proposal m JOIN o2c.open_item i ON i.company_id = m.company_id AND i.id = ANY (m.item_ids)
+  WHERE m.company_id = company AND m.state = 'suggested' $$;
+SELECT is(pg_temp.suggested(:c), 'TW-70002 TW-70004', 'two are left');
+SELECT o2c.reject_match(:c, m.id) FROM o2c.match_proposal m JOIN o2c.open_item i ON i.company_id = m.company_id AND i.id = ANY (m.item_ids)
+WHERE m.company_id = :c AND m.state = 'suggested' AND i.number = 'TW-70002';
+UPDATE more SET number = 'TW-70005';
+SELECT o2c.import_open_items(:c, 'more') \g /dev/null
+SELECT o2c.match_cash(:c) \g /dev/null
+SELECT is(pg_temp.suggested(:c), 'TW-70004 TW-70005', 'what was rejected is not suggested again');
 SELECT is_empty(format('SELECT * FROM o2c.check(%s)', :c), 'the books are right');
 SELECT * FROM finish();
 ROLLBACK;
