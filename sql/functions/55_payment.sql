@@ -199,7 +199,8 @@ BEGIN
   IF $6 IS NOT NULL THEN
     PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('order2cash.payment ' || $1 || ' ' || $6, 0));
     SELECT p.id INTO new_id FROM o2c.payment p
-    WHERE p.company_id = $1 AND p.customer_id IS NOT DISTINCT FROM customer AND p.reference = $6
+    WHERE p.company_id = $1 AND p.customer_id IS NOT DISTINCT FROM customer
+      AND p.reference = $6 AND pg_catalog.left(p.reference, 100) = pg_catalog.left($6, 100)
       AND p.amount = $3 AND p.currency = cur AND p.received_on = on_day AND p.method = $7 AND p.bank_line_id IS NULL;
     IF FOUND THEN
       RETURN new_id;

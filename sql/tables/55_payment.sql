@@ -36,7 +36,9 @@ ALTER SEQUENCE o2c.payment_id_seq OWNED BY o2c.payment.id;
 CREATE UNIQUE INDEX payment_bank_line_key ON o2c.payment (company_id, bank_line_id) WHERE bank_line_id IS NOT NULL;
 CREATE UNIQUE INDEX payment_item_key ON o2c.payment (company_id, item_id);
 CREATE INDEX payment_customer_idx ON o2c.payment (company_id, customer_id) WHERE customer_id IS NOT NULL;
-CREATE INDEX payment_reference_idx ON o2c.payment (company_id, reference) WHERE reference IS NOT NULL AND bank_line_id IS NULL;
+-- of a reference as much as fits an index row
+CREATE INDEX payment_reference_idx ON o2c.payment (company_id, (pg_catalog.left(reference, 100)))
+  WHERE reference IS NOT NULL AND bank_line_id IS NULL;
 CREATE INDEX payment_returnable_idx ON o2c.payment (company_id, returnable_until) WHERE returnable_amount <> 0;
 CREATE INDEX payment_received_idx ON o2c.payment (company_id, received_on) WHERE state = 'received';
 CREATE TRIGGER payment_lifecycle BEFORE INSERT OR UPDATE ON o2c.payment
