@@ -119,12 +119,13 @@ END $$;
 COMMENT ON FUNCTION o2c._match_rest(integer) IS
   'Stage of match_cash: the rounds in which the lines that are left are weighed with the books of their payers, until none is decided.';
 
-CREATE FUNCTION o2c._match_post(company integer) RETURNS bigint
+CREATE FUNCTION o2c._match_post(company integer) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 SET client_min_messages = warning
 AS $$
 DECLARE
+  paid bigint;
   posted bigint;
   short bigint[];
 BEGIN
@@ -176,11 +177,12 @@ BEGIN
   SELECT company, p.payment_id, CASE WHEN p.used_up THEN 'applied' ELSE 'received' END::o2c.payment_state,
     p.customer_id, p.amount, p.currency, p.booking_date, p.value_date, 'transfer', p.end_to_end_id, p.line_id, p.item_id
   FROM pg_temp.o2c_m_pay p WHERE p.is_new;
+  GET DIAGNOSTICS paid = ROW_COUNT;
   -- a line that somebody settled otherwise since we read it has its money already
   UPDATE o2c.bank_line b SET state = 'matched', payment_id = p.payment_id
   FROM pg_temp.o2c_m_pay p WHERE p.is_new AND b.company_id = company AND b.id = p.line_id AND b.state = 'open';
   GET DIAGNOSTICS posted = ROW_COUNT;
-  IF posted < (SELECT pg_catalog.count(*) FROM pg_temp.o2c_m_pay p WHERE p.is_new) THEN
+  IF posted < paid THEN
     RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'bank lines were settled otherwise while they were matched',
       HINT = 'Run match_cash again.';
   END IF;
@@ -214,11 +216,9 @@ BEGIN
   CROSS JOIN LATERAL (SELECT CASE WHEN p.is_new THEN p.customer_id
     ELSE (SELECT q.customer_id FROM o2c.payment q WHERE q.company_id = company AND q.id = p.payment_id) END AS customer_id) y
   WHERE p.learned HAVING pg_catalog.count(*) > 0;
-  posted := (SELECT pg_catalog.count(*) FROM pg_temp.o2c_m_pay p WHERE p.done);
-  RETURN posted;
 END $$;
 COMMENT ON FUNCTION o2c._match_post(integer) IS
-  'Last stage of match_cash: payments, credit items, allocations, settlements and proposals, each in one statement; returns how many lines were applied.';
+  'Last stage of match_cash: payments, credit items, allocations, settlements and proposals, each in one statement.';
 
 CREATE FUNCTION o2c._match_returns(company integer, up_to date) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -308,12 +308,12 @@ BEGIN
     END IF;
     ANALYZE pg_temp.o2c_m_answer (line_id, option, tier), pg_temp.o2c_m_taken (item_id);
     PERFORM pg_catalog.set_config('enable_nestloop', 'on', true), pg_catalog.set_config('enable_mergejoin', 'on', true);
-    auto_lines := o2c._match_post($1);
+    PERFORM o2c._match_post($1);
+    SELECT coalesce(pg_catalog.sum(x.lines), 0), coalesce(pg_catalog.sum(x.cash * x.unit), 0) INTO auto_lines, auto_amount
+    FROM (SELECT p.unit, pg_catalog.count(*) AS lines, pg_catalog.sum(p.cash) AS cash FROM pg_temp.o2c_m_pay p WHERE p.done GROUP BY 1) x;
     SELECT pg_catalog.count(DISTINCT a.line_id) INTO suggested_lines
     FROM pg_temp.o2c_m_answer a WHERE NOT a.decided AND pg_catalog.cardinality(a.item_ids) > 0;
     unmatched_lines := lines - auto_lines - suggested_lines;
-    SELECT coalesce(pg_catalog.sum(x.cash * x.unit), 0) INTO auto_amount
-    FROM (SELECT p.unit, pg_catalog.sum(p.cash) AS cash FROM pg_temp.o2c_m_pay p WHERE p.done GROUP BY 1) x;
     DROP TABLE pg_temp.o2c_m_pay;
   END IF;
   DELETE FROM o2c.bank_line_open o WHERE o.company_id = $1;
