@@ -214,8 +214,7 @@ BEGIN
   CREATE TEMPORARY TABLE o2c_m_cand ON COMMIT DROP AS
   SELECT g.*
   FROM o2c._gather_candidates(company, few,
-    lines => 'SELECT l.id, l.party, w.payer, l.currency, l.minor_amount, l.reference_key, l.keys '
-      'FROM pg_temp.o2c_m_line l JOIN pg_temp.o2c_m_who w ON w.party = l.party',
+    lines => 'SELECT l.id, l.party, l.currency, l.minor_amount, l.reference_key, l.keys FROM pg_temp.o2c_m_line l',
     tolerances => 'SELECT t.customer_id, t.difference, t.percent, t.charges FROM o2c.tolerance t WHERE t.company_id = $1',
     payers => 'SELECT p.party, p.customer_id, p.rel, p.grp FROM pg_temp.o2c_m_payer p',
     keys => 'SELECT k.key, k.item_id FROM o2c.match_key k WHERE k.company_id = $1' || CASE WHEN few THEN ' AND k.key = ANY ($2)' ELSE '' END,

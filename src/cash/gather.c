@@ -63,7 +63,7 @@ typedef struct GatherRun
 
 /* What the rows of each query are; see row_shape.c. */
 static const char *const shapes[NQUERIES] = {
-	[QUERY_LINES] = "llitlLA",
+	[QUERY_LINES] = "lltlLA",
 	[QUERY_TOLERANCES] = SHAPE_TOLERANCE,
 	[QUERY_PAYERS] = "llib",
 	[QUERY_KEYS] = "ll",
@@ -168,10 +168,11 @@ KeysParam(GatherRun *run)
 {
 	const Gathering *g = &run->gather;
 	const GatherLine *last = &g->lines.at[g->upto - 1];
-	int64		n = last->first_key + last->nkeys - g->first_key;
+	int64		first = g->lines.at[g->from].first_key;
+	int64		n = last->first_key + last->nkeys - first;
 	int64	   *values = palloc(Max(n, 1) * sizeof(int64));
 
-	memcpy(values, g->keys.at + g->first_key, n * sizeof(int64));
+	memcpy(values, g->keys.at + first, n * sizeof(int64));
 	run->param[PARAM_IDS] = Int64Param(values, n);
 }
 
@@ -247,7 +248,10 @@ GatherOnce(GatherRun *run)
 	GatherPayersDone(g);
 	if (run->few)
 		KeysParam(run);
-	if (!RunInto(run, QUERY_KEYS, ReceiveKey) || !RunInto(run, QUERY_PAIRS, ReceiveCited))
+	if (!RunInto(run, QUERY_KEYS, ReceiveKey))
+		return false;
+	GatherKeysDone(g);
+	if (!RunInto(run, QUERY_PAIRS, ReceiveCited))
 		return false;
 	GatherCitationsDone(g);
 	if (!RunInto(run, QUERY_SETTLED, ReceiveSettled))
@@ -283,7 +287,7 @@ GatherRange(GatherRun *run, int from, int upto)
 	g->from = from;
 	g->upto = upto;
 	g->overflow = g->flushed = false;
-	memset(&g->key_line, 0, offsetof(Gathering, out) - offsetof(Gathering, key_line));
+	memset(&g->line_keys, 0, offsetof(Gathering, out) - offsetof(Gathering, line_keys));
 	done = GatherOnce(run);
 	MemoryContextReset(g->context);
 	MemoryContextReset(g->out);
@@ -304,24 +308,23 @@ CompareLines(const void *a, const void *b)
 	return CompareInt64(&((const GatherLine *) a)->id, &((const GatherLine *) b)->id);
 }
 
-/* Columns: id, party, payer, currency, amount in minor units, key of the reference, keys of the text. */
+/* Columns: id, party, currency, amount in minor units, key of the reference, keys of the text. */
 static void
 AddLine(Gathering *g, const Datum *value, const bool *isnull)
 {
 	GatherLine *line = ARRAY_ADD(g->lines, g->lines_context);
-	int64		reference = isnull[5] ? 0 : DatumGetInt64(value[5]);
+	int64		reference = isnull[4] ? 0 : DatumGetInt64(value[4]);
 
 	memset(line, 0, sizeof(GatherLine));
 	line->id = DatumGetInt64(value[0]);
 	line->party_id = DatumGetInt64(value[1]);
-	line->payer = DatumGetInt32(value[2]);
-	line->currency = CurrencyWord(value[3]);
-	line->amount = DatumGetInt64(value[4]);
+	line->currency = CurrencyWord(value[2]);
+	line->amount = DatumGetInt64(value[3]);
 	line->next_same = line->next_unknown = -1;
 	line->first_key = g->keys.n;
-	if (!isnull[6])
+	if (!isnull[5])
 	{
-		ArrayType  *keys = DatumGetArrayTypeP(value[6]);
+		ArrayType  *keys = DatumGetArrayTypeP(value[5]);
 		int			n = ARR_NDIM(keys) == 0 ? 0 : ARR_DIMS(keys)[0];
 		const int64 *key = (const int64 *) ARR_DATA_PTR(keys);
 
@@ -331,7 +334,7 @@ AddLine(Gathering *g, const Datum *value, const bool *isnull)
 					 errmsg("key of a line is null")));
 		for (int i = 0; i < n; i++)
 			*ARRAY_ADD(g->keys, g->lines_context) = key[i];
-		if ((Pointer) keys != DatumGetPointer(value[6]))
+		if ((Pointer) keys != DatumGetPointer(value[5]))
 			pfree(keys);
 	}
 	if (reference != 0)
@@ -343,8 +346,8 @@ AddLine(Gathering *g, const Datum *value, const bool *isnull)
 static bool
 ReadLines(Gathering *g, Portal portal)
 {
-	Datum		value[7];
-	bool		isnull[7];
+	Datum		value[6];
+	bool		isnull[6];
 	bool		more = true;
 	bool		sorted = true;
 

@@ -90,13 +90,30 @@ typedef struct GatherLine
 	int32		party;
 	int32		next_same;		/* of party, currency and amount */
 	int32		next_unknown;	/* of currency and amount, payer not known */
-	int32		payer;			/* REL_ of its best customer */
 } GatherLine;
+
+/* A key that a line names, with whose it is: looked for by every key that items have. */
+typedef struct LineKey
+{
+	int64		key;
+	int32		line;
+	int32		next;
+} LineKey;
+
+/* A key of an item that is being looked for: memory is slow, so that it waits for its chain and then its node. */
+#define KEYS_UNDER_WAY 2
+typedef struct ItemKey
+{
+	int64		key;
+	int64		item_id;
+	int32	   *head;			/* NULL: none */
+} ItemKey;
 
 /* Somebody who pays, as the bank writes him. */
 typedef struct Party
 {
 	int64		id;
+	int32		best;			/* REL_ of the customer that it most surely is */
 	int32		next;
 } Party;
 
@@ -195,10 +212,9 @@ typedef struct Gathering
 	bool		flushed;		/* some of its candidates were returned */
 	int			from;
 	int			upto;
-	int32	   *key_line;		/* whose key it is, from first_key on */
-	int32	   *key_next;
-	int64		first_key;
+	ARRAY(LineKey) line_keys;
 	Chains		key_chains;
+	ItemKey		under_way[KEYS_UNDER_WAY];	/* the later first */
 	ARRAY(Party) parties;
 	Chains		party_chains;
 	ARRAY(Payer) payers;
@@ -263,6 +279,13 @@ HashWords(uint64 a, uint64 b)
 	return (uint32) (h >> 32);
 }
 
+/* A hash that keeps ids which follow each other together, for what streams by in the order of its ids. */
+static inline uint32
+HashSeries(int64 id)
+{
+	return (HashWords((uint64) id >> 4, 0) << 4) | (id & 15);
+}
+
 static inline int32 *
 ChainOf(const Chains *chains, uint32 hash)
 {
@@ -286,6 +309,7 @@ extern void GatherStream(SPIPlanPtr plan, int nparams, const Oid *types, const D
 /* gather_pairs.c */
 extern bool GatherPrepare(Gathering *g);
 extern void GatherPayersDone(Gathering *g);
+extern void GatherKeysDone(Gathering *g);
 extern void GatherCitationsDone(Gathering *g);
 extern void GatherUnknown(Gathering *g);
 extern bool GatherGapsDone(Gathering *g);

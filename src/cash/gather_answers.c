@@ -26,7 +26,7 @@ RelationOf(const Gathering *g, const GatherLine *line, const ItemFacts *facts, b
 	const Payer *payer = GatherFindPayer(g, line->party, facts->customer_id);
 
 	*group = payer != NULL && payer->group;
-	return payer != NULL ? payer->rel : line->payer >= REL_ACCOUNT ? REL_FOREIGN : REL_UNKNOWN;
+	return payer != NULL ? payer->rel : g->parties.at[line->party].best >= REL_ACCOUNT ? REL_FOREIGN : REL_UNKNOWN;
 }
 
 /* Names are compared where it is not clear who pays, and told where no item is. */

@@ -91,7 +91,7 @@ HashBook(GatherBook *book)
 	ChainsBegin(&book->taken_chains, book->taken.n, book->context);
 	for (int32 i = 0; i < book->taken.n; i++)
 	{
-		int32	   *head = ChainOf(&book->taken_chains, HashWords(book->taken.at[i].item_id, 0));
+		int32	   *head = ChainOf(&book->taken_chains, HashSeries(book->taken.at[i].item_id));
 
 		book->taken.at[i].next = *head;
 		*head = i;
@@ -101,7 +101,7 @@ HashBook(GatherBook *book)
 static int64
 TakenOfItem(const GatherBook *book, int64 item_id)
 {
-	for (int32 i = *ChainOf(&book->taken_chains, HashWords(item_id, 0)); i >= 0; i = book->taken.at[i].next)
+	for (int32 i = *ChainOf(&book->taken_chains, HashSeries(item_id)); i >= 0; i = book->taken.at[i].next)
 		if (book->taken.at[i].item_id == item_id)
 			return book->taken.at[i].taken;
 	return 0;

@@ -109,7 +109,7 @@ AddLineToAmounts(Gathering *g, int32 at)
 	}
 	line->next_same = g->party_amounts.at[own].line;
 	g->party_amounts.at[own].line = at;
-	if (line->payer < REL_ACCOUNT)
+	if (g->parties.at[line->party].best < REL_ACCOUNT)
 	{
 		line->next_unknown = g->amounts.at[amount].unknown;
 		g->amounts.at[amount].unknown = at;
@@ -122,16 +122,9 @@ GatherPrepare(Gathering *g)
 {
 	int			n = g->upto - g->from;
 	GatherLine *last = &g->lines.at[g->upto - 1];
-	int64		nkeys;
 
-	g->first_key = g->lines.at[g->from].first_key;
-	nkeys = last->first_key + last->nkeys - g->first_key;
-	g->key_line = MemoryContextAllocHuge(g->context, Max(nkeys, 1) * sizeof(int32));
-	g->key_next = MemoryContextAllocHuge(g->context, Max(nkeys, 1) * sizeof(int32));
-	ChainsBegin(&g->key_chains, nkeys, g->context);
+	ChainsBegin(&g->key_chains, last->first_key + last->nkeys - g->lines.at[g->from].first_key, g->context);
 	ChainsBegin(&g->party_chains, n, g->context);
-	ChainsBegin(&g->amount_chains, n, g->context);
-	ChainsBegin(&g->party_amount_chains, n, g->context);
 	for (int i = g->from; i < g->upto; i++)
 	{
 		GatherLine *line = &g->lines.at[i];
@@ -142,9 +135,8 @@ GatherPrepare(Gathering *g)
 		{
 			int32	   *head = ChainOf(&g->key_chains, HashWords(g->keys.at[k], 0));
 
-			g->key_line[k - g->first_key] = i;
-			g->key_next[k - g->first_key] = *head;
-			*head = k - g->first_key;
+			*ARRAY_ADD(g->line_keys, g->context) = (LineKey) {g->keys.at[k], i, *head};
+			*head = g->line_keys.n - 1;
 		}
 		line->party = FindParty(g, line->party_id);
 		if (line->party < 0)
@@ -153,10 +145,9 @@ GatherPrepare(Gathering *g)
 			Party	   *party = ARRAY_ADD(g->parties, g->context);
 
 			line->party = g->parties.n - 1;
-			*party = (Party) {line->party_id, *head};
+			*party = (Party) {line->party_id, REL_UNKNOWN, *head};
 			*head = line->party;
 		}
-		AddLineToAmounts(g, i);
 	}
 	g->stamp = 0;
 	return !TooMuch(g);
@@ -168,15 +159,22 @@ ReceivePayer(TupleTableSlot *slot, DestReceiver *self)
 {
 	Gathering  *g = ((GatherReceiver *) self)->gather;
 	int32		party;
+	Payer	   *payer;
 
 	party = FindParty(g, DatumGetInt64(slot->tts_values[0]));
 	if (party >= 0)
-		*ARRAY_ADD(g->payers, g->context) = (Payer) {
+	{
+		payer = ARRAY_ADD(g->payers, g->context);
+		*payer = (Payer) {
 			.customer_id = DatumGetInt64(slot->tts_values[1]), .party = party,
 			.rel = DatumGetInt32(slot->tts_values[2]), .group = DatumGetBool(slot->tts_values[3])};
+		if (!payer->group)
+			g->parties.at[party].best = Max(g->parties.at[party].best, payer->rel);
+	}
 	return !TooMuch(g);
 }
 
+/* Who each party may be is known: chain the payers, and the lines by what they pay. */
 void
 GatherPayersDone(Gathering *g)
 {
@@ -201,6 +199,10 @@ GatherPayersDone(Gathering *g)
 		customer->first = i;
 		customer->n++;
 	}
+	ChainsBegin(&g->amount_chains, g->upto - g->from, g->context);
+	ChainsBegin(&g->party_amount_chains, g->upto - g->from, g->context);
+	for (int i = g->from; i < g->upto; i++)
+		AddLineToAmounts(g, i);
 }
 
 /* What lines cite -------------------------------------------------------- */
@@ -212,6 +214,25 @@ AddCitation(Gathering *g, int32 line, int64 item_id, text *order_number, bool ci
 		.item_id = item_id, .line = line, .order_number = order_number, .cited = cited};
 }
 
+/* Each key under way takes a step; the first is done, and this one begins. */
+static void
+StepKeys(Gathering *g, ItemKey begun)
+{
+	ItemKey		waiting = g->under_way[0];
+	ItemKey		ready = g->under_way[1];
+
+	if (begun.head != NULL)
+		__builtin_prefetch(begun.head);
+	if (waiting.head != NULL && *waiting.head >= 0)
+		__builtin_prefetch(&g->line_keys.at[*waiting.head]);
+	if (ready.head != NULL)
+		for (int32 i = *ready.head; i >= 0; i = g->line_keys.at[i].next)
+			if (g->line_keys.at[i].key == ready.key)
+				AddCitation(g, g->line_keys.at[i].line, ready.item_id, NULL, true);
+	g->under_way[0] = begun;
+	g->under_way[1] = waiting;
+}
+
 /* A key of an item: key, item. */
 bool
 ReceiveKey(TupleTableSlot *slot, DestReceiver *self)
@@ -220,10 +241,16 @@ ReceiveKey(TupleTableSlot *slot, DestReceiver *self)
 	int64		key;
 
 	key = DatumGetInt64(slot->tts_values[0]);
-	for (int32 i = *ChainOf(&g->key_chains, HashWords(key, 0)); i >= 0; i = g->key_next[i])
-		if (g->keys.at[g->first_key + i] == key)
-			AddCitation(g, g->key_line[i], DatumGetInt64(slot->tts_values[1]), NULL, true);
+	StepKeys(g, (ItemKey) {key, DatumGetInt64(slot->tts_values[1]), ChainOf(&g->key_chains, HashWords(key, 0))});
 	return !TooMuch(g);
+}
+
+/* All keys have begun. */
+void
+GatherKeysDone(Gathering *g)
+{
+	for (int i = 0; i < KEYS_UNDER_WAY; i++)
+		StepKeys(g, (ItemKey) {0, 0, NULL});
 }
 
 static Pair *
@@ -248,8 +275,8 @@ ReceiveSettled(TupleTableSlot *slot, DestReceiver *self)
 	int64		key;
 
 	key = DatumGetInt64(slot->tts_values[0]);
-	for (int32 i = *ChainOf(&g->key_chains, HashWords(key, 0)); i >= 0; i = g->key_next[i])
-		if (g->keys.at[g->first_key + i] == key)
+	for (int32 i = *ChainOf(&g->key_chains, HashWords(key, 0)); i >= 0; i = g->line_keys.at[i].next)
+		if (g->line_keys.at[i].key == key)
 		{
 			if (facts == NULL)
 			{
@@ -257,7 +284,7 @@ ReceiveSettled(TupleTableSlot *slot, DestReceiver *self)
 				facts->customer_id = DatumGetInt64(slot->tts_values[1]);
 				facts->number = CopyText(slot->tts_values[2], g->out);
 			}
-			AddPair(g, &g->lines.at[g->key_line[i]], facts, NULL, false);
+			AddPair(g, &g->lines.at[g->line_keys.at[i].line], facts, NULL, false);
 		}
 	if (facts != NULL && MemoryContextMemAllocated(g->out, true) > g->room / 2)
 		GatherFlush(g);
@@ -298,7 +325,7 @@ GatherCitationsDone(Gathering *g)
 	ChainsBegin(&g->citation_chains, g->citations.n, g->context);
 	for (int32 i = 0; i < g->citations.n; i++)
 	{
-		int32	   *head = ChainOf(&g->citation_chains, HashWords(g->citations.at[i].item_id, 3));
+		int32	   *head = ChainOf(&g->citation_chains, HashSeries(g->citations.at[i].item_id));
 
 		g->citations.at[i].next = *head;
 		*head = i;
@@ -327,7 +354,7 @@ PairCited(Gathering *g, TupleTableSlot *slot, int64 item_id, uint32 currency, bo
 	ItemFacts  *facts = NULL;
 
 	g->stamp++;
-	for (int32 i = *ChainOf(&g->citation_chains, HashWords(item_id, 3)); i >= 0; i = g->citations.at[i].next)
+	for (int32 i = *ChainOf(&g->citation_chains, HashSeries(item_id)); i >= 0; i = g->citations.at[i].next)
 	{
 		Citation   *c = &g->citations.at[i];
 		GatherLine *line = &g->lines.at[c->line];
@@ -421,7 +448,6 @@ ReceiveItem(TupleTableSlot *slot, DestReceiver *self)
 
 	why = DatumGetInt32(slot->tts_values[12]);
 	currency = CurrencyWord(slot->tts_values[2]);
-	facts = PairCited(g, slot, DatumGetInt64(slot->tts_values[0]), currency, (why & WHY_CITED) != 0);
 	if (why & (WHY_PAYER | WHY_AMOUNT))
 	{
 		open = MinorAmount(slot->tts_values[3], currency);
@@ -435,6 +461,9 @@ ReceiveItem(TupleTableSlot *slot, DestReceiver *self)
 				amounts[n++] = open - discount;
 		}
 	}
+	for (int i = 0; i < n; i++)
+		__builtin_prefetch(ChainOf(&g->amount_chains, HashWords(amounts[i], currency)));
+	facts = PairCited(g, slot, DatumGetInt64(slot->tts_values[0]), currency, (why & WHY_CITED) != 0);
 	for (int i = 0; i < n; i++)
 	{
 		int32		at = FindAmount(g, currency, amounts[i]);

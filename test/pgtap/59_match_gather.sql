@@ -130,7 +130,7 @@ SELECT is(ARRAY[p.mixed, p.not_first], ARRAY[0, 0]::bigint[], '... but each numb
 SET work_mem = '64kB';
 SELECT is((count(*), count(*) FILTER (WHERE x.line_id < x.before)), (3000::bigint, 0::bigint), '... and when lines do not')
 FROM (SELECT g.line_id, lag(g.line_id) OVER () AS before
-      FROM o2c._gather_candidates(1, false, 'SELECT 3001 - n, 1::bigint, 3, ''EUR'', 1::bigint, 0::bigint, NULL::bigint[] FROM generate_series(1::bigint, 3000) n', '', '', '', '',
+      FROM o2c._gather_candidates(1, false, 'SELECT 3001 - n, 1::bigint, ''EUR'', 1::bigint, 0::bigint, NULL::bigint[] FROM generate_series(1::bigint, 3000) n', '', '', '', '',
         'SELECT n, 1::bigint, NULL::text FROM generate_series(1::bigint, 3000) n',
         'SELECT 1::bigint, NULL::bigint, ''EUR'', 1.0, 1.0, NULL::numeric, NULL::date, current_date, current_date, ''N'', NULL::text, NULL::text, 1', '', '') g) x;
 RESET work_mem;
@@ -173,10 +173,10 @@ CREATE FUNCTION pg_temp.weigh(line text) RETURNS bigint LANGUAGE sql AS $$
   SELECT count(*) FROM o2c._weigh_lines(1, line, 'SELECT 0::bigint, 1::bigint, 1::bigint, 1::bigint, ''N'', NULL::text, NULL::text, 1::bigint, 1::bigint,
     0::bigint, 0, 0, 0, 0::bigint, 0::bigint, 0::bigint, 0, 0, NULL::text', '') $$;
 SELECT throws_ok($$ SELECT pg_temp.gather('', '') $$, '22023', NULL, 'no query for lines');
-SELECT throws_ok($$ SELECT pg_temp.gather('SELECT 1::bigint, 1::bigint, 3, ''EUR'', 1::bigint, 1::bigint, NULL::bigint[], 5::bigint', '') $$, '42804', NULL, 'a column too many');
-SELECT throws_ok($$ SELECT pg_temp.gather('SELECT 1::bigint, 1::bigint, 3, 99::bigint, 1::bigint, 1::bigint, NULL::bigint[]', '') $$, '42804', NULL, 'a number for a text');
-SELECT throws_ok($$ SELECT pg_temp.gather('SELECT 1::bigint, 1::bigint, 3, ''EUR'', 1::bigint, 1::bigint, ARRAY[7, NULL]::bigint[]', '') $$, '22004', NULL, 'a null among keys');
-SELECT throws_ok($$ SELECT pg_temp.gather('SELECT 1::bigint, 1::bigint, 3, ''EUR'', 1::bigint, 7::bigint, NULL::bigint[]',
+SELECT throws_ok($$ SELECT pg_temp.gather('SELECT 1::bigint, 1::bigint, ''EUR'', 1::bigint, 1::bigint, NULL::bigint[], 5::bigint', '') $$, '42804', NULL, 'a column too many');
+SELECT throws_ok($$ SELECT pg_temp.gather('SELECT 1::bigint, 1::bigint, 99::bigint, 1::bigint, 1::bigint, NULL::bigint[]', '') $$, '42804', NULL, 'a number for a text');
+SELECT throws_ok($$ SELECT pg_temp.gather('SELECT 1::bigint, 1::bigint, ''EUR'', 1::bigint, 1::bigint, ARRAY[7, NULL]::bigint[]', '') $$, '22004', NULL, 'a null among keys');
+SELECT throws_ok($$ SELECT pg_temp.gather('SELECT 1::bigint, 1::bigint, ''EUR'', 1::bigint, 7::bigint, NULL::bigint[]',
   'SELECT 1::bigint, 1::bigint, ''EUR'', 1.0, 1.0, NULL::numeric, NULL::date, current_date, current_date, NULL::text, NULL::text, NULL::text, 1') $$,
   '22004', NULL, 'an item without number');
 SELECT throws_ok($$ SELECT pg_temp.weigh('SELECT 0::bigint, 1::bigint, 1::bigint, 0, 4711::bigint, ''P'', 0::bigint, 0::bigint, 2, 3, NULL::text[]') $$,
