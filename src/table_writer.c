@@ -7,7 +7,8 @@
  * each of them.  A writer does what the executor does for INSERT and for UPDATE
  * by primary key, and nothing less: defaults, generated columns, constraints,
  * indexes, and every trigger of the table, for rows and for statements, with
- * transition tables.  Permissions and row security are not checked: it writes
+ * transition tables; but for statement triggers whose work the caller takes
+ * over.  Permissions and row security are not checked: it writes
  * for the owner of the table, as the statements of referential triggers do.
  *
  * Concurrency is that of UPDATE.  A row is locked before it is changed, and what
@@ -26,6 +27,8 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
 #include "nodes/makefuncs.h"
@@ -218,6 +221,73 @@ TableWriterDesc(TableWriter *writer)
 	return RelationGetDescr(writer->rel);
 }
 
+Relation
+TableWriterRelation(TableWriter *writer)
+{
+	return writer->rel;
+}
+
+/* Whether the session fires a trigger. */
+static bool
+Fires(const Trigger *trigger)
+{
+	char		unlike = SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA ?
+		TRIGGER_FIRES_ON_ORIGIN : TRIGGER_FIRES_ON_REPLICA;
+
+	return trigger->tgenabled != TRIGGER_DISABLED && trigger->tgenabled != unlike;
+}
+
+/*
+ * Leave out the statement triggers that call this function of the table's
+ * schema, for the caller does what they would do; false when none would fire.
+ * Transition tables that nobody else reads are not filled then.  To be said before
+ * the first row.
+ */
+bool
+TableWriterTakeOver(TableWriter *writer, const char *function)
+{
+	/* the writer's own copy */
+	TriggerDesc *triggers = writer->result->ri_TrigDesc;
+	bool		update = writer->operation == CMD_UPDATE;
+	bool		taken = false;
+	bool		old_table = false;
+	bool		new_table = false;
+	MemoryContext before;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+		char	   *name;
+
+		if (!(update ? TRIGGER_FOR_UPDATE(trigger->tgtype) : TRIGGER_FOR_INSERT(trigger->tgtype)) ||
+			!Fires(trigger))
+			continue;
+		if (!TRIGGER_FOR_ROW(trigger->tgtype) && TRIGGER_FOR_AFTER(trigger->tgtype) &&
+			get_func_namespace(trigger->tgfoid) == RelationGetNamespace(writer->rel) &&
+			(name = get_func_name(trigger->tgfoid)) != NULL && strcmp(name, function) == 0)
+		{
+			trigger->tgenabled = TRIGGER_DISABLED;
+			taken = true;
+			continue;
+		}
+		old_table = old_table || trigger->tgoldtable != NULL;
+		new_table = new_table || trigger->tgnewtable != NULL;
+	}
+	if (!taken)
+		return false;
+	if (update)
+	{
+		triggers->trig_update_old_table = old_table;
+		triggers->trig_update_new_table = new_table;
+	}
+	else
+		triggers->trig_insert_new_table = new_table;
+	before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+	writer->capture = MakeTransitionCaptureState(triggers, RelationGetRelid(writer->rel), writer->operation);
+	MemoryContextSwitchTo(before);
+	return true;
+}
+
 /* Make ready what the columns get that the caller does not give: defaults, or what they are generated from. */
 static void
 PrepareDefaults(TableWriter *writer, TableExprs *exprs)
@@ -328,7 +398,7 @@ TableWriterBegin(Oid relid, CmdType operation, const char *const *columns, int n
 
 	AfterTriggerBeginQuery();
 	triggers = writer->result->ri_TrigDesc;
-	writer->capture = MakeTransitionCaptureState(writer->rel->trigdesc, relid, operation);
+	writer->capture = MakeTransitionCaptureState(triggers, relid, operation);
 	if (operation == CMD_UPDATE)
 	{
 		CheckCmdReplicaIdentity(writer->rel, CMD_UPDATE);

@@ -9,6 +9,7 @@
 
 #include "executor/tuptable.h"
 #include "nodes/nodes.h"
+#include "utils/relcache.h"
 
 typedef struct TableWriter TableWriter;
 
@@ -16,6 +17,8 @@ extern TableWriter *TableWriterBegin(Oid relid, CmdType operation,
 									 const char *const *columns, int ncolumns);
 extern AttrNumber TableWriterAttribute(TableWriter *writer, const char *column);
 extern TupleDesc TableWriterDesc(TableWriter *writer);
+extern Relation TableWriterRelation(TableWriter *writer);
+extern bool TableWriterTakeOver(TableWriter *writer, const char *function);
 extern TupleTableSlot *TableWriterFind(TableWriter *writer, int32 company_id, int64 id);
 extern bool TableWriterFoundOwn(TableWriter *writer);
 extern void TableWriterUpdate(TableWriter *writer, const Datum *values, const bool *nulls);

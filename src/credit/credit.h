@@ -153,10 +153,13 @@ typedef struct CreditPolicy
 	DateADT		today;			/* when anything is decided */
 } CreditPolicy;
 
+struct ItemChanges;				/* receivables/posting.h */
+
 extern bool CreditQuick(const OrderMove *move);
 extern bool CreditMoveAccount(const AccountMove *move, Snapshot snapshot);
 extern bool CreditQuickItems(const AccountMove *move);
 extern int64 CreditQuickAccounts(AccountMove *moves, int64 n);
+extern void CreditOnChanges(const struct ItemChanges *changes);
 extern bool CreditOneAccount(TriggerData *trigdata, const char *amount, bool receipts);
 extern void CreditPolicyOf(int32 company_id, CreditPolicy *policy);
 extern bool CreditIsBeyond(CreditPolicy *policy, int32 company_id, DateADT day);

@@ -5,7 +5,8 @@
  * A debit that is open counts gross; a credit that is open (a payment on
  * account, a credit note) is unapplied.  One statement, however many items it
  * changes, writes each customer's account once; without SQL unless the account
- * is one of a group or of another currency, or passes a threshold.
+ * is one of a group or of another currency, or passes a threshold.  What posting
+ * changes it hands on itself, and no transition table is filled for it.
  */
 #include "o2c.h"
 
@@ -20,6 +21,7 @@
 
 #include "credit/credit.h"
 #include "numeric_ops.h"
+#include "receivables/posting.h"
 #include "row_reader.h"
 
 PG_FUNCTION_INFO_V1(o2c_credit_on_items);
@@ -182,13 +184,22 @@ AddToAccounts(TriggerData *trigdata, Tuplestorestate *rows, const ItemColumns *c
 	MemoryContextDelete(row_context);
 }
 
+/* A table of accounts, to add up what they take. */
+static HTAB *
+AccountsBegin(void)
+{
+	HASHCTL		control = {.keysize = sizeof(AccountKey), .entrysize = sizeof(Account), .hcxt = CurrentMemoryContext};
+
+	return hash_create("o2c accounts of items", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
 /*
- * Carry the rows of the transition tables to several accounts.  They are added
- * up here, and accounts that nothing unusual happens to are written without
- * SQL; the statement meets the others, each once, and no item.
+ * Carry what was added up to several accounts.  Those that nothing unusual
+ * happens to are written without SQL; the statement meets the others, each
+ * once, and no item.
  */
 static void
-ApplyToAccounts(TriggerData *trigdata)
+AccountsApply(HTAB *accounts)
 {
 	static KeptPlan apply = {
 		.sql = CREDIT_APPLY("SELECT d.company_id, d.customer_id, d.currency::o2c.currency AS currency, 0::numeric AS oo, 0::numeric AS sni,"
@@ -196,13 +207,6 @@ ApplyToAccounts(TriggerData *trigdata)
 		.nargs = 5,
 		.argtypes = {INT4ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID}
 	};
-	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
-	const ItemColumns columns = {
-		SPI_fnumber(desc, "company_id"), SPI_fnumber(desc, "customer_id"),
-		SPI_fnumber(desc, "currency"), SPI_fnumber(desc, "open_amount")
-	};
-	HASHCTL		control = {.keysize = sizeof(AccountKey), .entrysize = sizeof(Account), .hcxt = CurrentMemoryContext};
-	HTAB	   *accounts = hash_create("o2c accounts of items", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	HASH_SEQ_STATUS seq;
 	Account    *account;
 	AccountMove *moves;
@@ -211,8 +215,6 @@ ApplyToAccounts(TriggerData *trigdata)
 	int64		n = 0;
 	int			rest = 0;
 
-	AddToAccounts(trigdata, trigdata->tg_oldtable, &columns, false, accounts);
-	AddToAccounts(trigdata, trigdata->tg_newtable, &columns, true, accounts);
 	moves = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(AccountMove) * Max(hash_get_num_entries(accounts), 1));
 	hash_seq_init(&seq, accounts);
 	while ((account = hash_seq_search(&seq)) != NULL)
@@ -244,6 +246,99 @@ ApplyToAccounts(TriggerData *trigdata)
 		args[4] = PointerGetDatum(construct_array(values[4], rest, NUMERICOID, -1, false, TYPALIGN_INT));
 		CreditApplyWith(&apply, args, false);
 	}
+}
+
+/* Carry the rows of the transition tables to several accounts. */
+static void
+ApplyToAccounts(TriggerData *trigdata)
+{
+	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
+	const ItemColumns columns = {
+		SPI_fnumber(desc, "company_id"), SPI_fnumber(desc, "customer_id"),
+		SPI_fnumber(desc, "currency"), SPI_fnumber(desc, "open_amount")
+	};
+	HTAB	   *accounts = AccountsBegin();
+
+	AddToAccounts(trigdata, trigdata->tg_oldtable, &columns, false, accounts);
+	AddToAccounts(trigdata, trigdata->tg_newtable, &columns, true, accounts);
+	AccountsApply(accounts);
+}
+
+/* The account that a change of an item counts for; false when it is none's. */
+static bool
+AccountOfChange(const ItemChange *change, AccountKey *key)
+{
+	if (change->item.customer_id == NO_ID || IsZero(change->amount))
+		return false;
+	memset(key, 0, sizeof(AccountKey));
+	key->customer_id = change->item.customer_id;
+	key->company_id = change->company_id;
+	memcpy(key->currency, change->item.currency, sizeof(change->item.currency));
+	return true;
+}
+
+/* What o2c_credit_on_items does, for items that posting has updated. */
+void
+CreditOnChanges(const ItemChanges *changes)
+{
+	Account		one = {.items = int64_to_numeric(0), .unapplied = int64_to_numeric(0)};
+	HTAB	   *accounts = NULL;
+	bool		any = false;
+
+	if (o2c_numbering)
+		return;
+	for (int64 i = 0; i < changes->n; i++)
+	{
+		const ItemChange *change = &changes->list[i];
+		Account    *account = &one;
+		AccountKey	key;
+		Numeric    *sum;
+		Numeric		before;
+
+		if (!AccountOfChange(change, &key))
+			continue;
+		if (!any)
+			one.key = key;
+		any = true;
+		/* with the second account begins the list of several */
+		if (accounts == NULL && memcmp(&key, &one.key, sizeof(key)) != 0)
+		{
+			accounts = AccountsBegin();
+			*(Account *) hash_search(accounts, &one.key, HASH_ENTER, NULL) = one;
+		}
+		if (accounts != NULL)
+		{
+			bool		known;
+
+			account = hash_search(accounts, &key, HASH_ENTER, &known);
+			if (!known)
+			{
+				account->items = int64_to_numeric(0);
+				account->unapplied = int64_to_numeric(0);
+			}
+		}
+		/* a credit that is open adds to what is unapplied, with the other sign */
+		sum = change->item.credit ? &account->unapplied : &account->items;
+		before = *sum;
+		*sum = change->item.credit ? NumericSubtract(before, change->amount) : NumericAdd(before, change->amount);
+		pfree(before);
+	}
+	if (!any || (accounts == NULL && IsZero(one.items) && IsZero(one.unapplied)))
+		return;
+	if (accounts == NULL)
+	{
+		const AccountMove move = {
+			.company_id = one.key.company_id, .customer_id = one.key.customer_id,
+			.currency = PointerGetDatum(cstring_to_text(one.key.currency)),
+			.items = one.items, .unapplied = one.unapplied
+		};
+
+		if (CreditQuickItems(&move))
+			return;
+		accounts = AccountsBegin();
+		*(Account *) hash_search(accounts, &one.key, HASH_ENTER, NULL) = one;
+	}
+	AccountsApply(accounts);
 }
 
 /* o2c_credit_on_items(): AFTER INSERT, UPDATE or DELETE ON open_item, for each statement. */

@@ -24,7 +24,7 @@ PG_FUNCTION_INFO_V1(o2c_item_rights);
 PG_FUNCTION_INFO_V1(o2c_item_paid);
 
 /* Whether the current user decides for himself: owner of the table, manager or admin. */
-static bool
+bool
 MayDecide(Relation rel)
 {
 	static const char *const roles[] = {"o2c_manager", "o2c_admin"};

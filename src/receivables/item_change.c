@@ -260,9 +260,9 @@ UpdateItems(TableWriter *items, Balances *balances, ItemChanges *changes)
 
 				MemoryContextSwitchTo(changes->context);
 				change->receipt = DatumGetNumericCopy(whole);
+				change->amount = NumericAdd(change->amount, change->receipt);
 				MemoryContextSwitchTo(row_context);
 				change->born = true;
-				open = whole;
 			}
 			open = DirectFunctionCall2(numeric_add, open, NumericGetDatum(change->amount));
 			change->settled = DatumGetBool(DirectFunctionCall2(numeric_eq, open, zero));

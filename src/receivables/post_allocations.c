@@ -204,14 +204,14 @@ CompleteAllocations(NewAllocations *all, Oid application, Oid credit)
 
 /* Write the receipt of an item that was inserted without; the values but its own are set. */
 static void
-WriteReceipt(TableWriter *entries, Oid kind, ItemChange *change, Datum *values, bool *nulls)
+WriteReceipt(EntryWriter *entries, Oid kind, ItemChange *change, Datum *values, bool *nulls)
 {
 	values[ENTRY_KIND] = ObjectIdGetDatum(kind);
 	values[ENTRY_AMOUNT] = NumericGetDatum(change->receipt);
 	values[ENTRY_RAISES] = BoolGetDatum(true);
 	values[ENTRY_EFFECTIVE] = DateADTGetDatum(change->item.date);
 	nulls[ENTRY_ALLOCATION] = true;
-	TableWriterInsert(entries, values, nulls);
+	EntriesInsert(entries, values, nulls);
 	nulls[ENTRY_ALLOCATION] = false;
 	change->receipt = NULL;
 }
@@ -224,18 +224,19 @@ static void
 WriteAllocationEntries(TriggerData *trigdata, ItemChanges *changes)
 {
 	NewAllocations *all = (NewAllocations *) changes;
-	TableWriter *entries = BeginEntries(trigdata->tg_relation);
-	Oid			entry_type = TupleDescAttr(TableWriterDesc(entries),
-										   TableWriterAttribute(entries, "kind") - 1)->atttypid;
-	Oid			credit = EnumValue(entry_type, "credit");
-	Oid			receipt = EnumValue(entry_type, "receipt");
+	EntryWriter entries;
+	Oid			credit;
+	Oid			receipt;
 	Datum		zero = NumericGetDatum(int64_to_numeric(0));
 	ItemChange *change = changes->list;
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "o2c new entry",
 													  ALLOCSET_SMALL_SIZES);
 	MemoryContext before;
 
-	CompleteAllocations(all, EnumValue(entry_type, "application"), credit);
+	EntriesBegin(&entries, trigdata->tg_relation);
+	credit = EnumValue(entries.kind_type, "credit");
+	receipt = EnumValue(entries.kind_type, "receipt");
+	CompleteAllocations(all, EnumValue(entries.kind_type, "application"), credit);
 	before = MemoryContextSwitchTo(row_context);
 	for (int64 i = 0; i < all->nsides; i++)
 	{
@@ -257,17 +258,17 @@ WriteAllocationEntries(TriggerData *trigdata, ItemChanges *changes)
 		values[ENTRY_RECORDED] = TimestampTzGetDatum(allocation->recorded);
 		values[ENTRY_ALLOCATION] = Int64GetDatum(allocation->id);
 		if (change->receipt != NULL)
-			WriteReceipt(entries, receipt, change, values, nulls);
+			WriteReceipt(&entries, receipt, change, values, nulls);
 		values[ENTRY_KIND] = ObjectIdGetDatum(allocation->kind);
 		values[ENTRY_AMOUNT] = side->credit ? amount : DirectFunctionCall1(numeric_uminus, amount);
 		values[ENTRY_RAISES] = DirectFunctionCall2(numeric_lt, amount, zero);
 		values[ENTRY_EFFECTIVE] = DateADTGetDatum(allocation->effective);
-		TableWriterInsert(entries, values, nulls);
+		EntriesInsert(&entries, values, nulls);
 		MemoryContextReset(row_context);
 	}
 	MemoryContextSwitchTo(before);
 	MemoryContextDelete(row_context);
-	TableWriterEnd(entries);
+	EntriesEnd(&entries);
 }
 
 /* Refuse reversals that are not exactly the allocation they undo. */

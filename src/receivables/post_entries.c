@@ -6,7 +6,8 @@
  * adds the entries to open_item.open_amount and carries the change to the
  * invoice.  It is also the referential check of an entry on its item (there is
  * no foreign key and no row trigger on the ledger), and refuses entries into
- * closed periods, whoever writes them.
+ * closed periods.  It does not fire for the entries that posting itself writes;
+ * those are looked at as they are written (posting.c).
  */
 #include "receivables/posting.h"
 
@@ -61,44 +62,26 @@ IsClosed(int32 company_id, DateADT day, DateADT *from, DateADT *to)
 }
 
 /*
- * Refuse new entries whose effective date lies in a closed period.
+ * Refuse an entry that counts from a day in a closed period; "open" keeps what is known.
  *
  * The newest committed state is looked at, whatever the transaction's snapshot
  * is.  Whoever closes a period holds a lock that conflicts with our insertion
  * until it has committed (o2c_guard_period), so none slips through.
  */
-static void
-RefuseClosedPeriods(TriggerData *trigdata)
+void
+RefuseClosedPeriod(OpenDays *open, int32 company_id, DateADT day)
 {
-	int			company_att = ColumnOf(trigdata, "company_id");
-	int			effective_att = ColumnOf(trigdata, "effective_on");
-	bool		known = false;
-	int32		company_id = 0;
-	DateADT		from = 0;
-	DateADT		to = 0;
-	RowReader	reader;
-	TupleTableSlot *row;
-
-	RowReaderBegin(&reader, trigdata->tg_newtable, trigdata->tg_relation);
-	while ((row = RowReaderNext(&reader)) != NULL)
-	{
-		bool		isnull;
-		int32		company = DatumGetInt32(slot_getattr(row, company_att, &isnull));
-		DateADT		day = DatumGetDateADT(slot_getattr(row, effective_att, &isnull));
-
-		if (known && company == company_id && day >= from && day <= to)
-			continue;
-		if (IsClosed(company, day, &from, &to))
-			ereport(ERROR,
-					(errcode(ERRCODE_O2C_PERIOD_CLOSED),
-					 errmsg("period of %s is closed",
-							DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(day)))),
-					 errdetail("Company %d takes no entry with that effective date.", company),
-					 errhint("Post it with an effective date in an open period.")));
-		known = true;
-		company_id = company;
-	}
-	RowReaderEnd(&reader);
+	if (open->known && company_id == open->company_id && day >= open->from && day <= open->to)
+		return;
+	if (IsClosed(company_id, day, &open->from, &open->to))
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_PERIOD_CLOSED),
+				 errmsg("period of %s is closed",
+						DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(day)))),
+				 errdetail("Company %d takes no entry with that effective date.", company_id),
+				 errhint("Post it with an effective date in an open period.")));
+	open->known = true;
+	open->company_id = company_id;
 }
 
 /* Why the entries of new_rows do not fit their items, in words. */
@@ -137,6 +120,7 @@ CollectEntries(TriggerData *trigdata, ItemChanges *changes)
 	int			effective_att = ColumnOf(trigdata, "effective_on");
 	int			credit_att = ColumnOf(trigdata, "credit");
 	int			allocation_att = ColumnOf(trigdata, "allocation_id");
+	OpenDays	open = {0};
 	Oid			type = TupleDescAttr(RelationGetDescr(rel), kind_att - 1)->atttypid;
 	Oid			write_off = EnumValue(type, "write_off");
 	Oid			credit = EnumValue(type, "credit");
@@ -147,9 +131,9 @@ CollectEntries(TriggerData *trigdata, ItemChanges *changes)
 	while ((row = RowReaderNext(&reader)) != NULL)
 	{
 		bool		isnull;
+		int32		company_id = DatumGetInt32(slot_getattr(row, company_att, &isnull));
 		Oid			kind = DatumGetObjectId(slot_getattr(row, kind_att, &isnull));
-		ItemChange *change = ItemChangesAdd(changes,
-											DatumGetInt32(slot_getattr(row, company_att, &isnull)),
+		ItemChange *change = ItemChangesAdd(changes, company_id,
 											DatumGetInt64(slot_getattr(row, item_att, &isnull)),
 											slot_getattr(row, amount_att, &isnull));
 
@@ -161,6 +145,7 @@ CollectEntries(TriggerData *trigdata, ItemChanges *changes)
 		ReadCurrency(change->claimed.currency, slot_getattr(row, currency_att, &isnull));
 		change->claimed.due_date = DatumGetDateADT(slot_getattr(row, due_att, &isnull));
 		change->claimed.date = DatumGetDateADT(slot_getattr(row, effective_att, &isnull));
+		RefuseClosedPeriod(&open, company_id, change->claimed.date);
 		change->claimed.credit = DatumGetBool(slot_getattr(row, credit_att, &isnull));
 		(void) slot_getattr(row, allocation_att, &isnull);
 		if (!isnull)
@@ -190,21 +175,16 @@ o2c_post_entries(PG_FUNCTION_ARGS)
 	static const PostingSteps steps = {.refuse = RefuseEntry};
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_post_entries");
 	TriggerFrame frame;
+	ItemChanges changes;
 
 	if (tuplestore_tuple_count(trigdata->tg_newtable) == 0)
 		return PointerGetDatum(NULL);
 	TriggerFrameBegin(&frame, trigdata);
-	RefuseClosedPeriods(trigdata);
-	if (!EntriesAreCounted())
-	{
-		ItemChanges changes;
-
-		ItemChangesBegin(&changes, tuplestore_tuple_count(trigdata->tg_newtable), true);
-		CollectEntries(trigdata, &changes);
-		ItemChangesMerge(&changes);
-		PostChanges(trigdata, &changes, &steps);
-		ItemChangesEnd(&changes);
-	}
+	ItemChangesBegin(&changes, tuplestore_tuple_count(trigdata->tg_newtable), true);
+	CollectEntries(trigdata, &changes);
+	ItemChangesMerge(&changes);
+	PostChanges(trigdata, &changes, &steps);
+	ItemChangesEnd(&changes);
 	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);
 }

@@ -36,9 +36,9 @@ PostNewItems(TriggerData *trigdata, ItemChanges *changes)
 	int			invoice_att = ColumnOf(trigdata, "invoice_id");
 	Oid			opening = EnumValue(TupleDescAttr(desc, kind_att - 1)->atttypid, "opening");
 	Datum		zero = NumericGetDatum(int64_to_numeric(0));
-	TableWriter *entries = NULL;
+	EntryWriter entries;
+	bool		any = false;
 	Balances   *balances = BalancesBegin(rel);
-	Oid			entry_type = InvalidOid;
 	Oid			last_kind = InvalidOid;
 	Oid			entry_kind = InvalidOid;
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "o2c new item",
@@ -73,16 +73,13 @@ PostNewItems(TriggerData *trigdata, ItemChanges *changes)
 		if (!is_open && kind != opening)
 			continue;
 
-		if (entries == NULL)
-		{
-			entries = BeginEntries(rel);
-			entry_type = TupleDescAttr(TableWriterDesc(entries),
-									   TableWriterAttribute(entries, "kind") - 1)->atttypid;
-		}
+		if (!any)
+			EntriesBegin(&entries, rel);
+		any = true;
 		MemoryContextSwitchTo(row_context);
 		if (kind != last_kind)
 		{
-			entry_kind = EnumValue(entry_type, FirstEntryKind(kind));
+			entry_kind = EnumValue(entries.kind_type, FirstEntryKind(kind));
 			last_kind = kind;
 		}
 		values[ENTRY_COMPANY] = slot_getattr(row, company_att, &isnull);
@@ -97,12 +94,12 @@ PostNewItems(TriggerData *trigdata, ItemChanges *changes)
 		values[ENTRY_RECORDED] = TimestampTzGetDatum(GetCurrentTimestamp());
 		values[ENTRY_ALLOCATION] = (Datum) 0;
 		nulls[ENTRY_ALLOCATION] = true;
-		TableWriterInsert(entries, values, nulls);
+		EntriesInsert(&entries, values, nulls);
 		if (!in_full)
 		{
 			values[ENTRY_AMOUNT] = DirectFunctionCall2(numeric_sub, open, amount);
 			values[ENTRY_RAISES] = BoolGetDatum(false);
-			TableWriterInsert(entries, values, nulls);
+			EntriesInsert(&entries, values, nulls);
 		}
 		if (is_open)
 		{
@@ -126,8 +123,8 @@ PostNewItems(TriggerData *trigdata, ItemChanges *changes)
 	}
 	RowReaderEnd(&reader);
 	BalancesEnd(balances);
-	if (entries != NULL)
-		TableWriterEnd(entries);
+	if (any)
+		EntriesEnd(&entries);
 	MemoryContextDelete(row_context);
 }
 
@@ -138,13 +135,13 @@ o2c_post_items(PG_FUNCTION_ARGS)
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_post_items");
 	TriggerFrame frame;
 	ItemChanges changes;
-	PostingState save;
+	bool		save = o2c_posting;
 
 	if (tuplestore_tuple_count(trigdata->tg_newtable) == 0)
 		return PointerGetDatum(NULL);
 	TriggerFrameBegin(&frame, trigdata);
 	ItemChangesBegin(&changes, tuplestore_tuple_count(trigdata->tg_newtable), false);
-	PostingBegin(&save, true);
+	o2c_posting = true;
 	PG_TRY();
 	{
 		PostNewItems(trigdata, &changes);
@@ -152,7 +149,7 @@ o2c_post_items(PG_FUNCTION_ARGS)
 	}
 	PG_FINALLY();
 	{
-		PostingEnd(&save);
+		o2c_posting = save;
 	}
 	PG_END_TRY();
 	ItemChangesEnd(&changes);

@@ -20,40 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
-/*
- * Trigger depth at which o2c_post_entries finds entries whose items already
- * have them in open_amount; 0 for none.
- */
-static int	entries_counted_at = 0;
-
-/*
- * Open derived columns to change until PostingEnd; entries that are inserted
- * meanwhile by this trigger itself are in their items already if "counted".
- */
-void
-PostingBegin(PostingState *save, bool counted)
-{
-	save->posting = o2c_posting;
-	save->counted_at = entries_counted_at;
-	o2c_posting = true;
-	if (counted)
-		entries_counted_at = DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)) + 1;
-}
-
-void
-PostingEnd(const PostingState *save)
-{
-	o2c_posting = save->posting;
-	entries_counted_at = save->counted_at;
-}
-
-/* Whether the entries of the trigger that runs are in their items already. */
-bool
-EntriesAreCounted(void)
-{
-	return entries_counted_at != 0 &&
-		entries_counted_at == DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
-}
+#include "credit/credit.h"
 
 /* Attribute of a column that the trigger's table must have. */
 int
@@ -67,18 +34,43 @@ ColumnOf(TriggerData *trigdata, const char *name)
 	return att;
 }
 
-/* Open the ledger to write entries; "sibling" is a table of its schema. */
-TableWriter *
-BeginEntries(Relation sibling)
+/*
+ * Open the ledger to write entries; "sibling" is a table of its schema.
+ *
+ * What the ledger's triggers would do with a million rows is done as they are
+ * written: to look at their periods, and nothing else, for they are in their
+ * items already; and whoever posts as the owner may write any entry.
+ */
+void
+EntriesBegin(EntryWriter *entries, Relation sibling)
 {
 	/* in the order of the enum */
-	static const char *const entry_columns[] = {
+	static const char *const columns[] = {
 		"company_id", "item_id", "customer_id", "currency", "due_date", "kind", "amount", "raises",
 		"effective_on", "recorded_at", "allocation_id"
 	};
+	TableWriter *rows = TableWriterBegin(TableByName(sibling, "ledger_entry"), CMD_INSERT, columns, lengthof(columns));
 
-	return TableWriterBegin(TableByName(sibling, "ledger_entry"), CMD_INSERT,
-							entry_columns, lengthof(entry_columns));
+	memset(entries, 0, sizeof(EntryWriter));
+	entries->rows = rows;
+	entries->kind_type = TupleDescAttr(TableWriterDesc(rows), TableWriterAttribute(rows, "kind") - 1)->atttypid;
+	entries->periods = TableWriterTakeOver(rows, "post_entries");
+	if (MayDecide(TableWriterRelation(rows)))
+		(void) TableWriterTakeOver(rows, "_entry_rights");
+}
+
+void
+EntriesInsert(EntryWriter *entries, const Datum *values, const bool *nulls)
+{
+	if (entries->periods)
+		RefuseClosedPeriod(&entries->open, DatumGetInt32(values[ENTRY_COMPANY]), DatumGetDateADT(values[ENTRY_EFFECTIVE]));
+	TableWriterInsert(entries->rows, values, nulls);
+}
+
+void
+EntriesEnd(EntryWriter *entries)
+{
+	TableWriterEnd(entries->rows);
 }
 
 /* The kind of the first entry of an item. */
@@ -105,12 +97,13 @@ FirstEntryKind(Oid item_kind)
 void
 PostChanges(TriggerData *trigdata, ItemChanges *changes, const PostingSteps *steps)
 {
-	PostingState save;
+	bool		save = o2c_posting;
 
-	PostingBegin(&save, steps->write != NULL);
+	o2c_posting = true;
 	PG_TRY();
 	{
 		TableWriter *items = BeginItemUpdate(trigdata->tg_relation);
+		bool		credit = TableWriterTakeOver(items, "credit_on_items");
 		Balances   *balances = BalancesBegin(trigdata->tg_relation);
 		const ItemChange *unfit = UpdateItems(items, balances, changes);
 
@@ -121,11 +114,13 @@ PostChanges(TriggerData *trigdata, ItemChanges *changes, const PostingSteps *ste
 			steps->write(trigdata, changes);
 		CarryToInvoices(trigdata->tg_relation, changes);
 		TableWriterEnd(items);
+		if (credit)
+			CreditOnChanges(changes);
 		CarryToPayments(trigdata->tg_relation, changes);
 	}
 	PG_FINALLY();
 	{
-		PostingEnd(&save);
+		o2c_posting = save;
 	}
 	PG_END_TRY();
 }

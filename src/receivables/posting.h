@@ -91,12 +91,30 @@ enum
 	ENTRY_RAISES, ENTRY_EFFECTIVE, ENTRY_RECORDED, ENTRY_ALLOCATION, ENTRY_COLUMNS
 };
 
-/* What PostingBegin changes and PostingEnd restores. */
-typedef struct PostingState
+/* Days, all of one company, that are in no closed period. */
+typedef struct OpenDays
 {
-	bool		posting;
-	int			counted_at;
-} PostingState;
+	bool		known;
+	int32		company_id;
+	DateADT		from;
+	DateADT		to;
+} OpenDays;
+
+extern void RefuseClosedPeriod(OpenDays *open, int32 company_id, DateADT day);
+
+/* What writes entries of items that have them in open_amount already. */
+typedef struct EntryWriter
+{
+	TableWriter *rows;
+	Oid			kind_type;		/* of the ledger's column */
+	bool		periods;		/* closed ones are looked at here */
+	OpenDays	open;
+} EntryWriter;
+
+extern void EntriesBegin(EntryWriter *entries, Relation sibling);
+extern void EntriesInsert(EntryWriter *entries, const Datum *values, const bool *nulls);
+extern void EntriesEnd(EntryWriter *entries);
+extern bool MayDecide(Relation rel);
 
 /* What is particular to a trigger that posts; see PostChanges. */
 typedef struct PostingSteps
@@ -105,10 +123,6 @@ typedef struct PostingSteps
 	void		(*write) (TriggerData *trigdata, ItemChanges *changes); /* or NULL */
 } PostingSteps;
 
-extern void PostingBegin(PostingState *save, bool counted);
-extern void PostingEnd(const PostingState *save);
-extern bool EntriesAreCounted(void);
-extern TableWriter *BeginEntries(Relation sibling);
 extern const char *FirstEntryKind(Oid item_kind);
 extern void PostChanges(TriggerData *trigdata, ItemChanges *changes, const PostingSteps *steps);
 

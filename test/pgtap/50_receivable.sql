@@ -1,6 +1,6 @@
 -- The subledger: items, entries, allocations, reversals, periods, imports.
 BEGIN;
-SELECT plan(95);
+SELECT plan(97);
 CREATE TEMPORARY TABLE ctx AS SELECT o2c.create_company('Ledger', 'DE', 'EUR') AS c;
 INSERT INTO o2c.customer (company_id, code, name) SELECT c, code, code FROM ctx, unnest('{A,B}'::text[]) code;
 CREATE FUNCTION pg_temp.c() RETURNS integer LANGUAGE sql AS 'SELECT c FROM ctx';
@@ -183,6 +183,24 @@ SELECT is((SELECT string_agg(concat_ws(' ', i.number, e.kind, e.amount, e.effect
   ' R4 receipt -40 2024-05-10, R4 application 35 2024-05-10, R4 application 5 2024-05-10,'
   ' R5 receipt -20 2024-05-02, R5 application 10 2024-05-03, R5 application 10 2024-05-02', 'their entries come in the order of the items');
 SELECT is((SELECT string_agg(k::text, ' ') FROM o2c._check_receivable(pg_temp.c()) k), NULL, 'and nothing is violated');
+-- what posting does in place of its own triggers is not withheld from others
+CREATE TEMPORARY TABLE seen (what text);
+CREATE FUNCTION pg_temp.see() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO pg_temp.seen SELECT concat_ws(' ', TG_TABLE_NAME, count(*), sum((to_jsonb(n) ->> TG_ARGV[0])::numeric)) FROM new_rows n;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER see AFTER UPDATE ON o2c.open_item REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+  FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.see('open_amount');
+CREATE TRIGGER see AFTER INSERT ON o2c.ledger_entry REFERENCING NEW TABLE AS new_rows
+  FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.see('amount');
+SELECT pg_temp.add('J4', 'invoice', 'B', '2024-05-01', '2024-06-01', 10), pg_temp.receive('R6', '2024-05-10', -7);
+SELECT pg_temp.apply('J4', 'R6', 4, '2024-05-10');
+SELECT is((SELECT string_agg(what, ', ') FROM seen), 'ledger_entry 1 10, ledger_entry 3 -7, open_item 2 3', 'transition tables are those of any statement');
+SELECT is((SELECT row(x.open_items, x.unapplied)::text FROM o2c.credit_account x WHERE x.company_id = pg_temp.c() AND x.customer_id = pg_temp.cust('B')),
+  (SELECT row(sum(greatest(i.open_amount, 0)), - sum(least(i.open_amount, 0)))::text FROM o2c.open_item i WHERE i.company_id = pg_temp.c() AND i.customer_id = pg_temp.cust('B')),
+  'and the exposure follows once');
+DROP TRIGGER see ON o2c.ledger_entry;
 SELECT pg_temp.receive('R3', '2022-01-10', -5);
 SELECT matches((SELECT string_agg(k::text, ' ') FROM o2c._check_receivable(pg_temp.c()) k), 'R3: open 0', 'what was received and not posted is');
 SELECT o2c.close_period(pg_temp.c(), '2022-01-01', '2022-03-31');
