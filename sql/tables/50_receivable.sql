@@ -40,7 +40,7 @@ CREATE TABLE o2c.open_item (
     (CASE WHEN amount > 0 THEN open_amount >= 0 AND open_amount <= amount
           ELSE open_amount <= 0 AND open_amount >= amount END),
   CHECK (customer_id IS NOT NULL OR kind = 'unidentified')
-) WITH (fillfactor = 70); -- room for the new versions of what one run of matching closes
+) WITH (fillfactor = 62); -- room for the new versions of what one run of matching closes, six of ten rows
 ALTER SEQUENCE o2c.open_item_id_seq OWNED BY o2c.open_item.id;
 -- numbers of documents are unique; other items are found by theirs, too
 CREATE UNIQUE INDEX open_item_number_key ON o2c.open_item (company_id, number, instalment,
