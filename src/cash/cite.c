@@ -75,26 +75,43 @@ Take(Candidate *c, Cite cite, const CashToken *token, int index)
 		c->repeated = token->pos;
 }
 
-/* A short form: "25/123" for INV-2025-000123, by neighbouring runs. */
+/* Is a run of the text a group of a number, leading zeros aside? */
 static bool
-IsShortForm(const CashText *t, int run, const Groups *groups)
+IsGroup(const CashRun *run, const Groups *groups, int group)
 {
-	const CashRun *a = &t->runs[run];
-	const CashRun *b;
 	int			skip = 0;
 
-	if (groups->n < 2 || run + 1 >= t->nruns || a->mark)
-		return false;
-	b = &t->runs[run + 1];
-	if (b->start - a->end > 2 || b->mark)
-		return false;
-	if (a->len != 2 || groups->rawlen[0] != 4 ||
-		strncmp(a->digits, groups->digits[0] + 2, 2) != 0)
-		return false;
-	while (skip < b->len - 1 && b->digits[skip] == '0')
+	while (skip < run->len - 1 && run->digits[skip] == '0')
 		skip++;
-	return b->len - skip == groups->len[groups->n - 1] &&
-		strncmp(b->digits + skip, groups->digits[groups->n - 1], b->len - skip) == 0;
+	return run->mark == 0 && !run->repaired && run->len - skip == groups->len[group] &&
+		memcmp(run->digits + skip, groups->digits[group], run->len - skip) == 0;
+}
+
+/*
+ * A short form by neighbouring runs: "25/123" or "2025/123" for
+ * INV-2025-000123, "714/8/2025" for FV/714/08/2025.  Returns how many runs,
+ * 0 for none.
+ */
+static int
+ShortForm(const CashText *t, int run, const Groups *groups)
+{
+	const CashRun *a = &t->runs[run];
+	int			n = groups->n;
+
+	if (n < 2 || run + 1 >= t->nruns || a->mark || t->runs[run + 1].start - a->end > 2)
+		return 0;
+	if (groups->rawlen[0] == 4 && IsGroup(&t->runs[run + 1], groups, n - 1) &&
+		((a->len == 2 && strncmp(a->digits, groups->digits[0] + 2, 2) == 0) ||
+		 /* with two digits behind the year it may be a month */
+		 (IsGroup(a, groups, 0) && groups->len[n - 1] >= 3)))
+		return 2;
+	if (n < 3 || run + n > t->nruns)
+		return 0;
+	for (int g = 0; g < n; g++)
+		if (!IsGroup(&t->runs[run + g], groups, g) ||
+			(g > 0 && t->runs[run + g].start - t->runs[run + g - 1].end > 2))
+			return 0;
+	return n;
 }
 
 /* Read a document number once for all texts that it is compared with. */
@@ -192,10 +209,13 @@ CiteNumber(const Line *line, Candidate *c, const NumberForms *f)
 	}
 	if (c->cite < CITE_PART)
 		for (int r = 0; r < t->nruns; r++)
-			if (IsShortForm(t, r, groups))
-				for (int i = 0; i < t->ntokens; i++)
-					if (t->tokens[i].first == r && t->tokens[i].last == r + 1)
-						Take(c, CITE_PART, &t->tokens[i], i);
+		{
+			int			runs = ShortForm(t, r, groups);
+
+			for (int i = 0; i < t->ntokens && runs > 0; i++)
+				if (t->tokens[i].first == r && t->tokens[i].last == r + runs - 1)
+					Take(c, CITE_PART, &t->tokens[i], i);
+		}
 	/* an amount or date may be the whole number of somebody with short numbers */
 	if (c->cite == CITE_EXACT && n < 5 && f->key > 0 && c->first >= 0 &&
 		t->runs[c->first].mark != 0)

@@ -422,7 +422,20 @@ WeighLine(Line *line, Candidate *cand, int n, const WeighSettings *settings,
 		return w.nanswers;
 	if (w.closed >= 0)
 	{
-		Answer	   *a = WeighNewAnswer(&w, "duplicate", 9, 0.9, false);
+		int			rival = WeighEqualRival(&w);
+		Answer	   *a;
+
+		/* an old number on a new payment, or the old payment once more? */
+		if (rival >= 0 && cand[rival].open == line->amount && cand[rival].rel >= REL_KNOWN &&
+			cand[w.closed].amount != line->amount)
+		{
+			a = WeighNewAnswer(&w, "conflict", 8, 0.4, false);
+			WeighAddItem(a, &cand[rival], line->amount, 0);
+			WeighExplain(&w, a, &cand[rival], psprintf("%s equals this item, but the text cites %s, which is settled",
+													   WeighMoney(line, line->amount), cand[w.closed].number));
+			return w.nanswers;
+		}
+		a = WeighNewAnswer(&w, "duplicate", 9, 0.9, false);
 
 		if (a != NULL)
 		{

@@ -34,6 +34,53 @@ CitedExact(Weighing *w)
 	return true;
 }
 
+/* The only cited item of exactly the amount, where several are cited, or -1. */
+static int
+CitedEqual(const Weighing *w)
+{
+	int			found = -1;
+
+	for (int i = 0; i < w->ncited; i++)
+	{
+		if (w->cand[w->cited[i]].open != w->line->amount)
+			continue;
+		if (found >= 0)
+			return -1;
+		found = w->cited[i];
+	}
+	return found;
+}
+
+/*
+ * One of several cited items equals the payment.  The numbers of customers
+ * who have nothing to do with the payer are his own references; of one
+ * customer's items he may have paid this one, or all of them short.
+ */
+static bool
+CitedOneOfSeveral(Weighing *w)
+{
+	int			equal = w->citedmany || w->ncited < 2 ? -1 : CitedEqual(w);
+	const Candidate *c;
+	bool		sure;
+	Answer	   *a;
+
+	if (equal < 0)
+		return false;
+	c = &w->cand[equal];
+	sure = c->rel != REL_FOREIGN && c->cite >= CITE_EXACT;
+	for (int i = 0; i < w->ncited; i++)
+	{
+		const Candidate *o = &w->cand[w->cited[i]];
+
+		if (w->cited[i] != equal && (o->customer_id == c->customer_id || WeighOwn(o) || o->cite == CITE_REFERENCE))
+			sure = false;
+	}
+	a = WeighNewAnswer(w, "number", 2, sure ? 0.999 : 0.6, sure);
+	WeighAddItem(a, c, w->line->amount, 0);
+	WeighExplain(w, a, c, psprintf("%s equals this one of %d cited items", WeighMoney(w->line, w->line->amount), w->ncited));
+	return sure;
+}
+
 /*
  * Cited items and weaker citations together make the payment, in exactly one
  * way: first numbers completed from lists and ranges, then tails, then slips.
@@ -357,6 +404,37 @@ CitedContinued(Weighing *w, const int *others, int nothers, int64 excess)
 	return a != NULL && a->sure;
 }
 
+/*
+ * Has the text another number that begins like the end of a cited one, as
+ * members of a list do?  It may be an item that was not looked at.
+ */
+static bool
+HasOtherNumber(const Weighing *w)
+{
+	const CashText *t = w->line->tokens;
+	bool		found = false;
+
+	for (int r = 0; r < t->nruns; r++)
+	{
+		const CashRun *run = &t->runs[r];
+		bool		alike = false;
+		bool		part = run->mark != 0 || run->len < 3;
+
+		for (int i = 0; i < w->ncited && !part; i++)
+		{
+			const Candidate *c = &w->cand[w->cited[i]];
+			char		digits[CASH_VALUE_MAX];
+			int			n = CashDigitsOf(c->number, strlen(c->number), digits, CASH_VALUE_MAX - 1);
+
+			digits[n] = '\0';
+			part = (r >= c->first && r <= c->last) || strstr(digits, run->digits) != NULL;
+			alike |= run->len <= n && memcmp(run->digits, digits + n - run->len, run->len / 2) == 0;
+		}
+		found |= alike && !part;
+	}
+	return found;
+}
+
 /* More than the cited items: unnamed further items, or an overpayment. */
 static bool
 CitedLess(Weighing *w)
@@ -447,6 +525,7 @@ CitedLess(Weighing *w)
 	}
 	a = WeighNewAnswer(w, "overpayment", 4, 0.99,
 				  own && w->line->whole && subset.solutions == 0 && subset.complete && !unfinished &&
+				  !(w->line->windowed && HasOtherNumber(w)) &&
 				  (n <= w->settings->max_size || excess < sorted));
 	WeighAddAllCited(w, a);
 	if (a != NULL && !a->sure)
@@ -535,8 +614,9 @@ WeighCited(Weighing *w)
 		return true;
 	if (w->ncited == 0)
 		return false;
-	if (CitedDiscount(w) || CitedSmallDifference(w) || CitedStated(w) ||
-		CitedUnlistedCredit(w))
+	/* a credit note that the text speaks of goes before a small difference */
+	if (CitedDiscount(w) || (WeighCreditWords(w->line) && CitedUnlistedCredit(w)) || CitedSmallDifference(w) ||
+		CitedStated(w) || CitedUnlistedCredit(w) || CitedOneOfSeveral(w))
 		return true;
 	if (w->sum < w->line->amount)
 	{

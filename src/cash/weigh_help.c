@@ -153,7 +153,9 @@ WeighOnAccountWords(const Line *line)
 {
 	static const char *const words[] = {
 		"AKONTO", "A CONTO", "ACONTO", "ON ACCOUNT", "ABSCHLAG", "ANZAHLUNG", "VORAUSZAHLUNG", "PREPAY", "ADVANCE",
-		"PROFORMA", "PRO FORMA", "DEPOSIT", "ACOMPTE", "ACCONTO", "ANTICIPO", "VOORSCHOT", "VORKASSE", "DOWN PAYMENT"
+		"PROFORMA", "PRO FORMA", "DEPOSIT", "ACOMPTE", "ACCONTO", "ANTICIPO", "VOORSCHOT", "VORKASSE", "DOWN PAYMENT",
+		"DOWNPAYMENT", "AANBETALING", "VOORUITBETALING", "FORSKOTT", "FOERSKOTT", "FORSKUD", "ENNAKKO", "ZALICZK",
+		"PRZEDPLAT", "ZALOHA", "AVANS"
 	};
 
 	for (int i = 0; i < lengthof(words); i++)
@@ -167,8 +169,8 @@ bool
 WeighCreditWords(const Line *line)
 {
 	static const char *const words[] = {
-		"GUTSCHRIFT", "CREDIT NOTE", "CREDITNOTE", "CREDIT MEMO", "AVOIR", "CREDITNOTA", "NOTA CREDITO", "NOTA DI CREDITO",
-		"NOTA DE CREDITO", "LESS CREDIT", "CRN", "HYVITYS"
+		"GUTSCHR", "CREDIT NOTE", "CREDITNOTE", "CREDIT MEMO", "AVOIR", "CREDITNOTA", "NOTA CREDITO", "NOTA DI CREDITO",
+		"NOTA DE CREDITO", "NOTE DE CREDIT", "LESS CREDIT", "CRN", "HYVITYS", "KREDITNOT", "KREDITFAKTURA", "KOREKT"
 	};
 	const char *s = line->tokens->folded;
 	int			len = line->tokens->len;
