@@ -520,13 +520,14 @@ BEGIN
            OR EXISTS (SELECT FROM pg_catalog.unnest(m.item_ids) x
                       WHERE NOT EXISTS (SELECT FROM o2c.open_item i WHERE i.company_id = m.company_id AND i.id = x)));
   RETURN QUERY
-    SELECT 'bank line that is matched has its payment', b.company_id, 'bank_line', b.id, b.line_id
+    SELECT CASE WHEN b.id IS NULL THEN 'payment of a bank line that is matched' ELSE 'bank line that is matched has its payment' END,
+           coalesce(b.company_id, p.company_id), CASE WHEN b.id IS NULL THEN 'payment' ELSE 'bank_line' END, coalesce(b.id, p.id),
+           coalesce(b.line_id, pg_catalog.format('bank line %s', p.bank_line_id))
     FROM (SELECT x.* FROM o2c.bank_line x WHERE x.state = 'matched' AND x.amount > 0 AND (company IS NULL OR x.company_id = company)) b
     -- full, because that can't be nested loops, which tables without statistics would get
     FULL JOIN (SELECT x.* FROM o2c.payment x WHERE x.bank_line_id IS NOT NULL AND (company IS NULL OR x.company_id = company)) p
       ON p.company_id = b.company_id AND p.bank_line_id = b.id
-    WHERE CASE WHEN b.id IS NULL THEN false
-               ELSE p.id IS NULL OR p.id IS DISTINCT FROM b.payment_id OR p.amount <> b.amount END;
+    WHERE b.id IS NULL OR p.id IS NULL OR p.id IS DISTINCT FROM b.payment_id OR p.amount <> b.amount;
   RETURN QUERY
     SELECT 'key of every document', i.company_id, 'open_item', i.id, i.number
     FROM o2c.open_item i

@@ -1,7 +1,7 @@
 -- Cash application: text, references, names, subset search, the engine's
 -- decisions, and what people do with payments.
 BEGIN;
-SELECT plan(115);
+SELECT plan(116);
 
 ----------------------------------------------------------------- tokeniser
 CREATE FUNCTION pg_temp.tokens(t text, k text) RETURNS text LANGUAGE sql AS $$
@@ -243,5 +243,8 @@ SELECT throws_ok(format('SELECT o2c.record_payment(%s, ''C'', -1)', :company), '
 SELECT o2c.refund(:company, :cheque, 20, 'overpaid') AS refund \gset
 SELECT throws_ok(format('SELECT o2c.approve_refund(%s, %s)', :company, :refund), 'O2080', NULL, 'nobody grants his own refund');
 SELECT is_empty(format('SELECT * FROM o2c.check(%s)', :company), 'the books are still right');
+UPDATE o2c.bank_line SET state = 'ignored' WHERE company_id = :company AND line_id = 'amount';
+SELECT results_eq(format('SELECT invariant, entity, entity_id FROM o2c.check(%s)', :company),
+  format($$VALUES ('payment of a bank line that is matched', 'payment', %s::bigint)$$, :amount), 'money of a line that counts as ignored is seen');
 SELECT * FROM finish();
 ROLLBACK;
