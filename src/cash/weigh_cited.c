@@ -524,7 +524,7 @@ CitedLess(Weighing *w)
 		}
 	}
 	a = WeighNewAnswer(w, "overpayment", 4, 0.99,
-				  own && w->line->whole && subset.solutions == 0 && subset.complete && !unfinished &&
+				  own && w->sum > 0 && w->line->whole && subset.solutions == 0 && subset.complete && !unfinished &&
 				  !(w->line->windowed && HasOtherNumber(w)) &&
 				  (n <= w->settings->max_size || excess < sorted));
 	WeighAddAllCited(w, a);

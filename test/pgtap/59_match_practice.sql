@@ -3,7 +3,7 @@
 -- others beside one's own, an old number on a new payment, and lists of customers
 -- with more items than a line looks at.
 BEGIN;
-SELECT plan(21);
+SELECT plan(22);
 
 SELECT o2c.create_company('Practice', 'DE', 'EUR') AS c \gset
 CREATE TEMP TABLE customers AS
@@ -16,7 +16,7 @@ INSERT INTO items (number, customer_code, amount) VALUES ('2025/0000101', 'C1', 
   ('2025/0000201', 'C5', 806.66), ('2025/0000202', 'C5', -127.01), ('2025/0000203', 'C6', 48.08), ('2025/0000204', 'C6', -0.95),
   ('2025/0001882', 'C7', 700), ('FV/517/01/2025', 'C7', 296.55), ('2025/0000002', 'C7', 888),
   ('2025/0000301', 'C8', 480.34), ('2025/0000302', 'C9', 160.17), ('2025/0000303', 'C9', 77.70), ('2025/0000304', 'C9', 12.34),
-  ('2025/0000401', 'C10', 555.05), ('2025/0000402', 'C10', 444.04), ('2025/0000403', 'C10', 555.05), ('2025/0000501', 'C11', 26.89);
+  ('2025/0000401', 'C10', 555.05), ('2025/0000402', 'C10', 444.04), ('2025/0000403', 'C10', 555.05), ('2025/0000501', 'C11', 26.89), ('2025/0000502', 'C11', -20.00);
 -- more items than a line looks at, and one of a list long before them
 INSERT INTO items VALUES ('INV-2025-009127', 'C12', 26.89, '2025-01-05'), ('INV-2025-009147', 'C12', 6.24, '2025-02-14'),
   ('INV-2025-009148', 'C12', 7.77, '2025-02-14');
@@ -45,6 +45,7 @@ INSERT INTO lines VALUES
   ('again', 'C10', 555.05, 'RG 2025/0000401', NULL, 'the old payment once more: another item of the same amount is not'),
   ('list', 'C12', 33.13, 'INV 9127 + INV-2025-009147', 'INV-2025-009147=6.24 suggested overpayment',
     'with more items than were looked at, another number like the cited one is no overpayment'),
+  ('order', 'C11', 175.51, 'order 2025/0000502', '2025/0000502=-20.00 suggested overpayment', 'a payment is not too much for a credit note'),
   ('rest', 'C12', 17.77, 'INV-2025-009148 Kunde 771', 'INV-2025-009148=7.77 auto overpayment', 'any other number is none of ours');
 INSERT INTO o2c.bank_line (company_id, bank_account_id, line_id, booking_date, amount, currency, payer_name, payer_account, remittance_text)
 SELECT :c, b.id, l.line_id, date '2025-02-14' + (l.line_id = 'again')::integer, l.amount, 'EUR', coalesce(k.name, 'Unbekannt'), coalesce(k.iban, l.payer), l.remittance_text
