@@ -32,19 +32,14 @@
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
 #include "nodes/makefuncs.h"
-#include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
-#include "optimizer/optimizer.h"
 #include "parser/parse_relation.h"
-#include "rewrite/rewriteHandler.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 #include "direct_scan.h"
+#include "table_exprs.h"
 
 /* Rows that are inserted together. */
 #define BATCH_ROWS 256
@@ -77,112 +72,6 @@ struct TableWriter
 	AttrNumber *generated_columns;
 	ExprState **generated;
 };
-
-/*
- * Constraints and defaults of tables, read and planned: the executor does so
- * for every statement, which for one row costs more than the row.
- */
-typedef struct TableExprs
-{
-	Oid			relid;
-	bool		valid;
-	MemoryContext context;		/* NULL: not complete */
-	int			nchecks;
-	Expr	  **checks;			/* NULL: not enforced */
-	Expr	  **defaults;		/* by attribute, generated columns too; NULL: none */
-} TableExprs;
-
-#define MAX_TABLES 8
-
-static TableExprs tables[MAX_TABLES];
-
-static void
-ForgetRelation(Datum arg, Oid relid)
-{
-	for (int i = 0; i < MAX_TABLES; i++)
-		if (relid == InvalidOid || tables[i].relid == relid)
-			tables[i].valid = false;
-}
-
-/* A function that was inlined may have changed. */
-static void
-ForgetFunction(Datum arg, int cacheid, uint32 hash)
-{
-	ForgetRelation(arg, InvalidOid);
-}
-
-/* Constraints and defaults of a table; copy what is used of them. */
-static TableExprs *
-ExprsOf(Relation rel)
-{
-	static bool registered = false;
-	static int	next = 0;
-	TableExprs *exprs = NULL;
-	TupleDesc	desc = RelationGetDescr(rel);
-	MemoryContext context;
-	MemoryContext before;
-
-	for (int i = 0; i < MAX_TABLES && exprs == NULL; i++)
-		if (tables[i].relid == RelationGetRelid(rel))
-			exprs = &tables[i];
-	if (exprs != NULL && exprs->valid && exprs->context != NULL)
-		return exprs;
-	if (exprs == NULL)
-	{
-		exprs = &tables[next];
-		next = (next + 1) % MAX_TABLES;
-	}
-	if (!registered)
-	{
-		CacheRegisterRelcacheCallback(ForgetRelation, (Datum) 0);
-		CacheRegisterSyscacheCallback(PROCOID, ForgetFunction, (Datum) 0);
-		registered = true;
-	}
-	if (exprs->context != NULL)
-		MemoryContextDelete(exprs->context);
-	memset(exprs, 0, sizeof(TableExprs));
-
-	context = AllocSetContextCreate(CurrentMemoryContext, "o2c table expressions", ALLOCSET_SMALL_SIZES);
-	before = MemoryContextSwitchTo(context);
-	/* what changes while the expressions are planned makes them invalid again */
-	exprs->relid = RelationGetRelid(rel);
-	exprs->valid = true;
-	exprs->nchecks = desc->constr && !O2CVirtualColumns(desc->constr) ? desc->constr->num_check : 0;
-	exprs->checks = palloc0(sizeof(Expr *) * Max(exprs->nchecks, 1));
-	for (int i = 0; i < exprs->nchecks; i++)
-		if (O2CCheckEnforced(&desc->constr->check[i]))
-			exprs->checks[i] = expression_planner(stringToNode(desc->constr->check[i].ccbin));
-	exprs->defaults = palloc0(sizeof(Expr *) * desc->natts);
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute attr = TupleDescAttr(desc, i);
-		Expr	   *expr = NULL;
-
-		if (!attr->attisdropped && (!attr->attgenerated || attr->attgenerated == ATTRIBUTE_GENERATED_STORED))
-			expr = (Expr *) build_column_default(rel, attr->attnum);
-		if (expr != NULL)
-			exprs->defaults[i] = expression_planner(expr);
-	}
-	MemoryContextSwitchTo(before);
-	MemoryContextSetParent(context, CacheMemoryContext);
-	exprs->context = context;
-	return exprs;
-}
-
-/* Give the executor the constraints, which it would read from the catalog. */
-static void
-PrepareChecks(ResultRelInfo *result, TableExprs *exprs)
-{
-	ExprState **states;
-
-	if (exprs->nchecks == 0)
-		return;
-	states = palloc0(sizeof(ExprState *) * exprs->nchecks);
-	for (int i = 0; i < exprs->nchecks; i++)
-		if (exprs->checks[i] != NULL)
-			states[i] = ExecInitExpr(copyObject(exprs->checks[i]), NULL);
-	result->O2C_CHECK_EXPRS = states;
-}
 
 /* A table in the schema of another one. */
 Oid
@@ -393,8 +282,8 @@ TableWriterBegin(Oid relid, CmdType operation, const char *const *columns, int n
 	writer->estate->es_snapshot = GetActiveSnapshot();
 	writer->estate->es_output_cid = GetCurrentCommandId(true);
 	ExecOpenIndices(writer->result, false);
-	exprs = ExprsOf(writer->rel);
-	PrepareChecks(writer->result, exprs);
+	exprs = TableExprsOf(writer->rel);
+	TableExprsCheck(writer->result, exprs);
 
 	AfterTriggerBeginQuery();
 	triggers = writer->result->ri_TrigDesc;

@@ -139,7 +139,7 @@ extern void CiteForms(Candidate *c);
 extern int	WeighLine(Line *line, Candidate *cand, int n,
 					  const WeighSettings *settings, Answer *answers);
 
-/* weigh_help.c, weigh_cited.c */
+/* weigh_help.c, weigh_cited.c, weigh_excess.c */
 extern const char *WeighMoney(const Line *line, int64 amount);
 extern Answer *WeighNewAnswer(Weighing *w, const char *rule, int tier, double confidence, bool sure);
 extern void WeighAddItem(Answer *a, const Candidate *c, int64 cash, int64 settle);
@@ -160,5 +160,6 @@ extern void WeighEarliestTwins(const int64 *amount, int n, int *members, int siz
 extern int WeighStatedMore(const Line *line);
 extern int WeighCompareNumbers(const Candidate *a, const Candidate *b);
 extern bool WeighCited(Weighing *w);
+extern bool WeighExcess(Weighing *w);
 
 #endif							/* O2C_WEIGH_H */

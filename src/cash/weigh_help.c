@@ -125,6 +125,16 @@ WeighInDiscount(const Weighing *w, const Candidate *c)
 	return c->discount > 0 && w->line->date <= c->discount_date + w->settings->grace_days;
 }
 
+/* Does the text have one of these, be it within a longer word? */
+static bool
+SaysOneOf(const char *text, const char *const *words, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (strstr(text, words[i]) != NULL)
+			return true;
+	return false;
+}
+
 /* Is the text marked as leaving out items, or cut by the bank? */
 bool
 WeighUnfinished(const Line *line)
@@ -137,9 +147,8 @@ WeighUnfinished(const Line *line)
 
 	if (line->tokens->cut)
 		return true;
-	for (int i = 0; i < lengthof(marks); i++)
-		if (strstr(s, marks[i]) != NULL)
-			return true;
+	if (SaysOneOf(s, marks, lengthof(marks)))
+		return true;
 	/* "+3" at the end */
 	for (int i = len - 1; i > 0 && i > len - 4; i--)
 		if (s[i] == '+')
@@ -158,10 +167,7 @@ WeighOnAccountWords(const Line *line)
 		"PRZEDPLAT", "ZALOHA", "AVANS"
 	};
 
-	for (int i = 0; i < lengthof(words); i++)
-		if (strstr(line->tokens->folded, words[i]) != NULL)
-			return true;
-	return false;
+	return SaysOneOf(line->tokens->folded, words, lengthof(words));
 }
 
 /* Words that say: a credit note is deducted. */
@@ -175,9 +181,8 @@ WeighCreditWords(const Line *line)
 	const char *s = line->tokens->folded;
 	int			len = line->tokens->len;
 
-	for (int i = 0; i < lengthof(words); i++)
-		if (strstr(s, words[i]) != NULL)
-			return true;
+	if (SaysOneOf(s, words, lengthof(words)))
+		return true;
 	/* CN, GS, NC as words of their own */
 	for (int i = 0; i + 1 < len; i++)
 	{
