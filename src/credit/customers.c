@@ -4,7 +4,9 @@
  *
  * Every customer has a head row from the moment it exists, so that there is
  * always a row to lock.  What moves a customer to another parent locks the
- * whole trees concerned and sums them anew; it is rare.
+ * whole trees concerned and sums them anew; it is rare.  When somebody else
+ * moved a customer into or out of these trees while it waited for the locks, it
+ * ends with a serialization failure: what it locked is no longer what it sums.
  */
 #include "o2c.h"
 
@@ -74,6 +76,19 @@ MoveCustomers(MovePlans *plans)
 		.nargs = 2,
 		.argtypes = {INT4ARRAYOID, INT8ARRAYOID}
 	};
+	/* an account that is locked below or above one that is not */
+	static KeptPlan torn = {
+		.sql = "WITH locked AS MATERIALIZED (SELECT DISTINCT t.company_id, t.id FROM unnest($1, $2) t(company_id, id))"
+		" (SELECT FROM locked t JOIN o2c.credit_account h"
+		"   ON h.company_id = t.company_id AND h.customer_id = t.id AND h.head AND h.parent_id IS NOT NULL"
+		"  WHERE (h.company_id, h.parent_id) NOT IN (SELECT l.company_id, l.id FROM locked l))"
+		" UNION ALL"
+		" (SELECT FROM locked t JOIN o2c.credit_account h ON h.company_id = t.company_id AND h.parent_id = t.id"
+		"  WHERE (h.company_id, h.customer_id) NOT IN (SELECT l.company_id, l.id FROM locked l))"
+		" LIMIT 1",
+		.nargs = 2,
+		.argtypes = {INT4ARRAYOID, INT8ARRAYOID}
+	};
 	static KeptPlan sum = {
 		.sql = "WITH RECURSIVE pair AS ("
 		"  SELECT DISTINCT t.company_id, t.id AS member, t.id AS above FROM unnest($1, $2) t(company_id, id)"
@@ -108,6 +123,11 @@ MoveCustomers(MovePlans *plans)
 	args[1] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
 
 	KeptPlanExecuteDerived(&plans->set_parents, NULL, NULL, SPI_OK_UPDATE);
+	if (KeptPlanExecute(&torn, args, NULL, SPI_OK_SELECT) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("the group of a customer was changed at the same moment"),
+				 errhint("Try the transaction again.")));
 	if (KeptPlanExecute(&circle, args, NULL, SPI_OK_SELECT) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_O2C_BUSINESS_RULE),

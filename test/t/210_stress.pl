@@ -28,7 +28,7 @@ my %weight = (
 	'unreserve by hand' => 1, 'delete lines' => 1, 'hold' => 1, 'release' => 2, 'cancel' => 2, 'cancel rest' => 1, 'close' => 1, 'pick' => 2,
 	'ship' => 6, 'ship part' => 2, 'ship many' => 1, 'put back' => 1, 'deliver' => 1, 'return' => 2, 'allocate' => 1, 'receive' => 2, 'count' => 1,
 	'invoice' => 6, 'bill' => 1, 'issue all' => 1, 'drop draft' => 1, 'credit' => 2, 'credit some' => 1, 'pay' => 5, 'pay on account' => 1,
-	'apply' => 2, 'unapply' => 1, 'payment returns' => 1, 'write off' => 1, 'dispute' => 1, 'limit' => 1, 'raise' => 1, 'move' => 1, 'strict' => 10);
+	'apply' => 2, 'unapply' => 1, 'payment returns' => 1, 'write off' => 1, 'dispute' => 1, 'limit' => 1, 'raise' => 1, 'move' => 3, 'strict' => 10);
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my @files;
 for my $step (sort keys %weight)
