@@ -36,6 +36,7 @@ AgingBucket(int64 days, const int32 *bounds, int nbounds)
 }
 
 extern const int32 *AgingBounds(ArrayType *array, int *nbounds);
+extern bool AgingUnits(const struct varlena *num, int64 *units);
 extern int	AgingAddNumeric(AgingSum *sum, struct varlena *num);
 extern bool AgingIsNegative(struct varlena *num);
 extern Size AgingPutNumeric(char *to, int128 units, int dscale);

@@ -45,74 +45,124 @@ AgingRefuseAmount(void)
 					   FRACTION_SCALE)));
 }
 
-/* Add one numeric to a sum; returns its display scale. */
-int
-AgingAddNumeric(AgingSum *sum, struct varlena *num)
+/* A numeric as it is stored. */
+typedef struct Stored
+{
+	const char *digits;
+	int			ndigits;
+	int			weight;			/* power of 10000 that the first digit counts */
+	int			dscale;
+	bool		negative;
+	bool		special;		/* not a finite number; nothing else is read */
+} Stored;
+
+static inline Stored
+ReadStored(const struct varlena *num)
 {
 	const char *p = VARDATA_ANY(num);
 	int			size = VARSIZE_ANY_EXHDR(num);
 	uint16		header;
-	int			weight;
-	int			dscale;
-	bool		negative;
-	int128		units = 0;
-	int128		fraction = 0;
-	int			ndigits;
-	int			group;
+	Stored		stored = {0};
 
 	memcpy(&header, p, sizeof(header));
 	p += sizeof(header);
 	size -= sizeof(header);
 	if ((header & NUM_SIGN_MASK) == NUM_SPECIAL)
-		AgingRefuseAmount();
+	{
+		stored.special = true;
+		return stored;
+	}
 	if ((header & NUM_SIGN_MASK) == NUM_SHORT)
 	{
-		negative = (header & NUM_SHORT_NEG) != 0;
-		dscale = (header & NUM_SHORT_DSCALE_MASK) >> NUM_SHORT_DSCALE_SHIFT;
-		weight = (header & NUM_SHORT_WEIGHT_NEG ? ~NUM_SHORT_WEIGHT_MASK : 0) |
+		stored.negative = (header & NUM_SHORT_NEG) != 0;
+		stored.dscale = (header & NUM_SHORT_DSCALE_MASK) >> NUM_SHORT_DSCALE_SHIFT;
+		stored.weight = (header & NUM_SHORT_WEIGHT_NEG ? ~NUM_SHORT_WEIGHT_MASK : 0) |
 			(header & NUM_SHORT_WEIGHT_MASK);
 	}
 	else
 	{
-		int16		w;
+		int16		weight;
 
-		negative = (header & NUM_SIGN_MASK) == NUM_NEG;
-		dscale = header & NUM_LONG_DSCALE_MASK;
-		memcpy(&w, p, sizeof(w));
-		p += sizeof(w);
-		size -= sizeof(w);
-		weight = w;
+		stored.negative = (header & NUM_SIGN_MASK) == NUM_NEG;
+		stored.dscale = header & NUM_LONG_DSCALE_MASK;
+		memcpy(&weight, p, sizeof(weight));
+		p += sizeof(weight);
+		size -= sizeof(weight);
+		stored.weight = weight;
 	}
-	ndigits = size / sizeof(int16);
+	stored.digits = p;
+	stored.ndigits = size / sizeof(int16);
+	return stored;
+}
+
+/* Are these the digits of a usual amount of money: below 10^12, none behind the units? */
+static inline bool
+IsUsual(const Stored *stored)
+{
+	return !stored->special && stored->weight <= MAX_INT64_WEIGHT && stored->weight - stored->ndigits + 1 >= -1;
+}
+
+/* The units of a usual amount. */
+static inline int64
+UsualUnits(const Stored *stored)
+{
+	const char *p = stored->digits;
+	int			ndigits = stored->ndigits;
+	int64		units = 0;
+
 	if (ndigits == 0)
-		return dscale;
-
-	/* the usual case, an amount of money */
-	if (weight <= MAX_INT64_WEIGHT && weight - ndigits + 1 >= -1)
+		return 0;
+	for (int group = stored->weight; group >= -1; group--)
 	{
-		int64		value = 0;
+		int16		digit = 0;
 
-		for (group = weight; group >= -1; group--)
+		/* trailing groups of zeros are not stored */
+		if (ndigits-- > 0)
 		{
-			int16		digit = 0;
-
-			/* trailing groups of zeros are not stored */
-			if (ndigits-- > 0)
-			{
-				memcpy(&digit, p, sizeof(digit));
-				p += sizeof(digit);
-			}
-			value = value * NUM_BASE + digit;
+			memcpy(&digit, p, sizeof(digit));
+			p += sizeof(digit);
 		}
-		if (__builtin_add_overflow(sum->units, negative ? -value : value, &sum->units))
-			AgingRefuseAmount();
-		return dscale;
+		units = units * NUM_BASE + digit;
 	}
-	if (weight > MAX_WEIGHT || weight - ndigits + 1 < -1 - FRACTION_DIGITS)
+	return stored->negative ? -units : units;
+}
+
+/* The units of a usual amount of money; false for any other number. */
+bool
+AgingUnits(const struct varlena *num, int64 *units)
+{
+	Stored		stored = ReadStored(num);
+
+	if (!IsUsual(&stored))
+		return false;
+	*units = UsualUnits(&stored);
+	return true;
+}
+
+/* Add one numeric to a sum; returns its display scale. */
+int
+AgingAddNumeric(AgingSum *sum, struct varlena *num)
+{
+	Stored		stored = ReadStored(num);
+	const char *p = stored.digits;
+	int			ndigits = stored.ndigits;
+	int128		units = 0;
+	int128		fraction = 0;
+	int			group;
+
+	if (stored.special)
+		AgingRefuseAmount();
+	if (IsUsual(&stored))
+	{
+		if (__builtin_add_overflow(sum->units, UsualUnits(&stored), &sum->units))
+			AgingRefuseAmount();
+		return stored.dscale;
+	}
+	if (stored.weight > MAX_WEIGHT || stored.weight - ndigits + 1 < -1 - FRACTION_DIGITS)
 		AgingRefuseAmount();
 
 	/* group is the power of 10000 that the next digit counts */
-	for (group = weight; ndigits > 0; ndigits--, group--)
+	for (group = stored.weight; ndigits > 0; ndigits--, group--)
 	{
 		int16		digit;
 
@@ -130,7 +180,7 @@ AgingAddNumeric(AgingSum *sum, struct varlena *num)
 		for (; group >= -1 - FRACTION_DIGITS; group--)
 			fraction *= NUM_BASE;
 
-	if (negative)
+	if (stored.negative)
 	{
 		units = -units;
 		fraction = -fraction;
@@ -138,7 +188,7 @@ AgingAddNumeric(AgingSum *sum, struct varlena *num)
 	if (__builtin_add_overflow(sum->units, units, &sum->units))
 		AgingRefuseAmount();
 	sum->fraction += fraction;
-	return dscale;
+	return stored.dscale;
 }
 
 /* Whether a finite numeric is below zero. */
