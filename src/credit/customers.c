@@ -144,13 +144,20 @@ static void
 ChangeCurrency(void)
 {
 	static KeptPlan lock = {
+		.sql = "SELECT FROM new_rows n"
+		" JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id AND o.currency <> n.currency"
+		" JOIN o2c.credit_account a ON a.company_id = n.company_id AND a.customer_id = n.id"
+		" ORDER BY a.company_id, a.customer_id, a.head DESC, a.currency FOR NO KEY UPDATE OF a"
+	};
+	/* what somebody else added while we waited is there now */
+	static KeptPlan exposed = {
 		.sql = "SELECT c.code, a.currency FROM new_rows n"
 		" JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id AND o.currency <> n.currency"
 		" JOIN o2c.customer c ON c.company_id = n.company_id AND c.id = n.id"
 		" JOIN o2c.credit_account a ON a.company_id = n.company_id AND a.customer_id = n.id"
 		" WHERE a.open_orders <> 0 OR a.shipped_not_invoiced <> 0 OR a.open_items <> 0"
 		"  OR a.unapplied <> 0 OR a.returnable <> 0 OR a.group_exposure <> 0"
-		" ORDER BY a.company_id, a.customer_id, a.head DESC, a.currency FOR NO KEY UPDATE OF a"
+		" ORDER BY a.company_id, a.customer_id, a.head DESC, a.currency LIMIT 1"
 	};
 	static KeptPlan leave = {
 		.sql = "UPDATE o2c.credit_account a SET head = false, credit_limit = NULL, parent_id = NULL, temporary = false"
@@ -167,7 +174,8 @@ ChangeCurrency(void)
 		"  credit_limit = EXCLUDED.credit_limit, parent_id = EXCLUDED.parent_id, temporary = EXCLUDED.temporary"
 	};
 
-	if (KeptPlanExecute(&lock, NULL, NULL, SPI_OK_SELECT) > 0)
+	KeptPlanExecute(&lock, NULL, NULL, SPI_OK_SELECT);
+	if (KeptPlanExecute(&exposed, NULL, NULL, SPI_OK_SELECT) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_O2C_BUSINESS_RULE),
 				 errmsg("the currency of customer \"%s\" cannot change",
@@ -252,28 +260,42 @@ o2c_credit_on_customers(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-#define INCREASES(rows) \
+/* Of whom "rows" change what is added to the limit. */
+#define CUSTOMERS_OF(rows) "SELECT r.company_id, r.customer_id FROM " rows " r"
+/* Whether others add to it besides can be asked only when the head is locked. */
+#define LOCK_HEADS(customers) \
+	"SELECT FROM o2c.credit_account a WHERE a.head AND (a.company_id, a.customer_id) IN (" customers ")" \
+	" ORDER BY a.company_id, a.customer_id FOR NO KEY UPDATE"
+#define INCREASES(customers) \
 	"WITH u AS (UPDATE o2c.credit_account a SET alert_at = 0, temporary = EXISTS (SELECT FROM o2c.credit_increase i" \
 	"   WHERE i.company_id = a.company_id AND i.customer_id = a.customer_id)" \
-	"  WHERE a.head AND (a.company_id, a.customer_id) IN (" rows ")" \
+	"  WHERE a.head AND (a.company_id, a.customer_id) IN (" customers ")" \
 	JUDGED ") SELECT * FROM u"
-#define CUSTOMERS_OF(rows) "SELECT r.company_id, r.customer_id FROM " rows " r"
+
+/* The statements for one kind of change. */
+typedef struct IncreasePlans
+{
+	KeptPlan	lock_heads;
+	KeptPlan	increases;
+} IncreasePlans;
 
 /* o2c_credit_on_increases(): AFTER INSERT, UPDATE or DELETE ON credit_increase, for each statement. */
 Datum
 o2c_credit_on_increases(PG_FUNCTION_ARGS)
 {
-	static KeptPlan inserted = {.sql = INCREASES(CUSTOMERS_OF("new_rows"))};
-	static KeptPlan updated = {
-		.sql = INCREASES(CUSTOMERS_OF("new_rows") " UNION " CUSTOMERS_OF("old_rows"))
-	};
-	static KeptPlan deleted = {.sql = INCREASES(CUSTOMERS_OF("old_rows"))};
+#define PLANS(customers) {{.sql = LOCK_HEADS(customers)}, {.sql = INCREASES(customers)}}
+	static IncreasePlans inserted = PLANS(CUSTOMERS_OF("new_rows"));
+	static IncreasePlans updated = PLANS(CUSTOMERS_OF("new_rows") " UNION " CUSTOMERS_OF("old_rows"));
+	static IncreasePlans deleted = PLANS(CUSTOMERS_OF("old_rows"));
+#undef PLANS
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_credit_on_increases");
+	IncreasePlans *plans = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ? &inserted :
+		TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? &updated : &deleted;
 	TriggerFrame frame;
 
 	TriggerFrameBegin(&frame, trigdata);
-	CreditApply(TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ? &inserted :
-				TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? &updated : &deleted, false);
+	KeptPlanExecute(&plans->lock_heads, NULL, NULL, SPI_OK_SELECT);
+	CreditApply(&plans->increases, false);
 	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);
 }
