@@ -190,6 +190,29 @@ AS $$
     GROUP BY 1, 2) m ON m.company_id = s.company_id AND m.order_id = s.id
   WHERE ($1 IS NULL OR s.company_id = $1) AND s.milestone_percent <> coalesce(m.percent, 0)
   UNION ALL
+  SELECT 'a milestone is billed once', v.company_id, 'billing_milestone', v.milestone_id,
+         pg_catalog.format('documents %s', pg_catalog.string_agg(DISTINCT v.invoice_id::text, ', '))
+  FROM o2c.invoice_line v JOIN o2c.invoice i ON i.company_id = v.company_id AND i.id = v.invoice_id
+  WHERE ($1 IS NULL OR v.company_id = $1) AND v.milestone_id IS NOT NULL AND v.original_line_id IS NULL AND i.state <> 'void'
+  GROUP BY v.company_id, v.milestone_id HAVING pg_catalog.min(v.invoice_id) <> pg_catalog.max(v.invoice_id)
+  UNION ALL
+  SELECT 'no more is deducted or credited of a prepayment invoice than it billed', l.company_id, 'invoice', l.invoice_id,
+         pg_catalog.format('line %s: billed %s, taken %s', l.line_no, l.net_amount, u.amount)
+  FROM (SELECT v.company_id, v.original_line_id, pg_catalog.sum(pg_catalog.abs(v.net_amount)) AS amount
+        FROM o2c.invoice_line v JOIN o2c.invoice i ON i.company_id = v.company_id AND i.id = v.invoice_id
+        WHERE ($1 IS NULL OR v.company_id = $1) AND v.original_line_id IS NOT NULL AND i.state NOT IN ('draft', 'void')
+        GROUP BY 1, 2) u
+  JOIN o2c.invoice_line l ON l.company_id = u.company_id AND l.id = u.original_line_id
+  JOIN o2c.invoice p ON p.company_id = l.company_id AND p.id = l.invoice_id
+  WHERE p.kind = 'prepayment' AND u.amount > pg_catalog.abs(l.net_amount)
+  UNION ALL
+  SELECT 'an account knows whether its limit may be raised', a.company_id, 'customer', a.customer_id,
+         pg_catalog.format('account %s, increases %s', a.temporary, i.customer_id IS NOT NULL)
+  FROM o2c.credit_account a
+  LEFT JOIN (SELECT DISTINCT x.company_id, x.customer_id FROM o2c.credit_increase x) i
+    ON i.company_id = a.company_id AND i.customer_id = a.customer_id
+  WHERE a.head AND ($1 IS NULL OR a.company_id = $1) AND a.temporary <> (i.customer_id IS NOT NULL)
+  UNION ALL
   SELECT 'every customer has an account with its limit and parent', c.company_id, 'customer', c.id,
          pg_catalog.format('customer "%s": limit %s, account %s', c.code, c.credit_limit, a.credit_limit)
   FROM o2c.customer c

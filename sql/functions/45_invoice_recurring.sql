@@ -12,10 +12,13 @@ AS $$
 DECLARE
   drafts bigint[];
 BEGIN
-  PERFORM FROM o2c.billing_milestone m
-  WHERE m.company_id = company AND m.reached_on <= up_to
-    AND NOT EXISTS (SELECT FROM o2c.invoice_line l WHERE l.company_id = m.company_id AND l.milestone_id = m.id)
-  ORDER BY m.id FOR NO KEY UPDATE;
+  -- locked, and written: who bills or changes them with a snapshot of before must fail
+  UPDATE o2c.billing_milestone m SET reached_on = m.reached_on
+  FROM (SELECT x.id FROM o2c.billing_milestone x
+        WHERE x.company_id = company AND x.reached_on <= up_to
+          AND NOT EXISTS (SELECT FROM o2c.invoice_line l WHERE l.company_id = x.company_id AND l.milestone_id = x.id)
+        ORDER BY x.id FOR NO KEY UPDATE) d
+  WHERE m.company_id = company AND m.id = d.id;
   WITH due AS MATERIALIZED (
     SELECT m.*, o.customer_id, o.currency, coalesce(o.customer_reference, o.code) AS reference,
            pg_catalog.nextval('o2c.invoice_id_seq') AS invoice_id
