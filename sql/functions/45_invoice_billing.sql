@@ -185,6 +185,16 @@ BEGIN
                                        AND x.kind = 'prepayment' AND x.state IN ('issued', 'paid') OFFSET 0) p) THEN
     RETURN;
   END IF;
+  -- whoever credits one of them meanwhile is waited for, and then seen
+  PERFORM FROM o2c.open_item i
+  WHERE i.company_id = company AND i.invoice_id IN (
+    SELECT p.id FROM o2c.invoice p WHERE p.company_id = company AND p.kind = 'prepayment'
+      AND p.order_id IN (SELECT d.order_id FROM o2c.invoice d WHERE d.company_id = company AND d.id = ANY (drafts)))
+  ORDER BY i.id FOR NO KEY UPDATE;
+  PERFORM FROM o2c.invoice p
+  WHERE p.company_id = company AND p.kind = 'prepayment' AND p.state <> 'draft'
+    AND p.order_id IN (SELECT d.order_id FROM o2c.invoice d WHERE d.company_id = company AND d.id = ANY (drafts))
+  ORDER BY p.id FOR NO KEY UPDATE;
   -- both are laid end to end, prepayments by age and drafts by id: where they
   -- overlap, one is taken off the other.  CASE and unnest, because without
   -- statistics kind and state would be taken for rare and the drafts for few,

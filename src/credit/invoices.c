@@ -219,6 +219,41 @@ WriteAdvances(Datum *args)
 	KeptPlanExecuteDerived(&keep, args, NULL, SPI_OK_UPDATE);
 }
 
+/*
+ * Refuse to deduct or credit more of a prepayment invoice than it billed: a
+ * credit note may have come after the draft.  They are locked, so that what
+ * is issued meanwhile waits and sees this.
+ */
+static void
+RequireLeft(Datum *args)
+{
+	static KeptPlan over = {
+		.sql = "SELECT v.number, l.line_no, l.net_amount, x.net"
+		" FROM unnest($1, $2) p(company_id, id) JOIN o2c.invoice v ON v.company_id = p.company_id AND v.id = p.id AND v.kind = 'prepayment'"
+		" JOIN o2c.invoice_line l ON l.company_id = v.company_id AND l.invoice_id = v.id"
+		" CROSS JOIN LATERAL (SELECT sum(abs(u.net_amount)) AS net FROM o2c.invoice_line u"
+		"  JOIN o2c.invoice d ON d.company_id = u.company_id AND d.id = u.invoice_id AND d.state NOT IN ('draft', 'void')"
+		"  WHERE u.company_id = l.company_id AND u.original_line_id = l.id) x"
+		" WHERE x.net > abs(l.net_amount) ORDER BY v.id, l.line_no LIMIT 1",
+		.nargs = 2,
+		.argtypes = {INT4ARRAYOID, INT8ARRAYOID}
+	};
+
+	if (KeptPlanExecute(&over, args, NULL, SPI_OK_SELECT) > 0)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_BUSINESS_RULE),
+				 errmsg("more than what is left of prepayment invoice %s would be deducted or credited",
+						SPI_getvalue(tuple, desc, 1)),
+				 errdetail("Its line %s is %s, documents with this one would take %s.", SPI_getvalue(tuple, desc, 2),
+						   SPI_getvalue(tuple, desc, 3), SPI_getvalue(tuple, desc, 4)),
+				 errhint("Drop the draft with o2c.drop_draft() and bill again. No number was drawn.")));
+	}
+}
+
 /* o2c_credit_on_invoices(): AFTER UPDATE ON invoice, for each statement. */
 Datum
 o2c_credit_on_invoices(PG_FUNCTION_ARGS)
@@ -284,7 +319,11 @@ o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 			KeptPlanExecuteDerived(&reach, NULL, NULL, SPI_OK_UPDATE);
 	}
 	if (advances)
+	{
 		WriteAdvances(args);
+		if (moves.issued)
+			RequireLeft(args);
+	}
 	if (moves.corrects)
 		RequireCorrect();
 	if (moves.advanced)
