@@ -129,16 +129,24 @@ DECLARE
   posted bigint;
   short bigint[];
 BEGIN
-  -- what somebody else applied since we read it is not ours to apply: the rows that are locked are the newest
+  -- what somebody else applied since we read it is not ours to apply: the rows that are locked are the newest;
+  -- with them those of the payments of earlier runs, before any account is
   SELECT pg_catalog.array_agg(x.id) FILTER (WHERE pg_catalog.abs(x.taken) > pg_catalog.abs(o2c._minor_amount(x.open_amount, x.currency))) INTO short
   FROM (SELECT i.id, i.open_amount, i.currency, k.taken
-        FROM pg_temp.o2c_m_taken k JOIN o2c.open_item i ON i.company_id = company AND i.id = k.item_id
+        FROM (SELECT t.item_id, t.taken FROM pg_temp.o2c_m_taken t
+              UNION ALL
+              SELECT l.item_id, l.minor_amount FROM pg_temp.o2c_m_line l
+              JOIN pg_temp.o2c_m_answer a ON a.line_id = l.id AND a.option = 1 AND a.decided WHERE l.item_id IS NOT NULL) k
+        JOIN o2c.open_item i ON i.company_id = company AND i.id = k.item_id
         ORDER BY i.id FOR NO KEY UPDATE OF i) x;
   IF short IS NOT NULL THEN
     UPDATE pg_temp.o2c_m_answer a SET decided = false
     WHERE a.line_id IN (SELECT c.line_id FROM pg_temp.o2c_m_claim c WHERE c.item_id = ANY (short));
     DELETE FROM pg_temp.o2c_m_claim c
-    WHERE c.line_id IN (SELECT d.line_id FROM pg_temp.o2c_m_claim d WHERE d.item_id = ANY (short));
+    WHERE c.line_id IN (SELECT d.line_id FROM pg_temp.o2c_m_claim d WHERE d.item_id = ANY (short)
+                        UNION ALL SELECT l.id FROM pg_temp.o2c_m_line l WHERE l.item_id = ANY (short));
+    -- a payment that somebody used has no answer
+    DELETE FROM pg_temp.o2c_m_answer a USING pg_temp.o2c_m_line l WHERE l.id = a.line_id AND l.item_id = ANY (short);
   END IF;
 
   -- each line is a payment with its credit item, understood or not; one that is used up
