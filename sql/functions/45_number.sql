@@ -19,6 +19,13 @@ AS 'MODULE_PATHNAME', 'o2c_number_draw';
 COMMENT ON FUNCTION o2c._draw_block(integer, text, date, integer) IS
   'Draw consecutive numbers; the series stays locked until the transaction ends. issued_at is taken under the lock. Errors: O2003, O2032 when the date is before the last one.';
 
+CREATE FUNCTION o2c._last_number_date(company integer, series text) RETURNS date
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS 'MODULE_PATHNAME', 'o2c_number_last_date';
+COMMENT ON FUNCTION o2c._last_number_date(integer, text) IS
+  'Lock a gapless series until the transaction ends and tell the day of its last number, whatever the snapshot shows; NULL of any other series. Errors: O2003.';
+
 CREATE FUNCTION o2c._draw_numbers(company integer, series text, on_date date, count integer) RETURNS bigint
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp

@@ -35,6 +35,7 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(o2c_number_draw);
+PG_FUNCTION_INFO_V1(o2c_number_last_date);
 PG_FUNCTION_INFO_V1(o2c_number_format);
 PG_FUNCTION_INFO_V1(o2c_number_pattern_is_valid);
 PG_FUNCTION_INFO_V1(o2c_number_series_counter);
@@ -299,6 +300,34 @@ AdvanceCounter(const Series *series, int32 company, text *code, DateADT on_date,
 	/* a second draw by the same command must see this one */
 	CommandCounterIncrement();
 	return block;
+}
+
+/*
+ * o2c_number_last_date(company, series): the day of the last number of a
+ * gapless series, whatever the caller's snapshot shows; NULL of any other.  The
+ * series stays locked, so that nobody draws with a later day before the caller.
+ */
+Datum
+o2c_number_last_date(PG_FUNCTION_ARGS)
+{
+	int32		company = PG_GETARG_INT32(0);
+	text	   *code = PG_GETARG_TEXT_PP(1);
+	Relation	rel;
+	HeapTuple	tuple = NULL;
+	DateADT		last = 0;
+	bool		isnull;
+
+	if (!ReadSeries(company, code).gapless)
+		PG_RETURN_NULL();
+	rel = table_open(get_relname_relid("number_counter", get_namespace_oid("o2c", false)), RowExclusiveLock);
+	LockSeries(RelationGetRelid(rel), company, code);
+	tuple = ReadCounter(rel, O2CPrimaryKeyIndex(rel), company, code);
+	if (tuple != NULL)
+		last = DatumGetDateADT(heap_getattr(tuple, Anum_counter_last_date, RelationGetDescr(rel), &isnull));
+	table_close(rel, NoLock);
+	if (tuple == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_DATEADT(last);
 }
 
 /* Draw "count" consecutive numbers of a series that was read before. */

@@ -234,14 +234,18 @@ ShipGoods(void)
 	/*
 	 * The number of the transport document is drawn last, because its series
 	 * stays locked until the transaction ends.  It is of the day the goods
-	 * left, but dates do not run backwards within a series, nor ahead of today.
+	 * left, but dates do not run backwards within a series, nor ahead of today:
+	 * the series is locked before its last day is asked for.
 	 */
 	static KeptPlan number = {
-		.sql = "WITH r AS (SELECT n.company_id, n.id, s.pattern, coalesce(s.prefix, s.code) AS prefix,"
+		.sql = "WITH k AS MATERIALIZED (SELECT c.company_id, o2c._last_number_date(c.company_id, 'shipment') AS last_date"
+		"  FROM (SELECT DISTINCT s.company_id FROM " WENT_TO("shipped")
+		"   JOIN o2c.number_series s ON s.company_id = n.company_id AND s.code = 'shipment' WHERE n.number IS NULL ORDER BY 1) c),"
+		" r AS (SELECT n.company_id, n.id, s.pattern, coalesce(s.prefix, s.code) AS prefix,"
 		"   greatest(k.last_date, least(coalesce(n.shipped_on, o2c.today(n.company_id)), o2c.today(n.company_id))) AS on_date"
 		"  FROM " WENT_TO("shipped")
 		"  JOIN o2c.number_series s ON s.company_id = n.company_id AND s.code = 'shipment'"
-		"  LEFT JOIN o2c.number_counter k ON k.company_id = s.company_id AND k.series = s.code WHERE n.number IS NULL),"
+		"  JOIN k ON k.company_id = n.company_id WHERE n.number IS NULL),"
 		" d AS MATERIALIZED (SELECT c.company_id, c.on_date, o2c._draw_numbers(c.company_id, 'shipment', c.on_date, c.n::integer) AS first"
 		"  FROM (SELECT r.company_id, r.on_date, count(*) AS n FROM r GROUP BY 1, 2 ORDER BY 1, 2) c)"
 		" UPDATE o2c.shipment h SET number = o2c._format_number(i.pattern, i.prefix, i.on_date, d.first + i.i - 1)"
