@@ -54,7 +54,8 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('"%s" is not a direct debit scheme', $6), HINT = 'Use CORE, COR1 or B2B.';
   END IF;
   IF $5 IS NOT NULL THEN
-    -- the same again is the same mandate
+    -- the same again is the same mandate, at the same moment too
+    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('order2cash.mandate ' || $1 || ' ' || pg_catalog.upper($5), 0));
     SELECT m.* INTO known FROM o2c.mandate m WHERE m.company_id = $1 AND pg_catalog.upper(m.reference) = pg_catalog.upper($5);
     IF FOUND THEN
       IF known.customer_id = customer AND known.iban = $3::o2c.iban AND known.signed_on = $4 THEN
@@ -171,6 +172,22 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION o2c._refuse_sepa_amount(numeric, text, text) IS 'Refuses an amount that no file of the SEPA can have. Errors: O2033, always.';
 
+CREATE FUNCTION o2c._lock_ordering(company integer, currency o2c.currency) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  PERFORM FROM o2c.bank_account a JOIN o2c.company c ON c.company_id = a.company_id
+  WHERE a.company_id = company AND coalesce(a.currency, c.currency) = $2
+  ORDER BY a.id FOR NO KEY UPDATE OF a;
+  -- written as well: who orders with a snapshot of before must fail
+  UPDATE o2c.bank_account a SET last_balance = a.last_balance
+  FROM o2c.company c
+  WHERE a.company_id = company AND c.company_id = company AND coalesce(a.currency, c.currency) = $2;
+END $$;
+COMMENT ON FUNCTION o2c._lock_ordering(integer, o2c.currency) IS
+  'One session at a time orders payments in a currency, from whichever account: items and refunds are ordered once.';
+
 CREATE FUNCTION o2c.collect_direct_debits(company_id integer, bank_account text, collect_on date, up_to date DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -195,8 +212,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('bank account "%s" is in %s', $2, account.currency),
       DETAIL = 'Direct debits of the SEPA are in euro.';
   END IF;
-  -- one run at a time for an account, so that nothing is collected twice
-  PERFORM FROM o2c.bank_account a WHERE a.company_id = $1 AND a.id = account.id FOR NO KEY UPDATE;
+  PERFORM o2c._lock_ordering($1, account.currency);
   new_id := pg_catalog.nextval('o2c.payment_order_id_seq');
   WITH usable AS (
     -- per customer the mandate that was signed last and is still good
@@ -262,7 +278,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = pg_catalog.format('cannot pay on %s, which is past', coalesce($3::text, 'NULL'));
   END IF;
   PERFORM o2c._require_order_day($1, $2, $3);
-  PERFORM FROM o2c.bank_account a WHERE a.company_id = $1 AND a.id = account.id FOR NO KEY UPDATE;
+  PERFORM o2c._lock_ordering($1, account.currency);
   new_id := pg_catalog.nextval('o2c.payment_order_id_seq');
   WITH chosen AS (
     -- to the account that the customer is known by, never to one that only a payment named
@@ -458,6 +474,8 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('payment order %s is settled', $2),
       HINT = 'Return the payments that came of it: o2c.return_payment().';
   END IF;
+  -- another order may use its mandates meanwhile
+  PERFORM o2c._lock_ordering($1, o.currency) FROM o2c.payment_order o WHERE o.company_id = $1 AND o.id = $2;
   UPDATE o2c.payment_order o SET state = 'void', void_reason = $3 WHERE o.company_id = $1 AND o.id = $2;
   UPDATE o2c.payment_order_line l SET pending = false WHERE l.company_id = $1 AND l.payment_order_id = $2;
   -- a mandate is as it was before the order
@@ -523,6 +541,10 @@ BEGIN
   ELSIF state = 'void' THEN
     RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('payment order %s is void', $2);
   END IF;
+  -- items before bank lines and accounts, as everybody who posts
+  PERFORM FROM o2c.open_item i
+  WHERE i.company_id = $1 AND i.id IN (SELECT l.item_id FROM o2c.payment_order_line l WHERE l.company_id = $1 AND l.payment_order_id = $2)
+  ORDER BY i.id FOR NO KEY UPDATE;
   moved_by := coalesce($4, o2c._payment_order_line_of($1, $2));
   IF moved_by IS NOT NULL THEN
     SELECT b.amount, b.booking_date, b.state::text AS state INTO line FROM o2c.bank_line b

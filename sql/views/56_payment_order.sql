@@ -20,7 +20,7 @@ COMMENT ON COLUMN o2c_bi.mandates.revoked_on IS 'Nothing is collected from this 
 COMMENT ON COLUMN o2c_bi.mandates.usable IS 'Whether it can be used today: not revoked, not spent, not lapsed after 36 months.';
 
 GRANT INSERT, UPDATE ON o2c.mandate, o2c.payment_order, o2c.payment_order_line TO o2c_clerk, o2c_manager, o2c_admin;
-GRANT EXECUTE ON FUNCTION o2c.create_mandate, o2c.revoke_mandate, o2c._order_account, o2c.first_order_day, o2c._require_order_day, o2c.collect_direct_debits, o2c.order_refunds,
+GRANT EXECUTE ON FUNCTION o2c.create_mandate, o2c.revoke_mandate, o2c._order_account, o2c.first_order_day, o2c._require_order_day, o2c._lock_ordering, o2c.collect_direct_debits, o2c.order_refunds,
   o2c._xml_agent, o2c._debit_xml, o2c._transfer_xml, o2c._payment_order, o2c.payment_order_xml, o2c.void_payment_order,
   o2c.settle_payment_order, o2c._payment_order_line_of, o2c._sepa_text, o2c._refuse_sepa_amount
   TO o2c_clerk, o2c_manager, o2c_admin;
