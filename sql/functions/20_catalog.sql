@@ -81,7 +81,11 @@ BEGIN
   FROM pg_temp.o2c_import i WHERE i.reason IS NOT NULL ORDER BY i.row_no;
   GET DIAGNOSTICS rejected = ROW_COUNT;
 
-  -- a column that the source lacks, or leaves empty, keeps its present value
+  -- a column that the source lacks, or leaves empty, keeps its present value: the one
+  -- that another session is about to write, too
+  PERFORM FROM o2c.product p
+  WHERE p.company_id = $1 AND p.code IN (SELECT i.code FROM pg_temp.o2c_import i WHERE i.reason IS NULL)
+  ORDER BY p.code FOR NO KEY UPDATE;
   WITH good AS (
     SELECT DISTINCT ON (i.code) i.* FROM pg_temp.o2c_import i WHERE i.reason IS NULL ORDER BY i.code, i.row_no
   ), changed AS (

@@ -1,6 +1,6 @@
 -- Orders: placing them.
 --
--- Locks are always taken in this order: open items, orders, invoices, order
+-- Locks are always taken in this order: orders, open items, invoices, order
 -- lines, shipments, stock, credit accounts, series; within a kind by key.
 -- docs/reference/order.md says more about it.
 

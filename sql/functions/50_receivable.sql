@@ -250,6 +250,8 @@ DECLARE
   columns constant text[] := '{number,customer_code,document_date,due_date,currency,amount,open_amount,structured_ref,alt_number,discount_date,discount_amount}';
 BEGIN
   PERFORM o2c._require_company($1);
+  -- one import a company at a time: numbers of another are unchanged then, not new
+  PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('order2cash.import_open_items'), $1);
   DROP TABLE IF EXISTS pg_temp.o2c_import;
   DROP TABLE IF EXISTS pg_temp.o2c_import_item;
   EXECUTE 'CREATE TEMPORARY TABLE o2c_import ON COMMIT DROP AS '

@@ -148,6 +148,12 @@ AS $$
 DECLARE
   result bigint;
 BEGIN
+  -- who pays them at the same moment comes before or after
+  PERFORM FROM o2c.open_item i
+  WHERE i.company_id = $1 AND i.id IN (
+    SELECT h.item_id FROM o2c.dunning_charge h JOIN o2c.dunning_notice n ON n.company_id = h.company_id AND n.id = h.notice_id
+    WHERE h.company_id = $1 AND n.state = 'cancelled' AND h.reversed_on IS NULL)
+  ORDER BY i.id FOR NO KEY UPDATE;
   -- what was charged with a notice that never got out, as far as it is unpaid
   WITH lost AS (
     UPDATE o2c.dunning_charge h SET reversed_on = greatest($2, n.as_of)
