@@ -13,7 +13,7 @@ COMMENT ON FUNCTION o2c._item_rights() IS
 CREATE FUNCTION o2c._item_paid() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_item_paid';
 COMMENT ON FUNCTION o2c._item_paid() IS
-  'Deferred trigger of open_item: money on account or unidentified that no manager posts has its payment when the transaction ends. Errors: O2008.';
+  'Deferred trigger of open_item: money on account or unidentified that no manager posts, or that bears the number of a payment, has its payment when the transaction ends. Errors: O2008, O2033.';
 
 CREATE FUNCTION o2c.post_items() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_post_items';
@@ -128,9 +128,26 @@ DECLARE
   found bigint;
 BEGIN
   -- of several instalments the oldest that is open
-  SELECT i.id INTO found FROM o2c.open_item i
-  WHERE i.company_id = company AND i.number = $2
-  ORDER BY (i.open_amount = 0), i.due_date, i.instalment, i.id LIMIT 1;
+  IF $2 ^@ 'PAY-' THEN
+    -- the items of a payment, from the one that it stands on back to the first, are in no index by number
+    WITH RECURSIVE item AS (
+      SELECT p.item_id AS id FROM o2c.payment p
+      WHERE p.company_id = company AND p.id = CASE WHEN $2 ~ '^PAY-[1-9][0-9]{0,17}$' THEN pg_catalog.substr($2, 5)::bigint END
+      UNION
+      SELECT i.source_item_id FROM item t JOIN o2c.open_item i ON i.company_id = company AND i.id = t.id
+      WHERE i.source_item_id IS NOT NULL)
+    SELECT i.id INTO found
+    FROM (SELECT t.id FROM item t
+          UNION
+          SELECT d.id FROM o2c.open_item d
+          WHERE d.company_id = company AND d.number = $2 AND d.kind NOT IN ('on_account', 'unidentified')) t
+    CROSS JOIN LATERAL (SELECT * FROM o2c.open_item i WHERE i.company_id = company AND i.id = t.id AND i.number = $2 OFFSET 0) i
+    ORDER BY (i.open_amount = 0), i.due_date, i.instalment, i.id LIMIT 1;
+  ELSE
+    SELECT i.id INTO found FROM o2c.open_item i
+    WHERE i.company_id = company AND i.number = $2 AND NOT i.number ^@ 'PAY-'
+    ORDER BY (i.open_amount = 0), i.due_date, i.instalment, i.id LIMIT 1;
+  END IF;
   IF found IS NULL THEN
     PERFORM o2c._require_company(company);
     RAISE EXCEPTION USING ERRCODE = 'O2003',

@@ -509,7 +509,20 @@ BEGIN
     LEFT JOIN o2c.open_item i ON i.company_id = p.company_id AND i.id = p.item_id
     LEFT JOIN o2c.bank_line b ON b.company_id = p.company_id AND b.id = p.bank_line_id
     WHERE (company IS NULL OR p.company_id = company)
-      AND (i.id IS NULL OR i.kind NOT IN ('on_account', 'unidentified') OR (p.bank_line_id IS NOT NULL AND b.id IS NULL));
+      AND (i.id IS NULL OR i.kind NOT IN ('on_account', 'unidentified') OR (p.bank_line_id IS NOT NULL AND b.id IS NULL)
+           OR (i.number ^@ 'PAY-' AND i.number <> 'PAY-' || p.id));
+  -- they are found by it
+  RETURN QUERY
+    SELECT 'number of a payment is that of its items', i.company_id, 'open_item', i.id, i.number
+    FROM (SELECT x.company_id, x.id, x.number,
+            CASE WHEN x.number ~ '^PAY-[1-9][0-9]{0,17}$' THEN pg_catalog.substr(x.number, 5)::bigint END AS payment_id
+          FROM o2c.open_item x
+          WHERE (company IS NULL OR x.company_id = company)
+            AND CASE WHEN x.kind IN ('on_account', 'unidentified') THEN x.number ^@ 'PAY-' ELSE false END) i
+    -- full, because that can't be nested loops, which tables without statistics would get
+    FULL JOIN (SELECT y.company_id, y.id FROM o2c.payment y WHERE company IS NULL OR y.company_id = company) p
+      ON p.company_id = i.company_id AND p.id = i.payment_id
+    WHERE CASE WHEN i.id IS NULL THEN false ELSE p.id IS NULL END;
   RETURN QUERY
     SELECT 'proposal has its payment and items', m.company_id, 'match_proposal', m.id,
            pg_catalog.format('payment %s, items %s', m.payment_id, m.item_ids)

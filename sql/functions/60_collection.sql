@@ -149,6 +149,7 @@ DECLARE
 BEGIN
   SELECT i.id INTO result FROM o2c.open_item i
   WHERE i.company_id = $1 AND i.number = $2 AND i.amount > 0
+    AND (i.kind NOT IN ('on_account', 'unidentified') OR NOT i.number ^@ 'PAY-') -- payments, which open_item_number_key leaves out
   ORDER BY (i.open_amount - i.disputed_amount >= $3 AND i.open_amount > 0) DESC, i.due_date, i.instalment, i.id
   LIMIT 1;
   IF result IS NULL THEN

@@ -42,9 +42,12 @@ CREATE TABLE o2c.open_item (
   CHECK (customer_id IS NOT NULL OR kind = 'unidentified')
 ) WITH (fillfactor = 62); -- room for the new versions of what one run of matching closes, six of ten rows
 ALTER SEQUENCE o2c.open_item_id_seq OWNED BY o2c.open_item.id;
--- numbers of documents are unique; other items are found by theirs, too
+-- numbers of documents are unique; other items are found by theirs, too, but those of payments (PAY- and the payment's id)
+-- by the payment: o2c._open_item_by_number.  The comparisons leave nothing out that the kind and the prefix do not; from
+-- them the planner knows that the index has every item with a number that it is given
 CREATE UNIQUE INDEX open_item_number_key ON o2c.open_item (company_id, number, instalment,
-  (CASE WHEN kind IN ('invoice', 'debit_note', 'credit_note', 'opening', 'fee', 'interest') THEN 0 ELSE id END));
+  (CASE WHEN kind IN ('invoice', 'debit_note', 'credit_note', 'opening', 'fee', 'interest') THEN 0 ELSE id END))
+  WHERE kind NOT IN ('on_account', 'unidentified') OR NOT number ^@ 'PAY-' OR number < 'PAY-' OR number >= 'PAY.';
 -- no index holds open_amount: paying an item then leaves all of them alone, and what is open is found in open_balance
 CREATE INDEX open_item_customer_idx ON o2c.open_item (company_id, customer_id);
 CREATE INDEX open_item_invoice_idx ON o2c.open_item (company_id, invoice_id) WHERE invoice_id IS NOT NULL;

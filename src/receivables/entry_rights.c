@@ -141,6 +141,8 @@ o2c_item_rights(PG_FUNCTION_ARGS)
  * or unidentified, when the transaction ends.  The item comes before the
  * payment that names it.  An item that another one was moved to when its payer
  * became known stands for the same payment, and has nothing but what was moved.
+ * A manager may post money by an item alone, but for a number that is a
+ * payment's: such an item is found by its payment (o2c._open_item_by_number).
  */
 Datum
 o2c_item_paid(PG_FUNCTION_ARGS)
@@ -153,7 +155,7 @@ o2c_item_paid(PG_FUNCTION_ARGS)
 		"  ELSE EXISTS (SELECT FROM o2c.payment p WHERE p.company_id = i.company_id AND p.item_id = i.id)"
 		"   OR EXISTS (SELECT FROM o2c.open_item c"
 		"    JOIN o2c.payment p ON p.company_id = c.company_id AND p.item_id = c.id"
-		"    WHERE c.company_id = i.company_id AND c.source_item_id = i.id"
+		"    WHERE c.company_id = i.company_id AND c.source_item_id = i.id AND c.number = i.number"
 		"     AND p.amount = - i.amount AND p.currency::text = i.currency::text) END",
 		.nargs = 2,
 		.argtypes = {INT4OID, INT8OID}
@@ -163,9 +165,10 @@ o2c_item_paid(PG_FUNCTION_ARGS)
 	Datum		args[2];
 	bool		isnull;
 	bool		moved;
+	bool		decides = MayDecide(trigdata->tg_relation);
 	TriggerFrame frame;
 
-	if (MayDecide(trigdata->tg_relation))
+	if (decides && !IsPaymentNumber(SPI_getbinval(trigdata->tg_trigtuple, desc, SPI_fnumber(desc, "number"), &isnull)))
 		return PointerGetDatum(NULL);
 	args[0] = SPI_getbinval(trigdata->tg_trigtuple, desc, SPI_fnumber(desc, "company_id"), &isnull);
 	args[1] = SPI_getbinval(trigdata->tg_trigtuple, desc, SPI_fnumber(desc, "id"), &isnull);
@@ -175,7 +178,16 @@ o2c_item_paid(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	TriggerFrameBegin(&frame, trigdata);
 	if (KeptPlanExecute(&unpaid, args, NULL, SPI_OK_SELECT) > 0)
+	{
+		if (decides)
+			ereport(ERROR,
+					(errcode(ERRCODE_O2C_BUSINESS_RULE),
+					 errmsg("item \"%s\" has a payment's number, and no payment",
+							SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3)),
+					 errdetail("Numbers that begin with " PAYMENT_NUMBER " stand for the payment with the id behind it."),
+					 errhint("Use o2c.record_payment(), or another number.")));
 		RefuseFound("Money comes with its payment: o2c.record_payment(), o2c.match_cash().");
+	}
 	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);
 }

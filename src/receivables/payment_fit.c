@@ -30,7 +30,7 @@ static DirectTable payments = {
 
 static DirectTable items = {
 	.name = "open_item", .nkeys = 2,
-	.columns = {"company_id", "id", "customer_id", "amount", "open_amount", "currency"}
+	.columns = {"company_id", "id", "customer_id", "amount", "open_amount", "currency", "number"}
 };
 
 static DirectTable lines = {
@@ -49,7 +49,7 @@ enum
 
 enum
 {
-	ITEM_CUSTOMER = 2, ITEM_AMOUNT, ITEM_OPEN, ITEM_CURRENCY
+	ITEM_CUSTOMER = 2, ITEM_AMOUNT, ITEM_OPEN, ITEM_CURRENCY, ITEM_NUMBER
 };
 
 /*
@@ -139,6 +139,33 @@ CarryToPayments(Relation sibling, const ItemChanges *changes)
 	PopActiveSnapshot();
 }
 
+/*
+ * Whether a number is one of those that belong to payments, which
+ * open_item_number_key leaves out for their items.
+ */
+bool
+IsPaymentNumber(Datum number)
+{
+	text	   *t = DatumGetTextPP(number);
+
+	return VARSIZE_ANY_EXHDR(t) >= strlen(PAYMENT_NUMBER) &&
+		memcmp(VARDATA_ANY(t), PAYMENT_NUMBER, strlen(PAYMENT_NUMBER)) == 0;
+}
+
+/* Whether it is the number of the payment with that id, if it is one of theirs. */
+static bool
+NumberFits(Datum number, int64 id)
+{
+	char		expected[sizeof(PAYMENT_NUMBER) + MAXINT8LEN];
+	text	   *t = DatumGetTextPP(number);
+	int			len;
+
+	if (!IsPaymentNumber(PointerGetDatum(t)))
+		return true;
+	len = snprintf(expected, sizeof(expected), PAYMENT_NUMBER INT64_FORMAT, id);
+	return VARSIZE_ANY_EXHDR(t) == len && memcmp(VARDATA_ANY(t), expected, len) == 0;
+}
+
 /* Refuse the payment with that id. */
 static void
 RefusePayment(const char *id)
@@ -146,7 +173,7 @@ RefusePayment(const char *id)
 	ereport(ERROR,
 			(errcode(ERRCODE_O2C_BUSINESS_RULE),
 			 errmsg("payment %s does not fit its open item", id),
-			 errdetail("The item is a credit of the same customer, currency and amount that stands in the ledger, only one made from it takes its place, and nothing is left on it when the payment was returned."),
+			 errdetail("The item is a credit of the same customer, currency and amount that stands in the ledger, a number that begins with " PAYMENT_NUMBER " ends with the payment's id, only an item made from it takes its place, and nothing is left on it when the payment was returned."),
 			 errhint("Use o2c.record_payment(), o2c.apply_payment() and o2c.return_payment().")));
 }
 
@@ -165,6 +192,9 @@ IsItemOf(TupleTableSlot *item, TupleTableSlot *payment)
 	customer[0] = slot_getattr(item, items.att[ITEM_CUSTOMER], &isnull[0]);
 	customer[1] = slot_getattr(payment, payments.att[PAYMENT_CUSTOMER], &isnull[1]);
 	if (isnull[0] != isnull[1] || (!isnull[0] && DatumGetInt64(customer[0]) != DatumGetInt64(customer[1])))
+		return false;
+	if (!NumberFits(slot_getattr(item, items.att[ITEM_NUMBER], &isnull[0]),
+					DatumGetInt64(slot_getattr(payment, payments.att[PAYMENT_ID], &isnull[1]))))
 		return false;
 	return DatumGetBool(DirectFunctionCall2(numeric_eq,
 											slot_getattr(item, items.att[ITEM_AMOUNT], &isnull[0]),
@@ -237,7 +267,8 @@ o2c_payment_fit(PG_FUNCTION_ARGS)
 		" LEFT JOIN o2c.open_item i ON i.company_id = p.company_id AND i.id = p.item_id"
 		" WHERE p.company_id = $1 AND p.id = $2"
 		"  AND (i.id IS NULL OR i.currency::text <> p.currency::text OR i.amount < - p.amount"
-		"   OR i.customer_id IS DISTINCT FROM p.customer_id OR (i.open_amount <> 0) <> (p.state = 'received'))"
+		"   OR i.customer_id IS DISTINCT FROM p.customer_id OR (i.open_amount <> 0) <> (p.state = 'received')"
+		"   OR (i.number ^@ '" PAYMENT_NUMBER "' AND i.number <> '" PAYMENT_NUMBER "' || p.id))"
 		/* it goes with its money, to the item that was made from its own */
 		" UNION ALL SELECT $2::text FROM o2c.open_item i"
 		" WHERE i.company_id = $1 AND i.id = $4 AND $4 <> $3 AND i.source_item_id IS DISTINCT FROM $3 LIMIT 1",

@@ -17,6 +17,9 @@
 #include "row_reader.h"
 #include "table_writer.h"
 
+/* What the number of a payment's item begins with; its id follows. */
+#define PAYMENT_NUMBER "PAY-"
+
 /* No customer, no invoice. */
 #define NO_ID	PG_INT64_MIN
 
@@ -66,6 +69,7 @@ extern const ItemChange *UpdateItems(TableWriter *items, Balances *balances, Ite
 extern void CarryToInvoices(Relation sibling, ItemChanges *changes);
 extern void CarryToPayments(Relation sibling, const ItemChanges *changes);
 extern bool ItemHasPayment(int32 company_id, int64 item_id);
+extern bool IsPaymentNumber(Datum number);
 
 /* What is open on an item; see balances.c. */
 typedef struct Balance

@@ -85,10 +85,11 @@ BEGIN
   FOR l IN SELECT b.* FROM o2c.bank_line b WHERE b.company_id = c ORDER BY b.id LIMIT n LOOP
     SELECT o.* INTO i FROM o2c.open_item o
     WHERE o.company_id = c AND o.currency = l.currency AND o.open_amount = l.amount
+      AND o.kind NOT IN ('on_account', 'unidentified')
       AND o.number IN (SELECT (regexp_matches(upper(l.remittance_text), '[A-Z0-9-]{4,}', 'g'))[1]) LIMIT 1;
     CONTINUE WHEN NOT FOUND;
     INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
-    VALUES (c, i.customer_id, 'on_account', 'PAY-L' || l.id, l.booking_date, l.booking_date, l.currency, - l.amount, - l.amount) RETURNING id INTO credit;
+    VALUES (c, i.customer_id, 'on_account', 'L' || l.id, l.booking_date, l.booking_date, l.currency, - l.amount, - l.amount) RETURNING id INTO credit;
     INSERT INTO o2c.payment (company_id, customer_id, amount, currency, received_on, bank_line_id, item_id)
     VALUES (c, i.customer_id, l.amount, l.currency, l.booking_date, l.id, credit);
     INSERT INTO o2c.allocation (company_id, debit_item_id, credit_item_id, currency, amount, effective_on)
