@@ -276,8 +276,10 @@ AS $$
 #variable_conflict use_column
 DECLARE
   mark record;
+  home o2c.currency;
 BEGIN
   PERFORM o2c._require_company($1);
+  SELECT c.currency INTO home FROM o2c.company c WHERE c.company_id = $1;
   lines := 0;
   auto_lines := 0;
   suggested_lines := 0;
@@ -317,8 +319,13 @@ BEGIN
     ANALYZE pg_temp.o2c_m_answer (line_id, option, tier), pg_temp.o2c_m_taken (item_id);
     PERFORM pg_catalog.set_config('enable_nestloop', 'on', true), pg_catalog.set_config('enable_mergejoin', 'on', true);
     PERFORM o2c._match_post($1);
-    SELECT coalesce(pg_catalog.sum(x.lines), 0), coalesce(pg_catalog.sum(x.cash * x.unit), 0) INTO auto_lines, auto_amount
-    FROM (SELECT p.unit, pg_catalog.count(*) AS lines, pg_catalog.sum(p.cash) AS cash FROM pg_temp.o2c_m_pay p WHERE p.done GROUP BY 1) x;
+    SELECT coalesce(pg_catalog.sum(x.lines), 0), coalesce(pg_catalog.sum(x.amount), 0) INTO auto_lines, auto_amount
+    FROM (SELECT pg_catalog.count(*) AS lines, pg_catalog.sum(p.cash) * p.unit AS amount
+          FROM pg_temp.o2c_m_pay p WHERE p.done AND p.currency = home GROUP BY p.unit
+          UNION ALL
+          SELECT 1, pg_catalog.round(p.cash * p.unit * i.base_rate, o2c.minor_unit(home))
+          FROM pg_temp.o2c_m_pay p JOIN o2c.open_item i ON i.company_id = $1 AND i.id = p.item_id
+          WHERE p.done AND p.currency <> home) x;
     SELECT pg_catalog.count(DISTINCT a.line_id) INTO suggested_lines
     FROM pg_temp.o2c_m_answer a WHERE NOT a.decided AND pg_catalog.cardinality(a.item_ids) > 0;
     unmatched_lines := lines - auto_lines - suggested_lines;
@@ -333,4 +340,4 @@ BEGIN
     alias_at = EXCLUDED.alias_at, matched_at = pg_catalog.now();
 END $$;
 COMMENT ON FUNCTION o2c.match_cash(integer, date) IS
-  'Make payments of all open bank lines (up to a booking date) and apply those that are certain; the rest become proposals or stay on account or unidentified. Payments on which nothing is applied are looked at again when something is new. One run a company at a time. Errors: O2002.';
+  'Make payments of all open bank lines (up to a booking date) and apply those that are certain; the rest become proposals or stay on account or unidentified. Payments on which nothing is applied are looked at again when something is new. One run a company at a time. auto_amount is what was applied by itself, in the company''s currency at the rates of the booking dates; what has no rate is not in it. Errors: O2002.';

@@ -139,6 +139,8 @@ CREATE TRIGGER bank_line_kept
   FOR EACH ROW EXECUTE FUNCTION o2c.guard_derived('company_id', 'id', 'bank_account_id', 'line_id', 'booking_date', 'value_date', 'amount', 'currency');
 CREATE TRIGGER bank_line_payment AFTER UPDATE OF payment_id ON o2c.bank_line
   FOR EACH ROW WHEN (OLD.payment_id IS NOT NULL) EXECUTE FUNCTION o2c.guard_derived('payment_id');
+CREATE TRIGGER bank_line_settled AFTER UPDATE OF state ON o2c.bank_line
+  FOR EACH ROW WHEN (OLD.payment_id IS NOT NULL AND NEW.state <> OLD.state) EXECUTE FUNCTION o2c.guard_derived('state');
 CREATE TRIGGER bank_line_keep BEFORE DELETE OR TRUNCATE ON o2c.bank_line
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
 CREATE TRIGGER bank_line_waits AFTER INSERT ON o2c.bank_line

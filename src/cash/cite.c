@@ -87,31 +87,163 @@ IsGroup(const CashRun *run, const Groups *groups, int group)
 		memcmp(run->digits + skip, groups->digits[group], run->len - skip) == 0;
 }
 
+/* Is a group of digits a year? */
+static bool
+IsYear(const Groups *groups, int group)
+{
+	const char *digits = groups->digits[group];
+
+	return groups->rawlen[group] == 4 && groups->len[group] == 4 && strncmp(digits, "20", 2) == 0;
+}
+
+/* Is a run of the text a group of a number, where a year may be short? */
+static bool
+IsShortGroup(const CashRun *run, const Groups *groups, int group)
+{
+	return IsGroup(run, groups, group) ||
+		(IsYear(groups, group) && run->mark == 0 && run->len == 2 && strncmp(run->digits, groups->digits[group] + 2, 2) == 0);
+}
+
 /*
  * A short form by neighbouring runs: "25/123" or "2025/123" for
- * INV-2025-000123, "714/8/2025" for FV/714/08/2025.  Returns how many runs,
- * 0 for none.
+ * INV-2025-000123, "714/8/2025" for FV/714/08/2025, "1521/FE/26" for
+ * 1521/FE/2026.  Returns how many runs, 0 for none.
  */
 static int
 ShortForm(const CashText *t, int run, const Groups *groups)
 {
 	const CashRun *a = &t->runs[run];
 	int			n = groups->n;
+	int			digits = 0;
 
-	if (n < 2 || run + 1 >= t->nruns || a->mark || t->runs[run + 1].start - a->end > 2)
+	if (n < 2 || run + 1 >= t->nruns || a->mark)
 		return 0;
-	if (groups->rawlen[0] == 4 && IsGroup(&t->runs[run + 1], groups, n - 1) &&
+	if (groups->rawlen[0] == 4 && t->runs[run + 1].start - a->end <= 2 && IsGroup(&t->runs[run + 1], groups, n - 1) &&
 		((a->len == 2 && strncmp(a->digits, groups->digits[0] + 2, 2) == 0) ||
 		 /* with two digits behind the year it may be a month */
 		 (IsGroup(a, groups, 0) && groups->len[n - 1] >= 3)))
 		return 2;
-	if (n < 3 || run + n > t->nruns)
+	if (run + n > t->nruns)
 		return 0;
 	for (int g = 0; g < n; g++)
-		if (!IsGroup(&t->runs[run + g], groups, g) ||
-			(g > 0 && t->runs[run + g].start - t->runs[run + g - 1].end > 2))
+	{
+		const CashRun *r = &t->runs[run + g];
+
+		if (!IsShortGroup(r, groups, g) ||
+			(g > 0 && (r->start - r[-1].end > 4 || memchr(t->folded + r[-1].end, ' ', r->start - r[-1].end - 1) != NULL)))
 			return 0;
+		digits += IsYear(groups, g) ? 2 : groups->len[g];
+	}
+	return n > 2 || digits >= 5 ? n : 0;
+}
+
+/* Two numbers of as many digits, near each other as documents of one series are. */
+static bool
+InSeries(const char *a, const char *b, int len)
+{
+	int64		range = 2;
+	int64		x = CashKeyDigits(a, Min(len, 18));
+	int64		y = CashKeyDigits(b, Min(len, 18));
+
+	for (int i = 2; i < len && range < 50000; i++)
+		range *= 10;
+	return len <= 18 && llabs(x - y) < Min(range, 50000);
+}
+
+/*
+ * Is the text from a run on made like a number: of one group, as long and not
+ * far from it; of several, the same groups, the year within two?  Returns how
+ * many runs, 0 for not.
+ */
+int
+CiteResembles(const CashText *t, int run, const NumberForms *f)
+{
+	const CashRun *a = &t->runs[run];
+	const Groups *groups = &f->groups;
+	int			n = groups->n;
+	int			raw = 0;
+	bool		dated = false;
+
+	if (a->mark || n == 0 || f->n < 4)
+		return 0;
+	/* all digits in one: the groups of the number written together, or its only one */
+	for (int g = 0; g < n; g++)
+	{
+		raw += groups->rawlen[g];
+		dated |= IsYear(groups, g);
+	}
+	if (a->len == raw && raw >= 5 && f->n <= 18)
+	{
+		const char *digits = a->digits;
+		int			len = a->len;
+
+		if (n > 1)
+			return groups->len[0] >= 3 && memcmp(digits, groups->digits[0], groups->len[0]) == 0 ? 1 : 0;
+		for (; len > f->n; len--)
+			if (*digits++ != '0')
+				return 0;
+		return InSeries(digits, f->digits, len) ? 1 : 0;
+	}
+	if (n < 2 || run + n > t->nruns)
+		return 0;
+	for (int g = 0; g < n; g++)
+	{
+		const CashRun *r = &t->runs[run + g];
+		int			skip = 0;
+
+		if (r->mark || r->len > groups->rawlen[g] ||
+			(g > 0 && (r->start - r[-1].end > 4 || r->start == r[-1].end)))
+			return 0;
+		/* a month beside a year, or anything else of two digits, is a year */
+		if (n > 2 && groups->rawlen[g] == 2 && !IsYear(groups, g) && (IsYear(groups, 0) || IsYear(groups, n - 1)))
+			continue;
+		if (IsYear(groups, g) || groups->rawlen[g] == 2)
+		{
+			int			year = atoi(groups->digits[g]) % 100;
+
+			if ((r->len != 2 && r->len != groups->rawlen[g]) || abs(atoi(r->digits + r->len - 2) - year) > 2)
+				return 0;
+			continue;
+		}
+		while (skip < r->len && r->digits[skip] == '0')
+			skip++;
+		if (r->len - skip < groups->len[g] - 1 || r->len == skip ||
+			(!dated && groups->len[g] >= 5 && strncmp(r->digits + skip, groups->digits[g], 2) != 0))
+			return 0;
+	}
 	return n;
+}
+
+/* Do the digits from a run to the end of the text begin a number that was cut there? */
+bool
+CiteBegins(const CashText *t, int run, const NumberForms *f)
+{
+	int			n = 0;
+	bool		begun = false;
+
+	if (t->nruns == 0 || t->runs[t->nruns - 1].end != t->len)
+		return false;
+	for (; run < t->nruns; run++)
+		for (int k = 0; k < t->runs[run].len; k++)
+		{
+			begun |= t->runs[run].digits[k] != '0';
+			if (begun && (n >= f->n || t->runs[run].digits[k] != f->digits[n++]))
+				return false;
+		}
+	return true;
+}
+
+/* Is a run the end of a number, three digits of it at least? */
+bool
+CiteEnds(const CashRun *run, const NumberForms *f)
+{
+	int			skip = 0;
+	int			n;
+
+	while (skip < run->len && run->digits[skip] == '0')
+		skip++;
+	n = run->len - skip;
+	return n >= 3 && n <= f->n && memcmp(run->digits + skip, f->digits + f->n - n, n) == 0;
 }
 
 /* Read a document number once for all texts that it is compared with. */
@@ -171,6 +303,9 @@ CiteNumber(const Line *line, Candidate *c, const NumberForms *f)
 					cite = CITE_EXACT;
 				else if (n < 4 || IsMarked(t, token))
 					break;
+				/* all digits of a number that has letters as well */
+				else if (token->len == n && memcmp(token->value, digits, n) == 0)
+					cite = CITE_PART;
 				else if (token->len >= 5 && token->len < n && token->first == token->last &&
 						 memcmp(token->value, digits + n - token->len, token->len) == 0)
 					cite = CITE_PART;
@@ -211,10 +346,10 @@ CiteNumber(const Line *line, Candidate *c, const NumberForms *f)
 		for (int r = 0; r < t->nruns; r++)
 		{
 			int			runs = ShortForm(t, r, groups);
+			CashToken	token = {.first = r, .last = r + runs - 1, .pos = t->runs[r].start};
 
-			for (int i = 0; i < t->ntokens && runs > 0; i++)
-				if (t->tokens[i].first == r && t->tokens[i].last == r + runs - 1)
-					Take(c, CITE_PART, &t->tokens[i], i);
+			if (runs > 0)
+				Take(c, CITE_PART, &token, 0);
 		}
 	/* an amount or date may be the whole number of somebody with short numbers */
 	if (c->cite == CITE_EXACT && n < 5 && f->key > 0 && c->first >= 0 &&

@@ -51,6 +51,39 @@ FoldLatin(uint32 code)
 	return NULL;
 }
 
+/* ASCII for Greek and Cyrillic letters as passports and banks write them, and Romanian ones. */
+static const char *
+FoldOther(uint32 code)
+{
+	/* U+0386 to U+03CE */
+	static const char *const greek[] = {
+		"A", " ", "E", "I", "I", "?", "O", "?", "Y", "O", "I",
+		"A", "V", "G", "D", "E", "Z", "I", "TH", "I", "K", "L", "M", "N", "X", "O", "P", "R", "S", "S", "T", "Y", "F", "CH", "PS", "O", "I", "Y",
+		"A", "E", "I", "I", "Y",
+		"A", "V", "G", "D", "E", "Z", "I", "TH", "I", "K", "L", "M", "N", "X", "O", "P", "R", "S", "S", "T", "Y", "F", "CH", "PS", "O", "I", "Y",
+		"O", "Y", "O"
+	};
+	/* U+0410 to U+042F, and the same in small letters */
+	static const char *const cyrillic[] = {
+		"A", "B", "V", "G", "D", "E", "ZH", "Z", "I", "Y", "K", "L", "M", "N", "O", "P",
+		"R", "S", "T", "U", "F", "KH", "TS", "CH", "SH", "SH", "", "Y", "", "E", "YU", "YA"
+	};
+	/* U+0400 to U+040F */
+	static const char *const cyrillic_others[] = {
+		"E", "E", "DJ", "G", "E", "Z", "I", "I", "J", "LJ", "NJ", "C", "K", "I", "U", "DZ"
+	};
+
+	if (code >= 0x386 && code - 0x386 < lengthof(greek))
+		return greek[code - 0x386];
+	if (code >= 0x410 && code <= 0x44F)
+		return cyrillic[(code - 0x410) % 32];
+	if (code >= 0x400 && code <= 0x45F)
+		return cyrillic_others[(code - 0x400) % 16];
+	if (code >= 0x218 && code <= 0x21B)
+		return code <= 0x219 ? "S" : "T";
+	return NULL;
+}
+
 /*
  * Fold UTF-8 (or any ASCII superset) to upper case ASCII: accents dropped,
  * typographic spaces and dashes made plain, full-width digits read, control
@@ -87,6 +120,8 @@ CashFold(const char *text, int len, int *outlen)
 			code = code << 6 | ((unsigned char) text[i + k] & 0x3F);
 		i += more + 1;
 		folded = FoldLatin(code);
+		if (folded == NULL && code < 0x500)
+			folded = FoldOther(code);
 		if (folded != NULL)
 			while (*folded)
 				out[n++] = *folded++;

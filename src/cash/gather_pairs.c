@@ -347,6 +347,25 @@ AddGap(Gathering *g, int32 at, const ItemFacts *facts)
 	*ARRAY_ADD(g->sums, g->context) = (Gap) {facts->customer_id, facts->open, at, 1};
 }
 
+/*
+ * An item in another currency is nothing that the line pays; of a stranger to a
+ * known payer its number is one that is known, though, and a candidate
+ * without item.
+ */
+static void
+PairElsewhere(Gathering *g, TupleTableSlot *slot, GatherLine *line)
+{
+	int64		customer_id = DatumGetInt64(slot->tts_values[1]);
+	ItemFacts  *facts;
+
+	if (g->parties.at[line->party].best < REL_ACCOUNT || GatherFindPayer(g, line->party, customer_id) != NULL)
+		return;
+	facts = MemoryContextAllocZero(g->out, sizeof(ItemFacts));
+	facts->customer_id = customer_id;
+	facts->number = CopyText(slot->tts_values[9], g->out);
+	AddPair(g, line, facts, NULL, false);
+}
+
 /* The lines that cite an item are stamped, and paired with it if so wished. */
 static ItemFacts *
 PairCited(Gathering *g, TupleTableSlot *slot, int64 item_id, uint32 currency, bool pair)
@@ -359,8 +378,14 @@ PairCited(Gathering *g, TupleTableSlot *slot, int64 item_id, uint32 currency, bo
 		Citation   *c = &g->citations.at[i];
 		GatherLine *line = &g->lines.at[c->line];
 
-		if (c->item_id != item_id || line->currency != currency)
+		if (c->item_id != item_id)
 			continue;
+		if (line->currency != currency)
+		{
+			if (pair && c->cited)
+				PairElsewhere(g, slot, line);
+			continue;
+		}
 		if (line->stamp != g->stamp)
 		{
 			line->stamp = g->stamp;

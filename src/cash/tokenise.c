@@ -217,6 +217,17 @@ MarkDates(CashText *t)
 	}
 }
 
+/*
+ * "55010656,55 009716": is the run behind a comma the beginning of a second
+ * number, as long as the first, that a line break has cut?
+ */
+static bool
+IsBrokenNumber(const CashText *t, int first, int run)
+{
+	return run == first + 1 && t->runs[first].len >= 6 && Adjacent(t, run, " ") &&
+		t->runs[run].len + t->runs[run + 1].len == t->runs[first].len;
+}
+
 /* Amounts: groups of three and two decimals, or plain digits and two decimals. */
 static void
 MarkAmounts(CashText *t)
@@ -243,7 +254,8 @@ MarkAmounts(CashText *t)
 			t->runs[last].len <= 9 &&
 			(last == i || t->folded[t->runs[last].end] != t->folded[t->runs[i].end]) &&
 			!(Adjacent(t, last + 1, ".,/-") && t->runs[last + 2].len <= 4) &&
-			(t->runs[last + 1].end >= t->len || !IsLetter(t->folded[t->runs[last + 1].end])))
+			(t->runs[last + 1].end >= t->len || !IsLetter(t->folded[t->runs[last + 1].end])) &&
+			!IsBrokenNumber(t, i, last + 1))
 		{
 			MarkRuns(t, i, last + 1, CASH_AMOUNT);
 			i = last + 1;

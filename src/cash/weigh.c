@@ -140,6 +140,7 @@ WeighAmount(Weighing *w)
 	bool		group = false;
 	bool		sure;
 	const char *rule;
+	const char *strange;
 
 	/* equal amounts first, then less a discount that may still be taken */
 	for (int pass = 0; pass < 2 && count == 0; pass++)
@@ -174,6 +175,8 @@ WeighAmount(Weighing *w)
 		(level == REL_ACCOUNT || w->line->payer < REL_ACCOUNT || group) &&
 		(level > REL_NAME || group || w->cand[order[0]].similarity >= 0.8) &&
 		!(net && level < REL_KNOWN) && !OtherCited(w, order[0]);
+	strange = count == 1 ? WeighStrange(w, &w->cand[order[0]], false) : NULL;
+	sure = sure && strange == NULL;
 	for (int i = 0; i < n; i++)
 	{
 		const Candidate *c = &w->cand[order[i]];
@@ -183,7 +186,9 @@ WeighAmount(Weighing *w)
 		if (a != NULL && net)
 			a->settle_kind = "discount";
 		WeighAddItem(a, c, w->line->amount, net ? c->discount : 0);
-		WeighExplain(w, a, c, count == 1 ? WeighEquation(w, "equals only this item's", c->open) :
+		WeighExplain(w, a, c, strange != NULL ?
+				psprintf("%s equals only this item, but the text cites %s, which is not known", WeighMoney(w->line, w->line->amount), strange) :
+				count == 1 ? WeighEquation(w, "equals only this item's", c->open) :
 				psprintf("%s equals this and %d other items", WeighMoney(w->line, w->line->amount), count - 1));
 	}
 	return true;
@@ -243,6 +248,7 @@ WeighBundle(Weighing *w)
 	CashSubset	subset;
 	Answer	   *a;
 	bool		sure;
+	bool		own;
 
 	if (n < 2 || WeighOnAccountWords(w->line) || w->closed >= 0)
 		return false;
@@ -251,6 +257,7 @@ WeighBundle(Weighing *w)
 		w->line->asked = true;
 		return false;
 	}
+	own = w->line->payer == REL_ACCOUNT && WeighStrange(w, NULL, false) == NULL;
 	for (int i = 0; i < w->line->minor; i++)
 		major *= 10;
 	for (int i = 0; i < n; i++)
@@ -266,8 +273,12 @@ WeighBundle(Weighing *w)
 	{
 		bool		everything = all == w->line->amount;
 
+		/* what is past due may be paid, or another item of the same amount */
+		for (int i = 0; i < n && !everything; i++)
+			for (int k = 0; k < n && own; k++)
+				own = !(w->cand[who[i]].due <= w->line->date && w->cand[who[k]].due > w->line->date && amount[i] == amount[k]);
 		a = WeighNewAnswer(w, everything ? "account_cleared" : "past_due_cleared", 7, 0.998,
-					  n <= 60 && (everything ? n : ndue) <= ANSWER_ITEMS && w->line->payer == REL_ACCOUNT);
+					  n <= 60 && (everything ? n : ndue) <= ANSWER_ITEMS && own);
 		for (int i = 0; i < n; i++)
 			if (everything || w->cand[who[i]].due <= w->line->date)
 				WeighAddItem(a, &w->cand[who[i]], amount[i], 0);
@@ -277,7 +288,7 @@ WeighBundle(Weighing *w)
 	}
 	CashSubsetSearch(amount, n, w->line->amount, w->settings->max_size, w->settings->budget, &subset);
 	sure = subset.solutions == 1 && subset.complete && subset.chance <= w->settings->max_chance &&
-		!w->line->windowed && w->line->payer == REL_ACCOUNT && w->line->amount % (100 * major) != 0;
+		!w->line->windowed && own && w->line->amount % (100 * major) != 0;
 	if (!sure)
 	{
 		CashSubset	window;
@@ -286,7 +297,7 @@ WeighBundle(Weighing *w)
 		if (window.solutions == 1 && window.complete)
 		{
 			a = WeighNewAnswer(w, "bundle", 7, 1 - window.chance / 4,
-						  w->line->payer == REL_ACCOUNT && w->line->amount % (100 * major) != 0 &&
+						  own && w->line->amount % (100 * major) != 0 &&
 						  !WeighHasTwin(amount, n, window.members, window.size));
 			for (int i = 0; i < window.size; i++)
 				WeighAddItem(a, &w->cand[who[window.members[i]]], amount[window.members[i]], 0);

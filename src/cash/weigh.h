@@ -136,6 +136,9 @@ typedef struct Weighing
 /* cite.c, weigh.c */
 extern void CiteCandidates(Line *line, Candidate *cand, int n);
 extern void CiteForms(Candidate *c);
+extern bool CiteBegins(const CashText *t, int run, const NumberForms *f);
+extern bool CiteEnds(const CashRun *run, const NumberForms *f);
+extern int	CiteResembles(const CashText *t, int run, const NumberForms *f);
 extern int	WeighLine(Line *line, Candidate *cand, int n,
 					  const WeighSettings *settings, Answer *answers);
 
@@ -151,6 +154,7 @@ extern bool WeighUnfinished(const Line *line);
 extern bool WeighOnAccountWords(const Line *line);
 extern bool WeighCreditWords(const Line *line);
 extern bool WeighStated(const Line *line, int64 amount, int *pos);
+extern bool WeighCitesMore(const Weighing *w);
 extern int WeighEqualRival(const Weighing *w);
 extern void WeighAddAllCited(Weighing *w, Answer *a);
 extern const char *WeighEquation(const Weighing *w, const char *what, int64 other);
@@ -161,5 +165,8 @@ extern int WeighStatedMore(const Line *line);
 extern int WeighCompareNumbers(const Candidate *a, const Candidate *b);
 extern bool WeighCited(Weighing *w);
 extern bool WeighExcess(Weighing *w);
+
+/* weigh_strange.c */
+extern const char *WeighStrange(const Weighing *w, const Candidate *meant, bool cut);
 
 #endif							/* O2C_WEIGH_H */

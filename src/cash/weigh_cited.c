@@ -372,7 +372,8 @@ CitedPartial(Weighing *w)
 	a = WeighNewAnswer(w, "partial", 4, rival >= 0 ? 0.3 : 0.99,
 				  rival < 0 && (WeighOwn(c) || c->cite == CITE_REFERENCE) && c->rel != REL_FOREIGN &&
 				  (c->cite >= CITE_EXACT || (c->cite >= CITE_PART && c->rel >= REL_ACCOUNT)) &&
-				  c->issued <= w->line->date && !WeighCreditWords(w->line));
+				  c->issued <= w->line->date && !WeighCreditWords(w->line) && WeighStrange(w, c, false) == NULL &&
+				  !WeighCitesMore(w));
 	WeighAddItem(a, c, w->line->amount, 0);
 	if (a != NULL && !a->sure && rival < 0)
 		a->confidence = 0.5;

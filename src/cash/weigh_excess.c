@@ -90,6 +90,24 @@ HasOtherNumber(const Weighing *w)
 	return found;
 }
 
+/* Are settled items cited as well, and the rest is not what they came to? */
+static bool
+CitesSettled(const Weighing *w, int64 rest)
+{
+	bool		any = false;
+
+	for (int i = 0; i < w->n; i++)
+	{
+		const Candidate *c = &w->cand[i];
+
+		if (c->cite < CITE_EXACT || c->open != 0 || c->dropped || (c->rel <= REL_UNKNOWN && w->line->payer >= REL_KNOWN))
+			continue;
+		any = true;
+		rest -= c->amount;
+	}
+	return any && rest != 0;
+}
+
 /* More than the cited items: unnamed further items, or an overpayment. */
 bool
 WeighExcess(Weighing *w)
@@ -102,6 +120,8 @@ WeighExcess(Weighing *w)
 	CashSubset	subset;
 	bool		own = true;
 	bool		unfinished = WeighUnfinished(w->line);
+	bool		strange;
+	bool		fee;
 	Answer	   *a;
 
 	if (excess <= 0 || w->citedmany)
@@ -115,6 +135,12 @@ WeighExcess(Weighing *w)
 	}
 
 	n = WeighOthers(w, who, amount, 256, false);
+	/*
+	 * Who cites more than we know may pay that, and who states what is left
+	 * pays a fee; a list that was cut ends in a piece of a number.
+	 */
+	strange = WeighStrange(w, NULL, unfinished) != NULL || CitesSettled(w, excess);
+	fee = WeighStated(w->line, excess, NULL);
 	if (own && CitedContinued(w, who, n, excess))
 		return true;
 	CashSubsetSearch(amount, n, excess, w->settings->max_size, w->settings->budget, &subset);
@@ -127,7 +153,7 @@ WeighExcess(Weighing *w)
 		if (window.solutions == 1 && window.complete)
 		{
 			a = WeighNewAnswer(w, "list_completed", 7, 1 - window.chance / 4,
-						  unfinished && !WeighHasTwin(amount, n, window.members, window.size));
+						  unfinished && !strange && !fee && !WeighHasTwin(amount, n, window.members, window.size));
 			WeighAddAllCited(w, a);
 			for (int i = 0; i < window.size; i++)
 				WeighAddItem(a, &w->cand[who[window.members[i]]], amount[window.members[i]], 0);
@@ -141,7 +167,7 @@ WeighExcess(Weighing *w)
 	if (subset.solutions >= 1 && subset.chance <= 1)
 	{
 		a = WeighNewAnswer(w, "list_completed", 7, 0.9,
-					  own && subset.solutions == 1 && subset.complete && !w->line->windowed &&
+					  own && !strange && !fee && subset.solutions == 1 && subset.complete && !w->line->windowed &&
 					  subset.chance <= w->settings->max_chance);
 		WeighAddAllCited(w, a);
 		for (int i = 0; i < subset.size; i++)
@@ -179,7 +205,7 @@ WeighExcess(Weighing *w)
 		}
 	}
 	a = WeighNewAnswer(w, "overpayment", 4, 0.99,
-				  own && w->sum > 0 && w->line->whole && subset.solutions == 0 && subset.complete && !unfinished &&
+				  own && w->sum > 0 && w->line->whole && subset.solutions == 0 && subset.complete && !unfinished && !strange && !WeighCitesMore(w) &&
 				  !(w->line->windowed && HasOtherNumber(w)) &&
 				  (n <= w->settings->max_size || excess < sorted));
 	WeighAddAllCited(w, a);

@@ -156,33 +156,79 @@ WeighUnfinished(const Line *line)
 	return false;
 }
 
+/* How a word may stand in a text: alone, as the beginning of one, or anywhere in one. */
+typedef enum Within
+{
+	ALONE, BEGINS, ANYWHERE
+} Within;
+
+typedef struct Word
+{
+	const char *word;
+	Within		within;
+} Word;
+
+static inline bool
+IsLetter(char c)
+{
+	return c >= 'A' && c <= 'Z';
+}
+
+/* Where the text, from a place in it on, has a word; NULL when it has not. */
+static const char *
+FindWord(const char *text, const char *from, const Word *word)
+{
+	int			len = strlen(word->word);
+
+	for (const char *at = strstr(from, word->word); at != NULL; at = strstr(at + 1, word->word))
+		if ((word->within == ANYWHERE || at == text || !IsLetter(at[-1])) &&
+			(word->within != ALONE || !IsLetter(at[len])))
+			return at;
+	return NULL;
+}
+
 /* Words that say: on account, in advance. */
 bool
 WeighOnAccountWords(const Line *line)
 {
-	static const char *const words[] = {
-		"AKONTO", "A CONTO", "ACONTO", "ON ACCOUNT", "ABSCHLAG", "ANZAHLUNG", "VORAUSZAHLUNG", "PREPAY", "ADVANCE",
-		"PROFORMA", "PRO FORMA", "DEPOSIT", "ACOMPTE", "ACCONTO", "ANTICIPO", "VOORSCHOT", "VORKASSE", "DOWN PAYMENT",
-		"DOWNPAYMENT", "AANBETALING", "VOORUITBETALING", "FORSKOTT", "FOERSKOTT", "FORSKUD", "ENNAKKO", "ZALICZK",
-		"PRZEDPLAT", "ZALOHA", "AVANS"
+	static const Word words[] = {
+		{"AKONTO", BEGINS}, {"A CONTO", BEGINS}, {"ACONTO", BEGINS}, {"ON ACCOUNT", ALONE}, {"ABSCHLAG", ANYWHERE},
+		{"ANZAHLUNG", ANYWHERE}, {"VORAUSZAHLUNG", ANYWHERE}, {"PREPAY", BEGINS}, {"PREPAID", BEGINS}, {"ADVANCE", ALONE},
+		{"PROFORMA", BEGINS}, {"PRO FORMA", BEGINS}, {"DEPOSIT", ALONE}, {"ACOMPTE", BEGINS}, {"ACCONTO", ALONE}, {"ACCONTI", ALONE},
+		{"ANTICIPO", BEGINS}, {"ANTICIPI", ALONE}, {"ADIANTAMENTO", BEGINS}, {"VOORSCHOT", ANYWHERE}, {"VORKASSE", BEGINS},
+		{"DOWN PAYMENT", BEGINS}, {"DOWNPAYMENT", BEGINS}, {"AANBETALING", ANYWHERE}, {"VOORUITBETALING", ANYWHERE},
+		{"FORSKOTT", BEGINS}, {"FOERSKOTT", BEGINS}, {"FORSKUD", BEGINS}, {"ENNAKKO", BEGINS}, {"ZALICZK", BEGINS},
+		{"PRZEDPLAT", BEGINS}, {"ZALOH", BEGINS}, {"ELOLEG", BEGINS}, {"AVANS", ALONE}, {"ON ODEME", ALONE},
 	};
+	const char *s = line->tokens->folded;
 
-	return SaysOneOf(line->tokens->folded, words, lengthof(words));
+	for (int i = 0; i < lengthof(words); i++)
+		if (FindWord(s, s, &words[i]) != NULL)
+			return true;
+	return false;
 }
 
 /* Words that say: a credit note is deducted. */
 bool
 WeighCreditWords(const Line *line)
 {
-	static const char *const words[] = {
-		"GUTSCHR", "CREDIT NOTE", "CREDITNOTE", "CREDIT MEMO", "AVOIR", "CREDITNOTA", "NOTA CREDITO", "NOTA DI CREDITO",
-		"NOTA DE CREDITO", "NOTE DE CREDIT", "LESS CREDIT", "CRN", "HYVITYS", "KREDITNOT", "KREDITFAKTURA", "KOREKT"
+	static const Word words[] = {
+		{"CREDIT NOTE", BEGINS}, {"CREDITNOTE", BEGINS}, {"CREDIT MEMO", BEGINS}, {"AVOIR", ALONE}, {"AVOIRS", ALONE},
+		{"CREDITNOTA", BEGINS}, {"NOTA CREDITO", BEGINS}, {"NOTA DI CREDITO", ALONE}, {"NOTA DE CREDITO", ALONE},
+		{"NOTE DE CREDIT", ALONE}, {"LESS CREDIT", ALONE}, {"CRN", ALONE}, {"HYVITYS", BEGINS}, {"KREDITNOT", BEGINS},
+		{"KREDITFAKTURA", BEGINS}, {"KOREKT", BEGINS}, {"DOBROPIS", BEGINS}, {"JOVAIRAS", BEGINS}
 	};
+	static const Word gutschrift = {"GUTSCHR", BEGINS};
 	const char *s = line->tokens->folded;
 	int			len = line->tokens->len;
 
-	if (SaysOneOf(s, words, lengthof(words)))
-		return true;
+	for (int i = 0; i < lengthof(words); i++)
+		if (FindWord(s, s, &words[i]) != NULL)
+			return true;
+	/* "SEPA-Gutschrift" is what German banks call money that comes in */
+	for (const char *at = FindWord(s, s, &gutschrift); at != NULL; at = FindWord(s, at + 1, &gutschrift))
+		if (!(at - s >= 2 && at[-1] == '-' && IsLetter(at[-2])) && !(at - s >= 5 && strncmp(at - 5, "SEPA ", 5) == 0))
+			return true;
 	/* CN, GS, NC as words of their own */
 	for (int i = 0; i + 1 < len; i++)
 	{
@@ -242,6 +288,25 @@ WeighEqualRival(const Weighing *w)
 			return i;
 	}
 	return -1;
+}
+
+/* Is another open item of the payer cited, not as well as those that count as cited? */
+bool
+WeighCitesMore(const Weighing *w)
+{
+	for (int i = 0; i < w->n; i++)
+	{
+		const Candidate *c = &w->cand[i];
+		bool		cited = false;
+
+		if (!WeighOwn(c) || c->group || c->open == 0 || c->cite < CITE_PART || c->cite >= CITE_EXACT)
+			continue;
+		for (int k = 0; k < w->ncited; k++)
+			cited |= w->cited[k] == i || w->cand[w->cited[k]].first == c->first;
+		if (!cited)
+			return true;
+	}
+	return false;
 }
 
 /* All cited items with their whole open amounts. */

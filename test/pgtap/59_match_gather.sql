@@ -93,12 +93,20 @@ LEFT JOIN o2c_m_payer p ON p.party = w.party AND p.customer_id = i.customer_id
 LEFT JOIN o2c.tolerance t ON t.company_id = :c AND t.customer_id = i.customer_id
 JOIN o2c.tolerance d ON d.company_id = :c AND d.customer_id IS NULL;
 CREATE TEMP TABLE settled AS
-SELECT l.id AS line_id, s.number, s.customer_id FROM o2c_m_line l JOIN o2c.settled_number s ON s.company_id = :c AND s.key = ANY (l.keys || l.reference_key);
+SELECT l.id AS line_id, s.number, s.customer_id FROM o2c_m_line l JOIN o2c.settled_number s ON s.company_id = :c AND s.key = ANY (l.keys || l.reference_key)
+UNION ALL
+-- what is in another currency, of a stranger to a known payer, is a number that is known
+SELECT x.line_id, i.number, i.customer_id
+FROM (SELECT DISTINCT l.id AS line_id, l.party, l.currency, m.item_id
+      FROM o2c_m_line l JOIN o2c.match_key m ON m.company_id = :c AND m.key = ANY (l.keys || l.reference_key) WHERE m.key <> 0) x
+JOIN o2c_m_who w ON w.party = x.party AND w.payer >= 3
+JOIN o2c.open_item i ON i.company_id = :c AND i.id = x.item_id AND i.currency <> x.currency
+WHERE NOT EXISTS (SELECT FROM o2c_m_payer p WHERE p.party = x.party AND p.customer_id = i.customer_id);
 COMMIT;
 SELECT bag_eq('SELECT line_id, item_id, customer_id, number, customer_name, open, amount, discount, discount_date, due, reference_key, tolerance, charges, rel, grp
   FROM much WHERE item_id <> 0', 'TABLE said', 'candidates are what joins say');
-SELECT bag_eq('SELECT line_id, number, customer_id FROM much WHERE item_id = 0', 'TABLE settled', 'as are numbers settled elsewhere');
-SELECT is((SELECT count(*) FROM much WHERE item_id = 0 AND customer_name = 'Glaserei Sommer AG'), (SELECT count(*) FROM settled), '... each with its customer''s name');
+SELECT bag_eq('SELECT line_id, number, customer_id FROM much WHERE item_id = 0', 'TABLE settled', 'as are numbers settled elsewhere, or in another currency');
+SELECT is((SELECT count(*) FROM much WHERE item_id = 0 AND customer_name = (SELECT name FROM o2c.customer WHERE id = much.customer_id)), (SELECT count(*) FROM settled), '... each with its customer''s name');
 -- the cases are there at all
 SELECT cmp_ok((SELECT count(*) FROM said), '>', 3000::bigint, 'there are many');
 SELECT cmp_ok((SELECT count(*) FROM said WHERE open < 0), '>', 10::bigint, 'credit notes among them');
