@@ -1,5 +1,5 @@
 -- Cash application, first half of the engine: the open lines, their payers,
--- and the items that each may pay.
+-- and the books of these.
 --
 -- Each stage is a statement over all open lines, through temporary work tables
 -- o2c_m_* that live until the end of the transaction:
@@ -7,8 +7,6 @@
 --   o2c_m_party   these parties: the account and name of each, as the bank writes it
 --   o2c_m_payer   customers that may be this party, and their groups
 --   o2c_m_who     for each party how sure its best customer is, and the customer when there is one only
---   o2c_m_pair    items of lines that cite their order: they are candidates
---   o2c_m_cand    items that a line cites or that its amount pays
 --   o2c_m_page    payer and currency of undecided lines: a page of the book
 --   o2c_m_book    what the first round left open of these payers' items, read once for all their lines
 --   o2c_m_open    lines that several customers may pay, with the page of each; o2c_m_due: the items of these by due date
@@ -62,7 +60,7 @@ DECLARE
 BEGIN
   DROP TABLE IF EXISTS pg_temp.o2c_m_line, pg_temp.o2c_m_payer, pg_temp.o2c_m_who, pg_temp.o2c_m_pair, pg_temp.o2c_m_cand,
     pg_temp.o2c_m_page, pg_temp.o2c_m_book, pg_temp.o2c_m_open, pg_temp.o2c_m_due, pg_temp.o2c_m_todo, pg_temp.o2c_m_answer, pg_temp.o2c_m_claim, pg_temp.o2c_m_rejected,
-    pg_temp.o2c_m_pay, pg_temp.o2c_m_taken, pg_temp.o2c_m_ok, pg_temp.o2c_m_party;
+    pg_temp.o2c_m_pay, pg_temp.o2c_m_taken, pg_temp.o2c_m_party;
   -- lines never seen, and payments on which nothing is applied yet
   CREATE TEMPORARY TABLE o2c_m_line ON COMMIT DROP AS
   SELECT k.id, o2c._same_party(k.id, k.account, k.name_key) AS party, k.currency, k.amount, k.minor_amount, k.minor,
@@ -181,61 +179,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION o2c._match_payers(integer) IS
   'Stage of match_cash: who the payers of the lines are, by account, alias and name, and their groups.';
-
-CREATE FUNCTION o2c._match_candidates(company integer) RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, o2c, pg_temp
-SET client_min_messages = warning
-AS $$
-DECLARE
-  -- for few lines rows are looked up, with many the tables are read
-  few CONSTANT boolean := (SELECT pg_catalog.count(*) < 1000 FROM (SELECT FROM pg_temp.o2c_m_line LIMIT 1000) x);
-  item CONSTANT text := 'SELECT i.id, i.customer_id, i.currency, i.open_amount, i.amount, i.discount_amount, i.discount_date, '
-    'i.document_date, i.due_date, i.number, i.alt_number, i.structured_ref, %s FROM o2c.open_item i WHERE i.company_id = $1 AND %s';
-  open CONSTANT text := 'i.id IN (SELECT b.item_id FROM o2c.open_balance b WHERE b.company_id = $1 AND %s)';
-BEGIN
-  -- cited by our order, the customer's, or the delivery
-  CREATE TEMPORARY TABLE o2c_m_pair (line_id bigint NOT NULL, item_id bigint NOT NULL, order_number text) ON COMMIT DROP;
-  IF EXISTS (SELECT FROM o2c.invoice v WHERE v.company_id = company AND v.order_id IS NOT NULL) THEN
-    INSERT INTO pg_temp.o2c_m_pair
-    SELECT t.line_id, i.id, pg_catalog.max(o.number)
-    FROM (SELECT l.id AS line_id, pg_catalog.unnest(l.keys) AS key FROM pg_temp.o2c_m_line l) t
-    JOIN (SELECT o2c._document_key(s.code) AS key, s.id, s.code AS number FROM o2c.sales_order s WHERE s.company_id = company
-          UNION ALL
-          SELECT o2c._document_key(s.customer_reference), s.id, s.customer_reference FROM o2c.sales_order s
-          WHERE s.company_id = company AND s.customer_reference IS NOT NULL
-          UNION ALL
-          SELECT o2c._document_key(h.number), h.order_id, h.number FROM o2c.shipment h
-          WHERE h.company_id = company AND h.number IS NOT NULL) o ON o.key = t.key
-    JOIN o2c.invoice v ON v.company_id = company AND v.order_id = o.id
-    JOIN o2c.open_item i ON i.company_id = company AND i.invoice_id = v.id AND i.open_amount <> 0
-    GROUP BY 1, 2;
-  END IF;
-  CREATE TEMPORARY TABLE o2c_m_cand ON COMMIT DROP AS
-  SELECT g.*
-  FROM o2c._gather_candidates(company, few,
-    lines => 'SELECT l.id, l.party, l.currency, l.minor_amount, l.reference_key, l.keys FROM pg_temp.o2c_m_line l',
-    tolerances => 'SELECT t.customer_id, t.difference, t.percent, t.charges FROM o2c.tolerance t WHERE t.company_id = $1',
-    payers => 'SELECT p.party, p.customer_id, p.rel, p.grp FROM pg_temp.o2c_m_payer p',
-    keys => 'SELECT k.key, k.item_id FROM o2c.match_key k WHERE k.company_id = $1' || CASE WHEN few THEN ' AND k.key = ANY ($2)' ELSE '' END,
-    settled => 'SELECT s.key, s.customer_id, s.number FROM o2c.settled_number s WHERE s.company_id = $1'
-      || CASE WHEN few THEN ' AND s.key = ANY ($2)' ELSE '' END,
-    pairs => 'SELECT p.line_id, p.item_id, p.order_number FROM pg_temp.o2c_m_pair p',
-    -- by its id 1, by its payer's amounts 2, by anybody's amounts 4
-    items => CASE
-      WHEN few THEN pg_catalog.format(item, 1, 'i.id = ANY ($2)')
-        || ' UNION ALL ' || pg_catalog.format(item, 2, pg_catalog.format(open, 'b.customer_id = ANY ($3)'))
-        || ' UNION ALL ' || pg_catalog.format(item, 4, 'pg_catalog.cardinality($4) > 0 AND ' || pg_catalog.format(open, 'b.open_amount = ANY ($4)'))
-      ELSE pg_catalog.format(item, 7, 'true') END,
-    -- a credit note that makes up what the cited items are more than the payment
-    credits => pg_catalog.format(item, 0, 'i.open_amount < 0 AND i.kind NOT IN (''on_account'', ''unidentified'')')
-      || CASE WHEN few THEN ' AND ' || pg_catalog.format(open, 'b.customer_id = ANY ($3) AND b.open_amount < 0') ELSE '' END,
-    names => 'SELECT u.id, u.name FROM o2c.customer u WHERE u.company_id = $1' || CASE WHEN few THEN ' AND u.id = ANY ($3)' ELSE '' END) g;
-  DROP TABLE pg_temp.o2c_m_pair;
-  ANALYZE pg_temp.o2c_m_cand (line_id, item_id, customer_id);
-END $$;
-COMMENT ON FUNCTION o2c._match_candidates(integer) IS
-  'Stage of match_cash: items that a line cites, or that its amount pays, each once, with all that the weigher needs.';
 
 CREATE FUNCTION o2c._match_books(company integer) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

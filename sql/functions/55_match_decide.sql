@@ -1,9 +1,10 @@
--- Cash application, second half of the engine: weigh, decide, post.
+-- Cash application, second half of the engine: gather candidates, weigh, decide, post.
 -- The first half, with the list of work tables, is 55_match.sql.
 --   o2c_m_answer  what is found for a line, up to three answers: of the first round only for lines that it decides
 --   o2c_m_claim   what decided lines pay; o2c_m_taken: its sum for each item
 --   o2c_m_todo    lines that the first round leaves undecided, with who pays them
---   o2c_m_ok      lines whose answer cannot stand
+--   o2c_m_pair    items of lines that cite their order: they are candidates
+--   o2c_m_cand    items that undecided lines cite or that their amount pays
 --   o2c_m_pay     the payments that are posted
 
 CREATE FUNCTION o2c._match_first(company integer) RETURNS bigint
@@ -12,11 +13,57 @@ SET search_path = pg_catalog, o2c, pg_temp
 SET client_min_messages = warning
 AS $$
 DECLARE
-  n bigint;
+  -- for few lines rows are looked up, with many the tables are read
+  few CONSTANT boolean := (SELECT pg_catalog.count(*) < 1000 FROM (SELECT FROM pg_temp.o2c_m_line LIMIT 1000) x);
+  item CONSTANT text := 'SELECT i.id, i.customer_id, i.currency, i.open_amount, i.amount, i.discount_amount, i.discount_date, '
+    'i.document_date, i.due_date, i.number, i.alt_number, i.structured_ref, %s FROM o2c.open_item i WHERE i.company_id = $1 AND %s';
+  open CONSTANT text := 'i.id IN (SELECT b.item_id FROM o2c.open_balance b WHERE b.company_id = $1 AND %s)';
 BEGIN
+  -- cited by our order, the customer's, or the delivery
+  CREATE TEMPORARY TABLE o2c_m_pair (line_id bigint NOT NULL, item_id bigint NOT NULL, order_number text) ON COMMIT DROP;
+  IF EXISTS (SELECT FROM o2c.invoice v WHERE v.company_id = company AND v.order_id IS NOT NULL) THEN
+    INSERT INTO pg_temp.o2c_m_pair
+    SELECT t.line_id, i.id, pg_catalog.max(o.number)
+    FROM (SELECT l.id AS line_id, pg_catalog.unnest(l.keys) AS key FROM pg_temp.o2c_m_line l) t
+    JOIN (SELECT o2c._document_key(s.code) AS key, s.id, s.code AS number FROM o2c.sales_order s WHERE s.company_id = company
+          UNION ALL
+          SELECT o2c._document_key(s.customer_reference), s.id, s.customer_reference FROM o2c.sales_order s
+          WHERE s.company_id = company AND s.customer_reference IS NOT NULL
+          UNION ALL
+          SELECT o2c._document_key(h.number), h.order_id, h.number FROM o2c.shipment h
+          WHERE h.company_id = company AND h.number IS NOT NULL) o ON o.key = t.key
+    JOIN o2c.invoice v ON v.company_id = company AND v.order_id = o.id
+    JOIN o2c.open_item i ON i.company_id = company AND i.invoice_id = v.id AND i.open_amount <> 0
+    GROUP BY 1, 2;
+  END IF;
+  CREATE TEMPORARY TABLE o2c_m_taken (item_id bigint NOT NULL, taken bigint NOT NULL) ON COMMIT DROP;
+  CREATE TEMPORARY TABLE o2c_m_todo (line_id bigint NOT NULL, page bigint NOT NULL, party bigint NOT NULL, payer integer NOT NULL, payer_customer bigint,
+    currency o2c.currency, day integer) ON COMMIT DROP;
+  CREATE TEMPORARY TABLE o2c_m_cand (line_id bigint NOT NULL, item_id bigint NOT NULL, customer_id bigint, number text, alt_number text,
+    customer_name text, open bigint, amount bigint, discount bigint, discount_date integer, issued integer, due integer, reference_key bigint,
+    tolerance bigint, charges bigint, rel integer, grp integer, order_number text) ON COMMIT DROP;
+  -- across all lines no item is claimed twice: the better evidence first, then the earlier day
   CREATE TEMPORARY TABLE o2c_m_answer ON COMMIT DROP AS
-  SELECT w.* FROM o2c._weigh_lines(company,
-    pg_catalog.format($q$
+  SELECT f.*
+  FROM o2c._first_round(company, few,
+    lines => 'SELECT l.id, l.party, l.currency, l.minor_amount, l.reference_key, l.keys FROM pg_temp.o2c_m_line l',
+    tolerances => 'SELECT t.customer_id, t.difference, t.percent, t.charges FROM o2c.tolerance t WHERE t.company_id = $1',
+    payers => 'SELECT p.party, p.customer_id, p.rel, p.grp FROM pg_temp.o2c_m_payer p',
+    keys => 'SELECT k.key, k.item_id FROM o2c.match_key k WHERE k.company_id = $1' || CASE WHEN few THEN ' AND k.key = ANY ($2)' ELSE '' END,
+    settled => 'SELECT s.key, s.customer_id, s.number FROM o2c.settled_number s WHERE s.company_id = $1'
+      || CASE WHEN few THEN ' AND s.key = ANY ($2)' ELSE '' END,
+    pairs => 'SELECT p.line_id, p.item_id, p.order_number FROM pg_temp.o2c_m_pair p',
+    -- by its id 1, by its payer's amounts 2, by anybody's amounts 4
+    items => CASE
+      WHEN few THEN pg_catalog.format(item, 1, 'i.id = ANY ($2)')
+        || ' UNION ALL ' || pg_catalog.format(item, 2, pg_catalog.format(open, 'b.customer_id = ANY ($3)'))
+        || ' UNION ALL ' || pg_catalog.format(item, 4, 'pg_catalog.cardinality($4) > 0 AND ' || pg_catalog.format(open, 'b.open_amount = ANY ($4)'))
+      ELSE pg_catalog.format(item, 7, 'true') END,
+    -- a credit note that makes up what the cited items are more than the payment
+    credits => pg_catalog.format(item, 0, 'i.open_amount < 0 AND i.kind NOT IN (''on_account'', ''unidentified'')')
+      || CASE WHEN few THEN ' AND ' || pg_catalog.format(open, 'b.customer_id = ANY ($3) AND b.open_amount < 0') ELSE '' END,
+    names => 'SELECT u.id, u.name FROM o2c.customer u WHERE u.company_id = $1' || CASE WHEN few THEN ' AND u.id = ANY ($3)' ELSE '' END,
+    weighed => pg_catalog.format($q$
       SELECT 0::bigint, l.id, l.minor_amount, l.booking_date - '2000-01-01'::date, l.remittance_text, l.payer_name,
         l.reference_key, l.charges, l.minor, w.payer, %s
       ORDER BY l.id $q$, CASE WHEN EXISTS (SELECT FROM pg_temp.o2c_m_rejected) THEN $q$x.rejected
@@ -26,52 +73,30 @@ BEGIN
         ON x.line_id = l.id $q$ ELSE $q$NULL::text[]
       FROM pg_temp.o2c_m_line l
       JOIN pg_temp.o2c_m_who w ON w.party = l.party $q$ END),
-    $q$
-      SELECT 0::bigint, c.line_id, c.item_id, c.customer_id, c.number, c.alt_number, c.customer_name, c.open,
-        c.amount, c.discount, c.discount_date, c.issued, c.due, c.reference_key, c.tolerance, c.charges, c.rel, c.grp, c.order_number
-      FROM pg_temp.o2c_m_cand c $q$, '') w;	-- they were gathered in the order of lines and items
-  -- across all lines no item is claimed twice: the better evidence first, then the earlier day;
-  -- claims are lined up for the few items that have more than they can bear
+    taken => 'INSERT INTO pg_temp.o2c_m_taken SELECT r.id, r.amount FROM o2c_rows r',
+    undecided => $q$
+      INSERT INTO pg_temp.o2c_m_todo
+      SELECT l.id, 0, l.party, w.payer, w.payer_customer, l.currency, l.booking_date - '2000-01-01'::date
+      FROM o2c_rows r JOIN pg_temp.o2c_m_line l ON l.id = r.id JOIN pg_temp.o2c_m_who w ON w.party = l.party $q$,
+    candidates => $q$
+      INSERT INTO pg_temp.o2c_m_cand
+      SELECT r.line_id, r.item_id, r.customer_id, r.number, r.alt_number, r.customer_name, r.open, r.amount, r.discount, r.discount_date, r.issued,
+        r.due, r.reference_key, r.tolerance, r.charges, r.rel, r.grp, r.order_number
+      FROM o2c_rows r $q$) f;
+  DROP TABLE pg_temp.o2c_m_pair;
+  ANALYZE pg_temp.o2c_m_todo, pg_temp.o2c_m_taken (item_id), pg_temp.o2c_m_cand (line_id, item_id, customer_id);
+  -- whose items others have
+  DELETE FROM pg_temp.o2c_m_answer a WHERE a.line_id IN (SELECT t.line_id FROM pg_temp.o2c_m_todo t);
   CREATE TEMPORARY TABLE o2c_m_claim ON COMMIT DROP AS
-  SELECT a.line_id, a.item_ids[1] AS item_id, a.cash[1] AS cash, a.settle[1] AS settle, a.settle_kind, a.item_left[1] AS item_left, a.tier, a.day
+  SELECT a.line_id, a.item_ids[1] AS item_id, a.cash[1] AS cash, a.settle[1] AS settle, a.settle_kind
   FROM pg_temp.o2c_m_answer a WHERE a.option = 1 AND pg_catalog.cardinality(a.item_ids) = 1
   UNION ALL
-  SELECT a.line_id, pg_catalog.unnest(a.item_ids), pg_catalog.unnest(a.cash), pg_catalog.unnest(a.settle), a.settle_kind,
-    pg_catalog.unnest(a.item_left), a.tier, a.day
+  SELECT a.line_id, pg_catalog.unnest(a.item_ids), pg_catalog.unnest(a.cash), pg_catalog.unnest(a.settle), a.settle_kind
   FROM pg_temp.o2c_m_answer a WHERE a.option = 1 AND pg_catalog.cardinality(a.item_ids) > 1;
-  CREATE TEMPORARY TABLE o2c_m_taken ON COMMIT DROP AS
-  SELECT c.item_id, o2c._minor_sum(c.cash + c.settle) AS taken,
-    o2c._minor_sum(pg_catalog.abs(c.cash + c.settle)) > pg_catalog.min(pg_catalog.abs(c.item_left)) AS short
-  FROM pg_temp.o2c_m_claim c GROUP BY 1;
-  ANALYZE pg_temp.o2c_m_taken (item_id, short);
-  CREATE TEMPORARY TABLE o2c_m_ok ON COMMIT DROP AS
-  SELECT DISTINCT q.line_id
-  FROM (SELECT c.line_id, c.item_left,
-          o2c._minor_sum(pg_catalog.abs(c.cash + c.settle)) OVER (PARTITION BY c.item_id ORDER BY c.tier, c.day, c.line_id
-            ROWS UNBOUNDED PRECEDING) AS claimed
-        FROM pg_temp.o2c_m_taken k JOIN pg_temp.o2c_m_claim c ON c.item_id = k.item_id
-        WHERE k.short) q
-  WHERE q.claimed > pg_catalog.abs(q.item_left);
-  GET DIAGNOSTICS n = ROW_COUNT;
-  IF n > 0 THEN
-    DELETE FROM pg_temp.o2c_m_answer a USING pg_temp.o2c_m_ok o WHERE o.line_id = a.line_id;
-    WITH gone AS (
-      DELETE FROM pg_temp.o2c_m_claim c USING pg_temp.o2c_m_ok o WHERE o.line_id = c.line_id
-      RETURNING c.item_id, c.cash + c.settle AS total)
-    UPDATE pg_temp.o2c_m_taken k SET taken = k.taken - g.total
-    FROM (SELECT x.item_id, o2c._minor_sum(x.total) AS total FROM gone x GROUP BY 1) g WHERE g.item_id = k.item_id;
-    DELETE FROM pg_temp.o2c_m_taken k WHERE k.taken = 0;
-  END IF;
-  CREATE TEMPORARY TABLE o2c_m_todo ON COMMIT DROP AS
-  SELECT l.id AS line_id, 0::bigint AS page, l.party, w.payer, w.payer_customer, l.currency, l.booking_date - '2000-01-01'::date AS day
-  FROM pg_temp.o2c_m_line l JOIN pg_temp.o2c_m_who w ON w.party = l.party
-  WHERE NOT EXISTS (SELECT FROM pg_temp.o2c_m_claim c WHERE c.line_id = l.id);
-  GET DIAGNOSTICS n = ROW_COUNT;
-  ANALYZE pg_temp.o2c_m_todo;
-  RETURN n;
+  RETURN (SELECT pg_catalog.count(*) FROM pg_temp.o2c_m_todo);
 END $$;
 COMMENT ON FUNCTION o2c._match_first(integer) IS
-  'Stage of match_cash: lines that what they cite or what their amount pays decides, where the items bear all that they claim together; returns how many are left.';
+  'Stage of match_cash: the items that lines cite or that their amounts pay, and the lines that these decide, where the items bear all that is claimed together; returns how many are left.';
 
 CREATE FUNCTION o2c._match_rest(company integer) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -311,7 +336,6 @@ BEGIN
     PERFORM pg_catalog.set_config('enable_nestloop', (lines < 1000)::text, true),
       pg_catalog.set_config('enable_mergejoin', (lines < 1000)::text, true);
     PERFORM o2c._match_payers($1);
-    PERFORM o2c._match_candidates($1);
     IF o2c._match_first($1) > 0 THEN
       PERFORM o2c._match_books($1);
       PERFORM o2c._match_rest($1);

@@ -90,6 +90,17 @@ CREATE FUNCTION o2c._keep_match_keys() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_cash_keep_keys';
 COMMENT ON FUNCTION o2c._keep_match_keys() IS 'Trigger of open_item: the keys under which a bank line finds the item.';
 
+CREATE FUNCTION o2c._first_round(company integer, few boolean, lines text, tolerances text, payers text, keys text, settled text,
+  pairs text, items text, credits text, names text, weighed text, taken text, undecided text, candidates text,
+  OUT line_id bigint, OUT option integer, OUT decided boolean, OUT tier integer, OUT rule text,
+  OUT confidence double precision, OUT customer_id bigint, OUT item_ids bigint[], OUT cash bigint[],
+  OUT settle bigint[], OUT settle_kind text, OUT explanation text, OUT item_left bigint[], OUT day integer,
+  OUT paid bigint) RETURNS SETOF record
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 1000
+AS 'MODULE_PATHNAME', 'o2c_cash_first_round';
+COMMENT ON FUNCTION o2c._first_round(integer, boolean, text, text, text, text, text, text, text, text, text, text, text, text, text) IS
+  'Streams the keys, settled numbers and open items that queries return past the lines of a matching run: the items that each line may pay; then weighs each line (weighed, in the order of lines) and decides, so that no item is claimed twice. Returns up to three answers, best first, of the lines that it may decide, also of those that it decides not since others have their items: these are among the undecided. Queries may use $1 company, and with "few" $2 keys or items, $3 customers, $4 amounts that are looked for; an empty one returns nothing. The last three insert what is left from o2c_rows: what is taken (id of the item, amount), undecided lines (id), and their candidates in the order of lines and items. Amounts in minor units, dates in days since 2000.';
+
 CREATE FUNCTION o2c._weigh_lines(company integer, lines text, candidates text, book text,
   OUT line_id bigint, OUT option integer, OUT decided boolean, OUT tier integer, OUT rule text,
   OUT confidence double precision, OUT customer_id bigint, OUT item_ids bigint[], OUT cash bigint[],
@@ -98,18 +109,7 @@ CREATE FUNCTION o2c._weigh_lines(company integer, lines text, candidates text, b
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 1000
 AS 'MODULE_PATHNAME', 'o2c_cash_weigh_lines';
 COMMENT ON FUNCTION o2c._weigh_lines(integer, text, text, text) IS
-  'Streams lines, candidates and books of a matching run (queries in the order of page, line and due date) through the weigher: up to three answers a line, best first, each item with what was open, the booking date in days since 2000, and the cash of all items; amounts in minor units. Without a book the first round: answers of lines that may be decided. With one, all further rounds: what was last found for each line, and whether that is decided.';
-
-CREATE FUNCTION o2c._gather_candidates(company integer, few boolean, lines text, tolerances text, payers text, keys text, settled text,
-  pairs text, items text, credits text, names text,
-  OUT line_id bigint, OUT item_id bigint, OUT customer_id bigint, OUT number text, OUT alt_number text, OUT customer_name text,
-  OUT open bigint, OUT amount bigint, OUT discount bigint, OUT discount_date integer, OUT issued integer, OUT due integer,
-  OUT reference_key bigint, OUT tolerance bigint, OUT charges bigint, OUT rel integer, OUT grp integer,
-  OUT order_number text) RETURNS SETOF record
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 1000
-AS 'MODULE_PATHNAME', 'o2c_cash_gather';
-COMMENT ON FUNCTION o2c._gather_candidates(integer, boolean, text, text, text, text, text, text, text, text, text) IS
-  'Streams the keys, settled numbers and open items that queries return past the lines of a matching run: the items that each line may pay, in the order of lines and items; amounts in minor units, dates in days since 2000. Queries may use $1 company, and with "few" $2 keys or items, $3 customers, $4 amounts that are looked for; an empty one returns nothing.';
+  'Streams undecided lines, candidates and books of a matching run (queries in the order of page, line and due date) through the weigher, in all rounds that come after the first: up to three answers a line, best first, as they were last found, whether that is decided, each item with what was open, the booking date in days since 2000, and the cash of all items; amounts in minor units.';
 
 CREATE FUNCTION o2c._gather_book(company integer, few boolean, pages text, taken text, tolerances text, items text,
   OUT page bigint, OUT due integer, OUT item_id bigint, OUT customer_id bigint, OUT number text, OUT alt_number text,

@@ -216,8 +216,8 @@ GRANT UPDATE (state, payment_id) ON o2c.bank_line TO o2c_clerk, o2c_manager, o2c
 GRANT DELETE ON o2c.bank_line_open TO o2c_clerk, o2c_manager, o2c_admin;
 GRANT INSERT, UPDATE, DELETE ON o2c.match_rule, o2c.tolerance, o2c.payer_alias TO o2c_admin;
 GRANT INSERT ON o2c.settled_number, o2c.payment_history TO o2c_admin;
-GRANT EXECUTE ON FUNCTION o2c._match_lines, o2c._match_payers, o2c._match_candidates, o2c._match_returns, o2c._match_books, o2c._match_first,
-  o2c._match_rest, o2c._match_post, o2c._match_allocate, o2c._match_settle, o2c.match_cash, o2c._weigh_lines, o2c._minor_sum, o2c._same_party, o2c._gather_candidates, o2c._gather_book,
+GRANT EXECUTE ON FUNCTION o2c._match_lines, o2c._match_payers, o2c._match_returns, o2c._match_books, o2c._match_first,
+  o2c._match_rest, o2c._match_post, o2c._match_allocate, o2c._match_settle, o2c.match_cash, o2c._weigh_lines, o2c._minor_sum, o2c._same_party, o2c._first_round, o2c._gather_book,
   o2c._identify_payments, o2c._count_payers, o2c._learn_payers, o2c._payment, o2c._require_era, o2c._unapply,
   o2c.record_payment, o2c.apply_payment, o2c.unapply, o2c.accept_match, o2c.accept_matches, o2c._lock_proposals, o2c._post_proposals, o2c._proposal_faults,
   o2c.reject_match, o2c.reject_matches, o2c.return_payment, o2c.refund

@@ -9,21 +9,19 @@
  *
  * Lines are taken in runs that fit into memory: four times what one hash
  * table may have, since as many are kept.  A run that turns out to be too much
- * is halved.  Candidates go to a tuplestore, which spills.  Runs follow each
- * other, so that they come in the order of lines and items, as the weigher
- * reads them, unless memory did not do: then they are sorted.
+ * is halved.  Candidates go to a tuplestore, which spills and from which the
+ * first round reads them.  Runs follow each other, so that they come in the
+ * order of lines and items, as the weigher reads them, unless memory did not
+ * do: then they are sorted.
  */
 #include "cash/gather.h"
 
 #include "catalog/pg_type.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
-
-PG_FUNCTION_INFO_V1(o2c_cash_gather);
 
 #define FETCH_ROWS	1000
 
@@ -399,29 +397,27 @@ ReceiveTolerance(TupleTableSlot *slot, DestReceiver *self)
 }
 
 /*
- * _gather_candidates(company, few, lines, tolerances, payers, keys, settled,
- * pairs, items, credits, names): queries with the parameters company, keys or items,
- * customers, and amounts; without "few" they return all rows of the company.
+ * The candidates of lines, in the order of lines and items: rows of
+ * GatherDesc.  The call has company, few, and the queries in the order of
+ * GatherQuery; they may use the parameters company, keys or items, customers,
+ * and amounts; without "few" they return all rows of the company.
  */
-Datum
-o2c_cash_gather(PG_FUNCTION_ARGS)
+Tuplestorestate *
+GatherCandidates(FunctionCallInfo fcinfo, TupleDesc desc)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	GatherRun  *run;
-	Gathering  *g;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "order2cash gatherer", ALLOCSET_DEFAULT_SIZES);
+	Tuplestorestate *result = tuplestore_begin_heap(false, false, work_mem);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	GatherRun  *run = palloc0(sizeof(GatherRun));
+	Gathering  *g = &run->gather;
 	Portal		portal;
 
-	InitMaterializedSRF(fcinfo, 0);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "could not connect to SPI");
-	run = palloc0(sizeof(GatherRun));
-	g = &run->gather;
 	g->room = 4 * get_hash_memory_limit();
-	g->result = rsinfo->setResult;
-	g->desc = rsinfo->setDesc;
+	g->result = result;
+	g->desc = desc;
 	g->tolerances = &run->tolerances;
 	g->read_names = ReadNames;
-	run->tolerances.context = CurrentMemoryContext;
+	run->tolerances.context = context;
 	run->few = PG_GETARG_BOOL(1);
 	run->param[PARAM_COMPANY] = PG_GETARG_DATUM(0);
 	run->param[PARAM_IDS] = run->param[PARAM_CUSTOMERS] = Int64Param(NULL, 0);
@@ -436,9 +432,9 @@ o2c_cash_gather(PG_FUNCTION_ARGS)
 		if (run->plan[i] == NULL)
 			elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
 	}
-	g->lines_context = AllocSetContextCreate(CurrentMemoryContext, "order2cash gathered lines", ALLOCSET_DEFAULT_SIZES);
-	g->context = AllocSetContextCreate(CurrentMemoryContext, "order2cash gathering", ALLOCSET_DEFAULT_SIZES);
-	g->out = AllocSetContextCreate(CurrentMemoryContext, "order2cash candidates", ALLOCSET_DEFAULT_SIZES);
+	g->lines_context = AllocSetContextCreate(context, "order2cash gathered lines", ALLOCSET_DEFAULT_SIZES);
+	g->context = AllocSetContextCreate(context, "order2cash gathering", ALLOCSET_DEFAULT_SIZES);
+	g->out = AllocSetContextCreate(context, "order2cash candidates", ALLOCSET_DEFAULT_SIZES);
 	RunInto(run, QUERY_TOLERANCES, ReceiveTolerance);
 	ToleranceFinish(&run->tolerances);
 	if (run->plan[QUERY_LINES] == NULL)
@@ -450,13 +446,8 @@ o2c_cash_gather(PG_FUNCTION_ARGS)
 	while (ReadLines(g, portal))
 		GatherRange(run, 0, g->lines.n);
 	SPI_cursor_close(portal);
-	if (g->disordered)
-	{
-		MemoryContext old = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
-
-		rsinfo->setResult = GatherSort(g);
-		MemoryContextSwitchTo(old);
-	}
-	SPI_finish();
-	return (Datum) 0;
+	MemoryContextSwitchTo(old);
+	result = g->disordered ? GatherSort(g) : g->result;
+	MemoryContextDelete(context);
+	return result;
 }

@@ -303,6 +303,7 @@ extern ItemFacts *DescribeItem(TupleTableSlot *slot, const Tolerances *all, Memo
 extern void ChainsBegin(Chains *chains, int64 nodes, MemoryContext context);
 
 /* gather.c */
+extern Tuplestorestate *GatherCandidates(FunctionCallInfo fcinfo, TupleDesc desc);
 extern void GatherStream(SPIPlanPtr plan, int nparams, const Oid *types, const Datum *values,
 						 const char *shape, GatherReceive receive, GatherReceiver *receiver);
 
@@ -322,6 +323,7 @@ extern bool ReceiveItem(TupleTableSlot *slot, DestReceiver *self);
 extern bool ReceiveCredit(TupleTableSlot *slot, DestReceiver *self);
 
 /* gather_answers.c */
+extern TupleDesc GatherDesc(void);
 extern void GatherFlush(Gathering *g);
 extern Tuplestorestate *GatherSort(Gathering *g);
 extern bool ReceiveName(TupleTableSlot *slot, DestReceiver *self);

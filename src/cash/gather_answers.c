@@ -9,15 +9,36 @@
 #include "cash/gather.h"
 
 #include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
 #include "executor/tuptable.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/tuplesort.h"
 
 #include "cash/weigh.h"
 
-#define CANDIDATE_COLUMNS 18
+/* The columns of a candidate, as match_stream.c reads them. */
+static const struct
+{
+	const char *name;
+	Oid			type;
+}			columns[] = {
+	{"page", INT8OID}, {"line_id", INT8OID}, {"item_id", INT8OID}, {"customer_id", INT8OID}, {"number", TEXTOID},
+	{"alt_number", TEXTOID}, {"customer_name", TEXTOID}, {"open", INT8OID}, {"amount", INT8OID}, {"discount", INT8OID},
+	{"discount_date", INT4OID}, {"issued", INT4OID}, {"due", INT4OID}, {"reference_key", INT8OID}, {"tolerance", INT8OID},
+	{"charges", INT8OID}, {"rel", INT4OID}, {"grp", INT4OID}, {"order_number", TEXTOID}
+};
+
+/* What rows of candidates are. */
+TupleDesc
+GatherDesc(void)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(lengthof(columns));
+
+	for (int i = 0; i < lengthof(columns); i++)
+		TupleDescInitEntry(desc, i + 1, columns[i].name, columns[i].type, -1, 0);
+	return desc;
+}
 
 /* The customer of an item as a payer of the line, and how sure that is. */
 static int
@@ -106,31 +127,32 @@ PutCandidate(Gathering *g, const GatherLine *line, const Pair *pair)
 	bool		group;
 	int			rel = RelationOf(g, line, facts, &group);
 	const Named *named = WantsName(facts, rel) ? FindNamed(g, facts->customer_id) : NULL;
-	Datum		value[CANDIDATE_COLUMNS];
-	bool		isnull[CANDIDATE_COLUMNS] = {false};
+	Datum		value[lengthof(columns)];
+	bool		isnull[lengthof(columns)] = {false};
 
-	value[0] = Int64GetDatum(line->id);
-	value[1] = Int64GetDatum(facts->item_id);
-	value[2] = Int64GetDatum(facts->customer_id);
-	isnull[2] = facts->customer_id == 0;
-	value[3] = PointerGetDatum(facts->number);
-	value[4] = PointerGetDatum(facts->alt_number);
-	isnull[4] = facts->alt_number == NULL;
-	value[5] = PointerGetDatum(named == NULL ? NULL : named->name);
-	isnull[5] = named == NULL || named->name == NULL;
-	value[6] = Int64GetDatum(facts->open);
-	value[7] = Int64GetDatum(facts->amount);
-	value[8] = Int64GetDatum(facts->discount);
-	value[9] = Int32GetDatum(facts->discount_date);
-	value[10] = Int32GetDatum(facts->issued);
-	value[11] = Int32GetDatum(facts->due);
-	value[12] = Int64GetDatum(facts->reference_key);
-	value[13] = Int64GetDatum(facts->tolerance);
-	value[14] = Int64GetDatum(facts->charges);
-	value[15] = Int32GetDatum(rel);
-	value[16] = Int32GetDatum(group);
-	value[17] = PointerGetDatum(pair->order_number);
-	isnull[17] = pair->order_number == NULL;
+	value[0] = Int64GetDatum(0);	/* the lines are not in the order of books yet */
+	value[1] = Int64GetDatum(line->id);
+	value[2] = Int64GetDatum(facts->item_id);
+	value[3] = Int64GetDatum(facts->customer_id);
+	isnull[3] = facts->customer_id == 0;
+	value[4] = PointerGetDatum(facts->number);
+	value[5] = PointerGetDatum(facts->alt_number);
+	isnull[5] = facts->alt_number == NULL;
+	value[6] = PointerGetDatum(named == NULL ? NULL : named->name);
+	isnull[6] = named == NULL || named->name == NULL;
+	value[7] = Int64GetDatum(facts->open);
+	value[8] = Int64GetDatum(facts->amount);
+	value[9] = Int64GetDatum(facts->discount);
+	value[10] = Int32GetDatum(facts->discount_date);
+	value[11] = Int32GetDatum(facts->issued);
+	value[12] = Int32GetDatum(facts->due);
+	value[13] = Int64GetDatum(facts->reference_key);
+	value[14] = Int64GetDatum(facts->tolerance);
+	value[15] = Int64GetDatum(facts->charges);
+	value[16] = Int32GetDatum(rel);
+	value[17] = Int32GetDatum(group);
+	value[18] = PointerGetDatum(pair->order_number);
+	isnull[18] = pair->order_number == NULL;
 	tuplestore_putvalues(g->result, g->desc, value, isnull);
 	g->disordered |= line->id < g->last_line || (line->id == g->last_line && facts->item_id < g->last_item);
 	g->last_line = line->id;
@@ -141,11 +163,11 @@ PutCandidate(Gathering *g, const GatherLine *line, const Pair *pair)
 Tuplestorestate *
 GatherSort(Gathering *g)
 {
-	AttrNumber	columns[2] = {1, 2};	/* line, item */
+	AttrNumber	keys[2] = {2, 3};	/* line, item */
 	Oid			operators[2] = {Int8LessOperator, Int8LessOperator};
 	Oid			collations[2] = {InvalidOid, InvalidOid};
 	bool		nulls_first[2] = {false, false};
-	Tuplesortstate *sort = tuplesort_begin_heap(g->desc, 2, columns, operators, collations, nulls_first,
+	Tuplesortstate *sort = tuplesort_begin_heap(g->desc, 2, keys, operators, collations, nulls_first,
 												work_mem, NULL, TUPLESORT_NONE);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(g->desc, &TTSOpsMinimalTuple);
 	Tuplestorestate *sorted;

@@ -11,6 +11,7 @@
 #include "cash/weigh.h"
 
 #include "utils/portal.h"
+#include "utils/queryenvironment.h"
 #include "utils/tuplestore.h"
 
 /* Rows of lines, and of candidates from the third column on. */
@@ -49,9 +50,10 @@ typedef struct Taken Taken;
 /* What undecided lines surely pay. */
 typedef struct Claims Claims;
 
-/* Where a line is in the later rounds. */
+/* Where a line is in the rounds. */
 typedef struct LineState
 {
+	int64		id;
 	int8		round;			/* in which it was last weighed */
 	bool		asked;			/* then asked for what the third round knows */
 	bool		decided;
@@ -60,6 +62,8 @@ typedef struct LineState
 
 /* match_stream.c */
 extern void OpenStream(Stream *stream, const char *sql, const char *shape, bool kept);
+extern void OpenKept(Stream *stream, Tuplestorestate *kept, TupleDesc desc, const char *shape);
+extern void HandOver(const char *sql, Tuplestorestate *rows, TupleDesc desc);
 extern bool NextRow(Stream *stream);
 extern void RewindStream(Stream *stream);
 extern void CloseStream(Stream *stream);
@@ -79,6 +83,7 @@ extern Taken *NewTaken(void);
 extern int64 TakenOf(Taken *taken, int64 item_id, bool *changed);
 extern Claims *NewClaims(void);
 extern void AddClaims(Claims *claims, const Line *line, int position, int round, const Answer *a);
+extern void PutTaken(const Claims *claims, const LineState *lines, Tuplestorestate *rows, TupleDesc desc);
 extern int	DecideClaims(Claims *claims, LineState *lines, int round, Taken *taken);
 
 #endif							/* O2C_MATCH_H */

@@ -1,12 +1,11 @@
 /*
  * match_decide.c
- *		Across the lines of the later rounds no item is claimed twice.
+ *		Across all lines no item is claimed twice.
  *
- * The first round decides most lines, and does so in SQL (_match_decide); the
- * rounds after it decide the few that are left here, by the same rule: of
- * sure answers that together claim more of an item than is open, the better
+ * Of sure answers that together claim more of an item than is open, the better
  * evidence comes first, then the earlier day.  Memory is 48 bytes for each
- * item that an undecided line surely pays, and 24 for each that is taken.
+ * item that an undecided line surely pays, and in the rounds after the first
+ * 24 for each that is taken.
  */
 #include "cash/match.h"
 
@@ -168,7 +167,7 @@ LineUp(const Claim *claim, int n, LineState *lines)
 
 /*
  * Decide the lines whose claims can all be met; what they take counts as
- * taken in this round.  Returns how many lines are decided.
+ * taken in this round, if that is counted.  Returns how many lines are decided.
  */
 int
 DecideClaims(Claims *claims, LineState *lines, int round, Taken *taken)
@@ -203,8 +202,33 @@ DecideClaims(Claims *claims, LineState *lines, int round, Taken *taken)
 		if (!line->decided)
 			decided++;
 		line->decided = true;
-		taken->round = round;
-		Take(taken, claims->claim[i].item_id, claims->claim[i].total);
+		if (taken != NULL)
+		{
+			taken->round = round;
+			Take(taken, claims->claim[i].item_id, claims->claim[i].total);
+		}
 	}
 	return decided;
+}
+
+/* What decided lines take of each item, after DecideClaims: item, amount. */
+void
+PutTaken(const Claims *claims, const LineState *lines, Tuplestorestate *rows, TupleDesc desc)
+{
+	for (int i = 0, next; i < claims->n; i = next)
+	{
+		int64		item_id = claims->claim[i].item_id;
+		int64		taken = 0;
+
+		for (next = i; next < claims->n && claims->claim[next].item_id == item_id; next++)
+			if (lines[claims->claim[next].line].decided)
+				taken += claims->claim[next].total;
+		if (taken != 0)
+		{
+			Datum		values[2] = {Int64GetDatum(item_id), Int64GetDatum(taken)};
+			bool		nulls[2] = {false, false};
+
+			tuplestore_putvalues(rows, desc, values, nulls);
+		}
+	}
 }

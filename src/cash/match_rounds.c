@@ -9,6 +9,7 @@
  * weighed again only when one of its items lost something, or when it asked
  * for what the third round knows.
  */
+#include "cash/gather.h"
 #include "cash/match.h"
 
 #include "catalog/pg_type.h"
@@ -19,11 +20,13 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
+PG_FUNCTION_INFO_V1(o2c_cash_first_round);
 PG_FUNCTION_INFO_V1(o2c_cash_weigh_lines);
 
 #define ROUNDS_MAX	8
 #define SEARCH_BUDGET 100000	/* nodes of a subset search */
 #define RULE_LEN	40
+#define STATES		4096		/* lines of which the states are allocated at once */
 #define ANSWER_COLUMNS 15
 #define DECIDED		2			/* position among the columns of an answer */
 #define POSITION	ANSWER_COLUMNS
@@ -44,7 +47,7 @@ typedef struct Rule
 	double		min_confidence;
 } Rule;
 
-/* One call of _weigh_lines. */
+/* One call of _first_round or _weigh_lines. */
 typedef struct Run
 {
 	WeighSettings settings;
@@ -159,7 +162,7 @@ Int64Array(const int64 *values, int n)
 	return PointerGetDatum(construct_array(elems, n, INT8OID, 8, true, TYPALIGN_DOUBLE));
 }
 
-/* An answer as _weigh_lines returns it, and for answers of a round which line's and which round's. */
+/* An answer as it is returned, and for answers of a round which line's and which round's. */
 static void
 PutAnswer(Tuplestorestate *store, TupleDesc desc, const Line *line, int option, bool decided, const Answer *a,
 		  int position, int round)
@@ -266,25 +269,85 @@ WeighNext(Run *run, int position, int round, bool *more, Line *line, int *nanswe
 	return true;
 }
 
+/* The state of one more line, none in the beginning. */
+static LineState *
+AddLineState(Run *run, int64 id)
+{
+	if (run->nlines % STATES == 0)
+	{
+		Size		size = (run->nlines + STATES) * sizeof(LineState);
+
+		run->state = run->state == NULL ? palloc(size) : repalloc_huge(run->state, size);
+	}
+	run->state[run->nlines] = (LineState) {.id = id};
+	return &run->state[run->nlines++];
+}
+
 /* The first round: answers of the lines that it may decide, nothing of others. */
 static void
 FirstRound(Run *run, ReturnSetInfo *rsinfo)
 {
 	bool		more = NextRow(&run->cands);
 
+	run->claims = NewClaims();
 	while (NextRow(&run->lines))
 	{
 		Line		line;
 		int			nanswers;
+		LineState  *state = AddLineState(run, ColumnInt64(&run->lines, 2));
 		MemoryContext old = MemoryContextSwitchTo(run->context);
 
 		CHECK_FOR_INTERRUPTS();
 		if (WeighNext(run, 0, 1, &more, &line, &nanswers) && nanswers > 0 && MayPost(run, &run->answers[0]))
+		{
+			state->round = 1;
 			for (int i = 0; i < nanswers; i++)
 				PutAnswer(rsinfo->setResult, rsinfo->setDesc, &line, i + 1, true, &run->answers[i], 0, 0);
+			AddClaims(run->claims, &line, run->nlines - 1, 1, &run->answers[0]);
+		}
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(run->context);
 	}
+	DecideClaims(run->claims, run->state, 1, NULL);
+}
+
+/* What the first round leaves: undecided lines, their candidates, what the others take of items. */
+static void
+HandOverRest(Run *run, const char *lines, const char *cands, const char *taken)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(2);
+	Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
+	int			at = 0;
+
+	TupleDescInitEntry(desc, 1, "id", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, 2, "amount", INT8OID, -1, 0);
+	PutTaken(run->claims, run->state, rows, desc);
+	HandOver(taken, rows, desc);
+	tuplestore_clear(rows);
+	for (int i = 0; i < run->nlines; i++)
+		if (!run->state[i].decided)
+		{
+			Datum		values[2] = {Int64GetDatum(run->state[i].id)};
+			bool		nulls[2] = {false, true};
+
+			tuplestore_putvalues(rows, desc, values, nulls);
+		}
+	HandOver(lines, rows, desc);
+	tuplestore_end(rows);
+
+	rows = tuplestore_begin_heap(false, false, work_mem);
+	RewindStream(&run->cands);
+	while (NextRow(&run->cands))
+	{
+		int64		line_id = ColumnInt64(&run->cands, 2);
+
+		while (at < run->nlines && run->state[at].id < line_id)
+			at++;
+		if (at < run->nlines && run->state[at].id == line_id && !run->state[at].decided)
+			tuplestore_puttupleslot(rows, run->cands.slot);
+	}
+	HandOver(cands, rows, run->cands.slot->tts_tupleDescriptor);
+	tuplestore_end(rows);
 }
 
 /* One of the later rounds; returns how many lines were weighed. */
@@ -327,9 +390,7 @@ LaterRounds(Run *run, ReturnSetInfo *rsinfo)
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(founddesc, &TTSOpsMinimalTuple);
 
 	while (NextRow(&run->lines))
-		run->nlines++;
-	run->state = MemoryContextAllocExtended(CurrentMemoryContext, Max(run->nlines, 1) * sizeof(LineState),
-											MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+		(void) AddLineState(run, ColumnInt64(&run->lines, 2));
 	run->found = tuplestore_begin_heap(false, false, Max(64, work_mem / 4));
 	run->taken = NewTaken();
 	run->claims = NewClaims();
@@ -380,39 +441,64 @@ ReadSettings(WeighSettings *settings, int32 company)
 	SPI_freetuptable(SPI_tuptable);
 }
 
+/* Begin a call. */
+static void
+BeginRun(Run *run, FunctionCallInfo fcinfo)
+{
+	int32		company = PG_GETARG_INT32(0);
+
+	memset(run, 0, sizeof(Run));
+	InitMaterializedSRF(fcinfo, 0);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	ReadSettings(&run->settings, company);
+	ReadRules(run, company);
+	run->cand = palloc(CANDIDATES_MAX * sizeof(Candidate));
+	run->answers = palloc(ANSWERS_MAX * sizeof(Answer));
+	run->context = AllocSetContextCreate(CurrentMemoryContext, "order2cash line", ALLOCSET_DEFAULT_SIZES);
+}
+
+/*
+ * _first_round(company, few, queries of GatherCandidates, lines, taken,
+ * undecided, candidates): a query of the lines as _weigh_lines has it, then
+ * what inserts the o2c_rows that are left.
+ */
+Datum
+o2c_cash_first_round(PG_FUNCTION_ARGS)
+{
+	Run			run;
+	TupleDesc	desc;
+
+	BeginRun(&run, fcinfo);
+	desc = GatherDesc();
+	OpenKept(&run.cands, GatherCandidates(fcinfo, desc), desc, "ll" SHAPE_CANDIDATE);
+	OpenStream(&run.lines, text_to_cstring(PG_GETARG_TEXT_PP(11)), SHAPE_LINE, false);
+	FirstRound(&run, (ReturnSetInfo *) fcinfo->resultinfo);
+	CloseStream(&run.lines);
+	HandOverRest(&run, text_to_cstring(PG_GETARG_TEXT_PP(13)), text_to_cstring(PG_GETARG_TEXT_PP(14)),
+				 text_to_cstring(PG_GETARG_TEXT_PP(12)));
+	CloseStream(&run.cands);
+	SPI_finish();
+	return (Datum) 0;
+}
+
 /*
  * _weigh_lines(company, lines, candidates, book): queries in the order of page
- * and line; page, line and item; page, due date and item.  Without a book the
- * first round, else all that come after it.
+ * and line; page, line and item; page, due date and item.  All rounds that
+ * come after the first.
  */
 Datum
 o2c_cash_weigh_lines(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	int32		company = PG_GETARG_INT32(0);
-	char	   *book = text_to_cstring(PG_GETARG_TEXT_PP(3));
 	Run			run;
 
-	memset(&run, 0, sizeof(run));
-	run.rest = *book != '\0';
-	InitMaterializedSRF(fcinfo, 0);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "could not connect to SPI");
-	ReadSettings(&run.settings, company);
-	ReadRules(&run, company);
-	run.cand = palloc(CANDIDATES_MAX * sizeof(Candidate));
-	run.answers = palloc(ANSWERS_MAX * sizeof(Answer));
-	run.context = AllocSetContextCreate(CurrentMemoryContext, "order2cash line", ALLOCSET_DEFAULT_SIZES);
-	OpenStream(&run.lines, text_to_cstring(PG_GETARG_TEXT_PP(1)), SHAPE_LINE, run.rest);
-	OpenStream(&run.cands, text_to_cstring(PG_GETARG_TEXT_PP(2)), "ll" SHAPE_CANDIDATE, run.rest);
-	if (run.rest)
-	{
-		OpenBook(&run.book, book);
-		LaterRounds(&run, rsinfo);
-		CloseStream(&run.book.stream);
-	}
-	else
-		FirstRound(&run, rsinfo);
+	BeginRun(&run, fcinfo);
+	run.rest = true;
+	OpenStream(&run.lines, text_to_cstring(PG_GETARG_TEXT_PP(1)), SHAPE_LINE, true);
+	OpenStream(&run.cands, text_to_cstring(PG_GETARG_TEXT_PP(2)), "ll" SHAPE_CANDIDATE, true);
+	OpenBook(&run.book, text_to_cstring(PG_GETARG_TEXT_PP(3)));
+	LaterRounds(&run, (ReturnSetInfo *) fcinfo->resultinfo);
+	CloseStream(&run.book.stream);
 	CloseStream(&run.lines);
 	CloseStream(&run.cands);
 	SPI_finish();

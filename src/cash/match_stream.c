@@ -2,13 +2,14 @@
  * match_stream.c
  *		Lines, candidates and books of a matching run, as they reach the weigher.
  *
- * The engine (sql/functions/55_match.sql) keeps the lines of a run, their
- * candidates and the books of their payers in temporary tables.  Each is read
- * through a cursor, all in one order, so that memory is that of one line and
- * one book; what is read in several rounds (match_rounds.c) is kept as it came
- * in a tuplestore, which goes to disk beyond its share of work_mem.  A payer's
- * book is read once for all his lines, which stand together, and each takes
- * from it the items that fall due near its date.
+ * The engine (sql/functions/55_match.sql) keeps the lines of a run, the
+ * candidates of those that the first round leaves and the books of their
+ * payers in temporary tables.  Each is read through a cursor, all in one order,
+ * so that memory is that of one line and one book; what is read several times
+ * (match_rounds.c) is kept as it came in a tuplestore, which goes to disk
+ * beyond its share of work_mem.  A payer's book is read once for all his
+ * lines, which stand together, and each takes from it the items that fall due
+ * near its date.
  */
 #include "cash/match.h"
 
@@ -61,6 +62,34 @@ OpenStream(Stream *stream, const char *sql, const char *shape, bool kept)
 	}
 	else
 		stream->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(stream->portal->tupDesc), &TTSOpsHeapTuple);
+}
+
+/* Begin to read rows that are kept already. */
+void
+OpenKept(Stream *stream, Tuplestorestate *kept, TupleDesc desc, const char *shape)
+{
+	memset(stream, 0, sizeof(Stream));
+	stream->context = CurrentMemoryContext;
+	CashCheckShape(desc, shape);
+	stream->shape = shape;
+	stream->slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	stream->kept = kept;
+}
+
+/* Run a statement that inserts rows somewhere, which it calls o2c_rows. */
+void
+HandOver(const char *sql, Tuplestorestate *rows, TupleDesc desc)
+{
+	EphemeralNamedRelationData relation = {
+		.md = {.name = "o2c_rows", .tupdesc = desc, .enrtype = ENR_NAMED_TUPLESTORE, .enrtuples = tuplestore_tuple_count(rows)},
+		.reldata = rows};
+	int			rc = SPI_register_relation(&relation);
+
+	if (rc == SPI_OK_REL_REGISTER)
+		rc = SPI_execute(sql, false, 0);
+	if (rc != SPI_OK_INSERT)
+		elog(ERROR, "could not hand over rows: %s", SPI_result_code_string(rc));
+	SPI_unregister_relation(relation.md.name);
 }
 
 /* Step to the next row; false at the end. */
