@@ -76,6 +76,70 @@ FindPayment(const ItemChange *change, Oid unlike, int64 *id)
 	return found;
 }
 
+/*
+ * Items whose payments were inserted, and found to fit, by this transaction
+ * itself: what it asks about each item of a run when it ends needs no look
+ * into the index.  Stretches of ids in ascending order; a payment that a
+ * savepoint may still take back is not among them.
+ */
+#define MAX_STRETCHES 1024
+
+typedef struct Stretch
+{
+	int32		company_id;
+	int64		first;
+	int64		last;
+} Stretch;
+
+static Stretch *stretches;		/* in the transaction's memory */
+static int	nstretches;
+static FullTransactionId stretches_of = {0};
+
+static void
+RememberPaid(int32 company_id, int64 item_id)
+{
+	FullTransactionId now = GetTopFullTransactionIdIfAny();
+	Stretch    *last;
+
+	if (GetCurrentTransactionNestLevel() > 1)
+		return;
+	if (!FullTransactionIdEquals(stretches_of, now))
+	{
+		stretches = MemoryContextAlloc(TopTransactionContext, sizeof(Stretch) * MAX_STRETCHES);
+		nstretches = 0;
+		stretches_of = now;
+	}
+	last = nstretches > 0 ? &stretches[nstretches - 1] : NULL;
+	if (last != NULL && last->company_id == company_id && last->last + 1 == item_id)
+		last->last = item_id;
+	else if (nstretches < MAX_STRETCHES &&
+			 (last == NULL || last->company_id < company_id ||
+			  (last->company_id == company_id && last->last < item_id)))
+		stretches[nstretches++] = (Stretch) {company_id, item_id, item_id};
+}
+
+static bool
+IsRemembered(int32 company_id, int64 item_id)
+{
+	int			low = 0;
+	int			high = nstretches;
+
+	if (!FullTransactionIdIsValid(stretches_of) ||
+		!FullTransactionIdEquals(stretches_of, GetTopFullTransactionIdIfAny()))
+		return false;
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+		const Stretch *at = &stretches[middle];
+
+		if (at->company_id < company_id || (at->company_id == company_id && at->last < item_id))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < nstretches && stretches[low].company_id == company_id && stretches[low].first <= item_id;
+}
+
 /* Whether a payment names the item, by the index alone. */
 bool
 ItemHasPayment(int32 company_id, int64 item_id)
@@ -83,6 +147,8 @@ ItemHasPayment(int32 company_id, int64 item_id)
 	DirectScan	scan;
 	bool		found;
 
+	if (IsRemembered(company_id, item_id))
+		return true;
 	if (!DirectTableResolve(&payments))
 		return false;
 	DirectScanBegin(&scan, &payments, AccessShareLock, GetActiveSnapshot(), company_id, item_id);
@@ -243,6 +309,7 @@ LookAtNewPayments(TriggerData *trigdata)
 			fits = DirectLookupFind(&entry, company_id, item_id) != NULL;
 		if (!fits)
 			RefusePayment(psprintf(INT64_FORMAT, DatumGetInt64(slot_getattr(row, payments.att[PAYMENT_ID], &isnull))));
+		RememberPaid(company_id, item_id);
 		MemoryContextSwitchTo(before);
 		MemoryContextReset(work);
 	}

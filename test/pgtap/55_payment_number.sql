@@ -2,7 +2,7 @@
 -- the payment; and nothing else bears a payment's number.
 SET client_min_messages = warning;
 BEGIN;
-SELECT plan(28);
+SELECT plan(30);
 SELECT o2c.create_company('Numbers', 'DE', 'EUR') AS c \gset
 INSERT INTO o2c.customer (company_id, code, name) VALUES (:c, 'A', 'Alpha'), (:c, 'B', 'Beta');
 SELECT o2c.record_payment(:c, 'A', 100, 'EUR', '2026-01-10', 'r1') AS known, o2c.record_payment(:c, NULL, 50, 'EUR', '2026-01-11', 'r2') AS unknown \gset
@@ -78,5 +78,17 @@ SELECT format('SELECT imported FROM o2c.import_open_items(%s, %L)', :c, 'src') A
 TRUNCATE src;
 INSERT INTO src SELECT 'N' || n, 'A', '2026-01-12', '2026-01-12', '7' FROM generate_series(1, 5) n;
 SELECT is(pg_temp.seq_scans(:'import'), 0::bigint, 'and an import of a few');
+
+-- what was seen with the payment counts until the transaction ends, but for a payment that is taken back
+SET CONSTRAINTS ALL DEFERRED;
+SELECT pg_temp.money(:c, 'PAY-' || nextval('o2c.payment_id_seq')) AS item, currval('o2c.payment_id_seq') AS payment \gset
+SELECT format($$INSERT INTO o2c.payment (company_id, id, customer_id, amount, currency, received_on, item_id)
+  SELECT company_id, %s, id, 7, 'EUR', '2026-01-12', %s FROM o2c.customer WHERE company_id = %s AND code = 'A'$$, :payment, :item, :c) AS pay \gset
+SAVEPOINT before;
+:pay;
+ROLLBACK TO before;
+SELECT throws_ok('SET CONSTRAINTS ALL IMMEDIATE', 'O2033', NULL, 'a payment that a savepoint took back stands for nothing');
+:pay;
+SELECT lives_ok('SET CONSTRAINTS ALL IMMEDIATE', 'and for its item when it comes again');
 SELECT * FROM finish();
 ROLLBACK;
