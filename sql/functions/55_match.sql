@@ -63,14 +63,15 @@ BEGIN
     pg_temp.o2c_m_pay, pg_temp.o2c_m_taken, pg_temp.o2c_m_party;
   -- lines never seen, and payments on which nothing is applied yet
   CREATE TEMPORARY TABLE o2c_m_line ON COMMIT DROP AS
-  SELECT k.id, o2c._same_party(k.id, k.account, k.name_key) AS party, k.currency, k.amount, k.minor_amount, k.minor,
+  SELECT k.id, o2c._same_party(k.id, k.account, k.name_key || coalesce(k.codes::text, '')) AS party, k.currency, k.amount, k.minor_amount, k.minor,
     k.booking_date, k.value_date, k.remittance_text, k.payer_name, k.name_key, k.account, k.end_to_end_id, k.reference_key,
-    k.keys, k.charges, k.payment_id, k.item_id
+    k.keys, k.codes, k.charges, k.payment_id, k.item_id
   FROM (SELECT b.id, b.currency, b.amount, o2c._minor_amount(b.amount, b.currency) AS minor_amount, o2c.minor_unit(b.currency) AS minor,
     b.booking_date, b.value_date, b.remittance_text, nullif(b.payer_name, '') AS payer_name,
     coalesce(o2c._name_key(b.payer_name), '') AS name_key,
     coalesce(o2c._account_key(coalesce(nullif(b.payer_iban, ''), b.payer_account)), '') AS account, b.end_to_end_id,
     coalesce(o2c._reference_key(b.structured_ref), 0) AS reference_key, o2c._cash_keys(b.remittance_text) AS keys,
+    o2c._named_codes(b.remittance_text, b.payer_name) AS codes,
     coalesce(o2c._minor_amount(b.charges, b.currency), 0) AS charges, b.payment_id, b.item_id
   FROM (
     SELECT b.id, b.currency, b.amount, b.booking_date, b.value_date, b.remittance_text, b.payer_name, b.payer_iban,
@@ -118,9 +119,9 @@ AS $$
 BEGIN
   -- the same party pays many lines
   CREATE TEMPORARY TABLE o2c_m_party ON COMMIT DROP AS
-  SELECT l.id, l.account, l.name_key FROM pg_temp.o2c_m_line l WHERE l.party = l.id;
+  SELECT l.id, l.account, l.name_key, l.codes FROM pg_temp.o2c_m_line l WHERE l.party = l.id;
   ANALYZE pg_temp.o2c_m_party;
-  -- rel 3: own account or trusted alias; 2: one confirmation, the same name, or the group
+  -- rel 3: own account or trusted alias; 2: one confirmation, the same name, the customer number, or the group
   CREATE TEMPORARY TABLE o2c_m_payer ON COMMIT DROP AS
   WITH alias AS (
     SELECT a.kind, a.value, a.customer_id,
@@ -129,31 +130,36 @@ BEGIN
       pg_catalog.count(*) OVER (PARTITION BY a.kind, a.value) AS users
     FROM o2c.payer_alias a WHERE a.company_id = company AND a.confirmations > a.contradictions),
   found AS (
-    SELECT n.id AS party, c.id AS customer_id, 3 AS rel, false AS learned
+    SELECT n.id AS party, c.id AS customer_id, 3 AS rel, false AS learned, false AS named
     FROM pg_temp.o2c_m_party n JOIN o2c.customer c ON c.company_id = company AND c.iban::text = n.account
     WHERE n.account <> ''
     UNION ALL
-    SELECT n.id, c.id, 3, false
+    SELECT n.id, c.id, 3, false, false
     FROM pg_temp.o2c_m_party n JOIN o2c.customer c ON c.company_id = company AND c.account_number = n.account
     WHERE n.account <> ''
     UNION ALL
-    SELECT n.id, a.customer_id, CASE WHEN a.trusted THEN 3 ELSE 2 END, true
+    SELECT n.id, a.customer_id, CASE WHEN a.trusted THEN 3 ELSE 2 END, true, false
     FROM pg_temp.o2c_m_party n JOIN alias a ON a.kind = 'account' AND a.value = n.account AND a.users <= 5
     UNION ALL
-    SELECT n.id, a.customer_id, CASE WHEN a.trusted THEN 3 ELSE 2 END, false
+    SELECT n.id, a.customer_id, CASE WHEN a.trusted THEN 3 ELSE 2 END, false, false
     FROM pg_temp.o2c_m_party n JOIN alias a ON a.kind = 'name' AND a.value = n.name_key AND a.users <= 5
     UNION ALL
-    SELECT n.id, c.id, 2, false
+    SELECT n.id, c.id, 2, false, false
     FROM pg_temp.o2c_m_party n JOIN o2c.customer c ON c.company_id = company AND o2c._name_key(c.name) = n.name_key
-    WHERE n.name_key <> ''),
+    WHERE n.name_key <> ''
+    UNION ALL
+    SELECT n.id, c.id, 2, false, true
+    FROM (SELECT p.id, pg_catalog.unnest(p.codes) AS code FROM pg_temp.o2c_m_party p WHERE p.codes IS NOT NULL) n
+    JOIN o2c.customer c ON c.company_id = company AND o2c._document_key(c.code) = n.code),
   each AS (
     SELECT f.party, f.customer_id, pg_catalog.max(f.rel) AS rel, pg_catalog.bool_or(f.learned) AS learned,
+      pg_catalog.bool_or(f.named) AS named, pg_catalog.bool_or(pg_catalog.bool_or(f.named)) OVER (PARTITION BY f.party) AS any_named,
       pg_catalog.max(pg_catalog.max(f.rel)) OVER (PARTITION BY f.party) AS best
     FROM found f GROUP BY 1, 2)
   -- an account that is registered decides: a like name elsewhere is somebody
   -- else, though whom it has paid for before is its group
   SELECT e.party, e.customer_id, e.rel, e.best = 3 AND e.rel < 3 AS grp
-  FROM each e WHERE e.best < 3 OR e.rel = 3 OR e.learned;
+  FROM each e WHERE CASE WHEN e.best = 3 THEN e.rel = 3 OR e.learned ELSE e.named OR NOT e.any_named END;
   ANALYZE pg_temp.o2c_m_payer;
   -- the parent may pay for its children, a child for its parent and siblings
   INSERT INTO pg_temp.o2c_m_payer

@@ -14,6 +14,12 @@ AS 'MODULE_PATHNAME', 'o2c_cash_keys';
 COMMENT ON FUNCTION o2c._cash_keys(text) IS
   'The distinct keys (see o2c.match_key) of documents that a text may name.';
 
+CREATE FUNCTION o2c._named_codes(remittance_text text, payer_name text) RETURNS bigint[]
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 50
+AS 'MODULE_PATHNAME', 'o2c_cash_named_codes';
+COMMENT ON FUNCTION o2c._named_codes(text, text) IS
+  'Keys (see o2c._document_key) of at most four numbers that a text or a payer''s name calls customer numbers ("Kd.Nr. 10234"); NULL for none.';
+
 CREATE FUNCTION o2c._minor_amount(amount numeric, currency o2c.currency) RETURNS bigint
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'o2c_cash_minor_amount';

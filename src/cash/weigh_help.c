@@ -30,7 +30,7 @@ RelWords(const Candidate *c)
 		case REL_ACCOUNT:
 			return "the payer's account is the customer's";
 		case REL_KNOWN:
-			return "the payer's name is the customer's";
+			return "the payer's name or number is the customer's";
 		case REL_NAME:
 			return "the payer's name is like the customer's";
 		case REL_FOREIGN:
