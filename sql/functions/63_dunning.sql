@@ -45,26 +45,32 @@ BEGIN
   PERFORM o2c.settle_dunning($1, day);
 
   run := pg_catalog.nextval('o2c.dunning_run_id_seq');
-  WITH plan AS MATERIALIZED (
-    SELECT p.* FROM o2c._dunning_plan($1, day) p WHERE p.reason IS NULL
-  ), notice AS MATERIALIZED (
-    SELECT p.group_no, pg_catalog.nextval('o2c.dunning_notice_id_seq') AS id, p.customer_id, p.policy_id,
-           p.notice_level, p.channel, pg_catalog.count(*) AS items
-    FROM plan p
-    GROUP BY p.group_no, p.customer_id, p.policy_id, p.notice_level, p.channel
-  ), run_row AS (
-    INSERT INTO o2c.dunning_run (company_id, id, as_of, notices, items, messages)
-    SELECT $1, run, day, pg_catalog.count(*), pg_catalog.sum(n.items), pg_catalog.count(n.channel)
-    FROM notice n HAVING pg_catalog.count(*) > 0
-  ), notice_rows AS (
-    INSERT INTO o2c.dunning_notice (company_id, id, run_id, customer_id, policy_id, level, as_of, pay_by, item_count, channel)
-    SELECT $1, n.id, run, n.customer_id, n.policy_id, n.notice_level, day, day + l.pay_within_days, n.items, n.channel
-    FROM notice n
-    JOIN o2c.dunning_level l ON l.company_id = $1 AND l.policy_id = n.policy_id AND l.level = n.notice_level
-  )
-  INSERT INTO o2c.dunning_notice_item (company_id, item_id, level, attempt, notice_id, days_overdue, currency, amount)
-  SELECT $1, p.item_id, p.level, p.attempt, n.id, p.days_overdue, p.currency, p.amount
-  FROM plan p JOIN notice n ON n.group_no = p.group_no;
+  BEGIN
+    WITH plan AS MATERIALIZED (
+      SELECT p.* FROM o2c._dunning_plan($1, day) p WHERE p.reason IS NULL
+    ), notice AS MATERIALIZED (
+      SELECT p.group_no, pg_catalog.nextval('o2c.dunning_notice_id_seq') AS id, p.customer_id, p.policy_id,
+             p.notice_level, p.channel, pg_catalog.count(*) AS items
+      FROM plan p
+      GROUP BY p.group_no, p.customer_id, p.policy_id, p.notice_level, p.channel
+    ), run_row AS (
+      INSERT INTO o2c.dunning_run (company_id, id, as_of, notices, items, messages)
+      SELECT $1, run, day, pg_catalog.count(*), pg_catalog.sum(n.items), pg_catalog.count(n.channel)
+      FROM notice n HAVING pg_catalog.count(*) > 0
+    ), notice_rows AS (
+      INSERT INTO o2c.dunning_notice (company_id, id, run_id, customer_id, policy_id, level, as_of, pay_by, item_count, channel)
+      SELECT $1, n.id, run, n.customer_id, n.policy_id, n.notice_level, day, day + l.pay_within_days, n.items, n.channel
+      FROM notice n
+      JOIN o2c.dunning_level l ON l.company_id = $1 AND l.policy_id = n.policy_id AND l.level = n.notice_level
+    )
+    INSERT INTO o2c.dunning_notice_item (company_id, item_id, level, attempt, notice_id, days_overdue, currency, amount)
+    SELECT $1, p.item_id, p.level, p.attempt, n.id, p.days_overdue, p.currency, p.amount
+    FROM plan p JOIN notice n ON n.group_no = p.group_no;
+  EXCEPTION WHEN unique_violation THEN
+    -- above READ COMMITTED a run of the meantime is not seen
+    RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'reminders of the same items were written at the same moment',
+      HINT = 'Try the transaction again.';
+  END;
 
   SELECT r.notices, r.items INTO notices, items FROM o2c.dunning_run r WHERE r.company_id = $1 AND r.id = run;
   IF notices IS NULL THEN
