@@ -258,7 +258,11 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 DECLARE
-  n bigint;
+  line_ids bigint[];
+  payments bigint[];
+  reasons text[];
+  days date[];
+  returned bigint := 0;
 BEGIN
   -- money that the bank took back: the payment of that amount that the line names, when it is one
   WITH back AS (
@@ -275,18 +279,41 @@ BEGIN
     WHERE (b.end_to_end_id = coalesce(o.end_to_end_id, p.reference)
         OR (coalesce(b.end_to_end_id, 'NOTPROVIDED') = 'NOTPROVIDED'
             AND o2c._account_key(coalesce(b.payer_iban, b.payer_account)) = o2c._account_key(coalesce(o.payer_iban, o.payer_account))))
-    GROUP BY 1, 2, 3 HAVING pg_catalog.count(*) = 1),
-  once AS (
-    SELECT DISTINCT ON (k.payment_id) k.* FROM back k ORDER BY k.payment_id, k.booking_date, k.id),
-  done AS (
-    SELECT k.id, k.payment_id, o2c.return_payment(company, k.payment_id, k.return_reason, k.booking_date) AS undone FROM once k)
-  UPDATE o2c.bank_line b SET state = 'matched', payment_id = d.payment_id
-  FROM done d WHERE b.company_id = company AND b.id = d.id;
-  GET DIAGNOSTICS n = ROW_COUNT;
-  RETURN n;
+    GROUP BY 1, 2, 3 HAVING pg_catalog.count(*) = 1)
+  SELECT pg_catalog.array_agg(o.id ORDER BY o.customer_id, o.payment_id), pg_catalog.array_agg(o.payment_id ORDER BY o.customer_id, o.payment_id),
+         pg_catalog.array_agg(o.return_reason ORDER BY o.customer_id, o.payment_id), pg_catalog.array_agg(o.booking_date ORDER BY o.customer_id, o.payment_id)
+  INTO line_ids, payments, reasons, days
+  FROM (SELECT DISTINCT ON (k.payment_id) k.*, p.customer_id
+        FROM back k JOIN o2c.payment p ON p.company_id = company AND p.id = k.payment_id
+        ORDER BY k.payment_id, k.booking_date, k.id) o;
+  IF line_ids IS NULL THEN
+    RETURN 0;
+  END IF;
+  -- all that they are posted to at once: items before accounts, each in order
+  PERFORM FROM o2c.open_item i WHERE i.company_id = company AND i.id IN (
+    SELECT p.item_id FROM o2c.payment p WHERE p.company_id = company AND p.id = ANY (payments)
+    UNION ALL
+    SELECT pg_catalog.unnest(ARRAY[a.credit_item_id, a.debit_item_id])
+    FROM o2c.payment p
+    JOIN o2c.open_item c ON c.company_id = company AND c.id = p.item_id
+    JOIN o2c.allocation a ON a.company_id = company AND a.credit_item_id IN (c.id, c.source_item_id)
+    WHERE p.company_id = company AND p.id = ANY (payments))
+  ORDER BY i.id FOR NO KEY UPDATE;
+  FOR n IN 1 .. pg_catalog.cardinality(line_ids) LOOP
+    BEGIN
+      PERFORM o2c.return_payment(company, payments[n], reasons[n], days[n]);
+      UPDATE o2c.bank_line b SET state = 'matched', payment_id = payments[n]
+      WHERE b.company_id = company AND b.id = line_ids[n];
+      returned := returned + 1;
+    EXCEPTION WHEN SQLSTATE 'O2033' OR SQLSTATE 'O2061' THEN
+      -- a part was refunded or written off, or somebody returned it: the line waits for a person and keeps no other waiting
+      NULL;
+    END;
+  END LOOP;
+  RETURN returned;
 END $$;
 COMMENT ON FUNCTION o2c._match_returns(integer, date) IS
-  'Stage of match_cash: returned payments (lines with money out and a return reason) by end-to-end id or account, when exactly one fits; returns how many.';
+  'Stage of match_cash: returned payments (lines with money out and a return reason) by end-to-end id or account, when exactly one fits and all of it is there; returns how many.';
 
 CREATE FUNCTION o2c.match_cash(company_id integer, up_to date DEFAULT NULL,
   OUT lines bigint, OUT auto_lines bigint, OUT suggested_lines bigint, OUT unmatched_lines bigint, OUT auto_amount numeric)

@@ -1,7 +1,7 @@
 -- Cash application: text, references, names, subset search, the engine's
 -- decisions, and what people do with payments.
 BEGIN;
-SELECT plan(116);
+SELECT plan(118);
 
 ----------------------------------------------------------------- tokeniser
 CREATE FUNCTION pg_temp.tokens(t text, k text) RETURNS text LANGUAGE sql AS $$
@@ -242,6 +242,13 @@ SELECT is(o2c.record_payment(:company, 'C', 70, 'EUR', '2025-02-01', 'CHQ 1', 'c
 SELECT throws_ok(format('SELECT o2c.record_payment(%s, ''C'', -1)', :company), 'O2043', NULL, 'no negative payment');
 SELECT o2c.refund(:company, :cheque, 20, 'overpaid') AS refund \gset
 SELECT throws_ok(format('SELECT o2c.approve_refund(%s, %s)', :company, :refund), 'O2080', NULL, 'nobody grants his own refund');
+SELECT o2c.record_payment(:company, 'C', 60, 'EUR', '2025-02-01', 'CHQ 2', 'cheque') AS cheque \gset
+SELECT o2c.write_off(:company, 'PAY-' || :cheque, 10, 'costs of the cheque', '2025-02-01') > 0 AS written_off;
+INSERT INTO o2c.bank_line (company_id, bank_account_id, line_id, booking_date, amount, currency, end_to_end_id, return_reason)
+VALUES (:company, :bank, 'part back', '2025-02-05', -60, 'EUR', 'CHQ 2', 'MD06'), (:company, :bank, 'beside it', '2025-02-05', 60, 'EUR', NULL, NULL);
+SELECT lives_ok(format('SELECT o2c.match_cash(%s)', :company), 'a return that does not fit stops no run');
+SELECT results_eq(format('SELECT line_id, state FROM o2c.bank_line WHERE company_id = %s AND line_id IN (''part back'', ''beside it'') ORDER BY 1', :company),
+  $$VALUES ('beside it', 'matched'::o2c.bank_line_state), ('part back', 'open')$$, 'it waits, the others are matched');
 SELECT is_empty(format('SELECT * FROM o2c.check(%s)', :company), 'the books are still right');
 SET LOCAL session_replication_role = replica;	-- its trigger refuses this
 UPDATE o2c.bank_line SET state = 'ignored' WHERE company_id = :company AND line_id = 'amount';
