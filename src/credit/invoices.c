@@ -32,7 +32,7 @@ PG_FUNCTION_INFO_V1(o2c_keep_milestone);
 /* What the changes of one statement call for. */
 typedef struct InvoiceMoves
 {
-	bool		issued;			/* some row left the state "draft" */
+	int			issued;			/* how many rows left the state "draft" */
 	bool		corrects;		/* and corrects another document */
 	bool		settled;		/* what is open of a prepayment invoice changed */
 	bool		advanced;		/* an advance changed: this trigger's own doing */
@@ -83,7 +83,7 @@ FindInvoiceMoves(TriggerData *trigdata, InvoiceMoves *moves)
 				elog(ERROR, "cache lookup failed for enum value %u", DatumGetObjectId(before));
 			if (strcmp(NameStr(((Form_pg_enum) GETSTRUCT(tup))->enumlabel), "draft") == 0)
 			{
-				moves->issued = true;
+				moves->issued++;
 				if (!slot_attisnull(newslot, original))
 					moves->corrects = true;
 			}
@@ -267,6 +267,16 @@ o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 		" ON s.company_id = b.company_id AND s.id = b.order_id"
 		" ORDER BY s.company_id, s.id FOR NO KEY UPDATE OF s) x"
 	};
+	/* what is billed, used and posted writes accounts in several statements: all are locked before, in order */
+	static KeptPlan lock_accounts = {
+		.sql = "WITH RECURSIVE chain AS (SELECT n.company_id, n.customer_id AS id FROM new_rows n"
+		"   JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id"
+		"   WHERE o.state = 'draft' AND n.state NOT IN ('draft', 'void')"
+		"  UNION SELECT h.company_id, h.parent_id FROM chain c JOIN o2c.credit_account h"
+		"   ON h.company_id = c.company_id AND h.customer_id = c.id AND h.head WHERE h.parent_id IS NOT NULL)"
+		" SELECT FROM o2c.credit_account a WHERE a.head AND (a.company_id, a.customer_id) IN (SELECT c.company_id, c.id FROM chain c)"
+		" ORDER BY a.company_id, a.customer_id FOR NO KEY UPDATE"
+	};
 	static KeptPlan bill = {
 		.sql = "UPDATE o2c.sales_order_line l SET billed = l.billed + b.quantity, invoiced = l.invoiced - b.back"
 		" FROM (" BILLED ") b WHERE l.company_id = b.company_id AND l.id = b.order_line_id"
@@ -293,11 +303,11 @@ o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 
 	FindInvoiceMoves(trigdata, &moves);
-	if (!moves.issued && !moves.settled && !moves.advanced)
+	if (moves.issued == 0 && !moves.settled && !moves.advanced)
 		return PointerGetDatum(NULL);
 	TriggerFrameBegin(&frame, trigdata);
 	/* orders, items and documents are locked before accounts, and those of all lines at once */
-	if (moves.issued)
+	if (moves.issued > 0)
 	{
 		bool		isnull;
 		Datum		any;
@@ -308,9 +318,12 @@ o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 		any = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
 		milestones = !isnull && DatumGetBool(any);
 	}
-	if (moves.issued || moves.settled)
+	if (moves.issued > 0 || moves.settled)
 		advances = LockAdvances(args);
-	if (moves.issued)
+	/* one document writes its customer's accounts only */
+	if (moves.issued > 1)
+		KeptPlanExecute(&lock_accounts, NULL, NULL, SPI_OK_SELECT);
+	if (moves.issued > 0)
 	{
 		if (rebill)
 			RequireRebillable();
@@ -321,7 +334,7 @@ o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 	if (advances)
 	{
 		WriteAdvances(args);
-		if (moves.issued)
+		if (moves.issued > 0)
 			RequireLeft(args);
 	}
 	if (moves.corrects)
