@@ -15,6 +15,12 @@ INSERT INTO o2c.product (company_id, code, name, unit_price, stocked, backorder)
 SELECT 1, 'P' || g, 'Product ' || g, 10 * g, g <= 4, g = 4 FROM generate_series(1, 6) g;
 INSERT INTO o2c.stock (company_id, product_id, on_hand) SELECT 1, p.id, 300 FROM o2c.product p WHERE p.company_id = 1 AND p.stocked;
 INSERT INTO o2c.exchange_rate (company_id, from_currency, to_currency, valid_from, rate) VALUES (1, 'USD', 'EUR', '2000-01-01', 0.9);
+-- B pays in two instalments; what is overdue is reminded of with a fee
+INSERT INTO o2c.payment_term (company_id, code, kind) VALUES (1, 'PARTS', 'instalments');
+INSERT INTO o2c.payment_term_line (company_id, term_code, instalment, percent, net_days) VALUES (1, 'PARTS', 1, 40, 0), (1, 'PARTS', 2, 60, 30);
+UPDATE o2c.customer SET payment_term = 'PARTS', email = 'b@example.com' WHERE code = 'B';
+INSERT INTO o2c.channel (company_id, code, kind, url) VALUES (1, 'mail', 'email', 'smtp://127.0.0.1:2525');
+SELECT o2c.set_dunning_policy(1, 'standard', '[{"level": 1, "days": 1, "fee_amount": 5}, {"level": 2, "days": 8, "charge_interest": true}]');
 
 -- A second company where exposure must never be over a limit: nothing but orders, fixed limits, no tax.
 SELECT o2c.create_company('Strict', 'DE', 'EUR');
@@ -25,7 +31,9 @@ CREATE VIEW stress.over_limit AS
 SELECT a.* FROM o2c.credit_account a WHERE a.company_id IN (2, 3) AND a.head AND a.group_exposure > a.credit_limit;
 
 CREATE FUNCTION stress.pick(n integer) RETURNS integer LANGUAGE sql AS $$ SELECT 1 + floor(random() * n)::integer $$;
-CREATE FUNCTION stress.customer() RETURNS text LANGUAGE sql AS $$ SELECT (ARRAY['G', 'G1', 'G2', 'G3', 'A', 'B', 'C'])[stress.pick(7)] $$;
+CREATE FUNCTION stress.customer() RETURNS text LANGUAGE sql AS $$
+  SELECT coalesce((ARRAY['G', 'G1', 'G2', 'G3', 'A', 'B', 'C'])[stress.pick(8)],
+    (SELECT n.code FROM (SELECT c.code FROM o2c.customer c WHERE c.company_id = 1 AND c.code LIKE 'N%' ORDER BY c.id DESC LIMIT 3) n ORDER BY random() LIMIT 1), 'A') $$;
 CREATE FUNCTION stress.lines() RETURNS jsonb LANGUAGE sql AS $$
   SELECT jsonb_agg(jsonb_build_object('product', 'P' || stress.pick(6), 'quantity', stress.pick(9))) FROM generate_series(1, stress.pick(4)) $$;
 -- one of the latest orders in some state, or several
@@ -134,8 +142,37 @@ BEGIN
   WHEN 'raise' THEN
     PERFORM o2c.raise_credit_limit(1, (ARRAY['G2', 'A', 'C'])[stress.pick(3)], 100 * stress.pick(9));
   WHEN 'move' THEN
-    UPDATE o2c.customer c SET parent_code = (ARRAY['G', 'A', 'B', 'G1', NULL])[stress.pick(5)]
-    WHERE c.company_id = 1 AND c.code = (SELECT (ARRAY['G3', 'G2', 'C'])[stress.pick(3)]);
+    UPDATE o2c.customer c SET parent_code = nullif((ARRAY['G', 'A', 'B', 'G1', NULL])[stress.pick(5)], c.code)
+    WHERE c.company_id = 1 AND c.code = (SELECT coalesce((ARRAY['G3', 'G2', 'C'])[stress.pick(4)], stress.customer()));
+  WHEN 'lower' THEN
+    DELETE FROM o2c.credit_increase i WHERE i.company_id = 1 AND i.id = (SELECT x.id FROM o2c.credit_increase x WHERE x.company_id = 1 ORDER BY random() LIMIT 1);
+  WHEN 'new customer' THEN
+    INSERT INTO o2c.customer (company_id, code, name, currency, credit_limit, parent_code)
+    SELECT 1, 'N' || nextval('o2c.customer_id_seq'), 'New', (ARRAY['EUR', 'USD'])[stress.pick(2)], 500 * stress.pick(9), (ARRAY['G', 'A', 'G1', 'G3'])[stress.pick(5)]
+    WHERE (SELECT count(*) < 40 FROM o2c.customer c WHERE c.company_id = 1);
+  WHEN 'currency' THEN
+    UPDATE o2c.customer c SET currency = CASE c.currency WHEN 'EUR' THEN 'USD' ELSE 'EUR' END WHERE c.company_id = 1 AND c.code = (SELECT stress.customer());
+  WHEN 'rename' THEN
+    UPDATE o2c.customer c SET code = CASE c.code WHEN 'C' THEN 'CC' ELSE 'C' END WHERE c.company_id = 1 AND c.code IN ('C', 'CC');
+  WHEN 'prepay' THEN
+    PERFORM o2c.issue_invoice(1, o2c.prepayment_invoice(1, (stress.orders(1, '{confirmed,fulfilling}', 1))[1], 10 * stress.pick(5)));
+  WHEN 'credit prepayment' THEN
+    PERFORM o2c.credit_invoice(1, (SELECT i.id FROM o2c.invoice i WHERE i.company_id = 1 AND i.kind = 'prepayment' AND i.state IN ('issued', 'paid') ORDER BY i.id DESC LIMIT 1));
+  WHEN 'milestones' THEN
+    INSERT INTO o2c.billing_milestone (company_id, order_id, name, percent, reached_on)
+    SELECT 1, s.id, 'Half ' || n, 50, CASE WHEN n <= stress.pick(2) THEN o2c.today(1) END
+    FROM o2c.sales_order s, generate_series(1, 2) n WHERE s.company_id = 1 AND s.state = 'confirmed' AND s.id = (SELECT (stress.orders(1, '{confirmed}', 1))[1])
+      AND NOT EXISTS (SELECT FROM o2c.billing_milestone m WHERE m.company_id = 1 AND m.order_id = s.id);
+  WHEN 'reach' THEN
+    UPDATE o2c.billing_milestone m SET reached_on = o2c.today(1), percent = m.percent - 1 WHERE m.company_id = 1
+      AND m.id = (SELECT x.id FROM o2c.billing_milestone x WHERE x.company_id = 1 ORDER BY x.reached_on DESC NULLS FIRST, random() LIMIT 1);
+  WHEN 'settle exposure' THEN
+    PERFORM o2c.settle_exposure(1);
+  WHEN 'remind' THEN
+    PERFORM o2c.run_dunning(1, o2c.today(1) + 7 * stress.pick(9));
+  WHEN 'cancel message' THEN
+    PERFORM o2c.cancel_message(1, (SELECT m.id FROM o2c.message m WHERE m.company_id = 1 AND m.state = 'queued' AND m.entity = 'dunning_notice' ORDER BY random() LIMIT 1));
+    PERFORM o2c.settle_dunning(1);
   WHEN 'strict' THEN
     CASE stress.pick(5)
     WHEN 1, 2 THEN

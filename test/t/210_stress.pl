@@ -4,7 +4,7 @@
 # limit that forbids it, and check() is empty; then the same with a crash.
 #
 # O2C_STRESS_SECONDS (5) and O2C_STRESS_CLIENTS (8) make it longer and wider,
-# O2C_STRESS_SEED repeats the order of the steps.
+# O2C_STRESS_SEED repeats the order of the steps, O2C_STRESS_RARE makes rare ones likelier.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -28,7 +28,11 @@ my %weight = (
 	'unreserve by hand' => 1, 'delete lines' => 1, 'hold' => 1, 'release' => 2, 'cancel' => 2, 'cancel rest' => 1, 'close' => 1, 'pick' => 2,
 	'ship' => 6, 'ship part' => 2, 'ship many' => 1, 'put back' => 1, 'deliver' => 1, 'return' => 2, 'allocate' => 1, 'receive' => 2, 'count' => 1,
 	'invoice' => 6, 'bill' => 1, 'issue all' => 1, 'drop draft' => 1, 'credit' => 2, 'credit some' => 1, 'pay' => 5, 'pay on account' => 1,
-	'apply' => 2, 'unapply' => 1, 'payment returns' => 1, 'write off' => 1, 'dispute' => 1, 'limit' => 1, 'raise' => 1, 'move' => 3, 'strict' => 10);
+	'apply' => 2, 'unapply' => 1, 'payment returns' => 1, 'write off' => 1, 'dispute' => 1, 'limit' => 1, 'raise' => 1, 'move' => 3, 'strict' => 10,
+	'lower' => 1, 'new customer' => 1, 'currency' => 1, 'rename' => 1, 'prepay' => 1, 'credit prepayment' => 1, 'milestones' => 1, 'reach' => 1,
+	'settle exposure' => 1, 'remind' => 1, 'cancel message' => 1);
+# O2C_STRESS_RARE makes the steps that are seldom taken as many times likelier
+$weight{$_} *= $ENV{O2C_STRESS_RARE} || 1 for grep { $weight{$_} == 1 } keys %weight;
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my @files;
 for my $step (sort keys %weight)
