@@ -23,8 +23,8 @@ $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION order2cash; SELECT o2c.install(); CREATE ROLE approver SUPERUSER LOGIN');
 $node->psql('postgres', slurp_file("$ENV{O2C_ROOT}/test/stress/posting.sql"), on_error_die => 1);
 
-my %weight = ('pay' => 3, 'apply' => 12, 'apply many by hand' => 5, 'unapply' => 6, 'return' => 1, 'write off' => 3,
-	'reverse' => 2, 'credit' => 3, 'refund' => 4, 'approve' => 6, 'period' => 1);
+my %weight = ('pay' => 3, 'apply' => 12, 'apply many by hand' => 5, 'unapply' => 6, 'return' => 2, 'write off' => 3,
+	'reverse' => 2, 'credit' => 3, 'refund' => 4, 'approve' => 6, 'period' => 2);
 my %rare = map { $_ => $ENV{O2C_STRESS_RARE} || 1 } 'lines', 'match', 'accept', 'statement', 'collect', 'order refunds', 'settle order', 'void order',
 	'dispute', 'remind', 'cancel message', 'promise';
 my %all = (%weight, %rare);
