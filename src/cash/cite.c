@@ -214,6 +214,13 @@ CiteResembles(const CashText *t, int run, const NumberForms *f)
 	return n;
 }
 
+/* How many digits a number has, leading zeros aside. */
+int
+CiteDigits(const NumberForms *f)
+{
+	return f->n;
+}
+
 /* Do the digits from a run to the end of the text begin a number that was cut there? */
 bool
 CiteBegins(const CashText *t, int run, const NumberForms *f)

@@ -136,6 +136,7 @@ typedef struct Weighing
 /* cite.c, weigh.c */
 extern void CiteCandidates(Line *line, Candidate *cand, int n);
 extern void CiteForms(Candidate *c);
+extern int	CiteDigits(const NumberForms *f);
 extern bool CiteBegins(const CashText *t, int run, const NumberForms *f);
 extern bool CiteEnds(const CashRun *run, const NumberForms *f);
 extern int	CiteResembles(const CashText *t, int run, const NumberForms *f);

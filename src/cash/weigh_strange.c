@@ -85,6 +85,9 @@ CalledInvoice(const CashText *t, int run)
 			return 1;
 		if (IsOneOf(t->folded + at, end - at, other_words, lengthof(other_words)))
 			return -1;
+		/* letters that the number itself begins with */
+		if (words == 0 && end == t->runs[run].start && end - at <= 4)
+			continue;
 		if (!IsOneOf(t->folded + at, end - at, filler_words, lengthof(filler_words)))
 			return 0;
 	}
@@ -208,6 +211,7 @@ WeighStrange(const Weighing *w, const Candidate *meant, bool cut)
 		int			called;
 		int			runs = 0;
 		int			digits = 0;
+		int			least = 4;		/* digits of what is called an invoice */
 		bool		known = false;
 
 		if (t->runs[run].mark || (run > 0 && t->runs[run - 1].end == t->runs[run].start))
@@ -225,12 +229,14 @@ WeighStrange(const Weighing *w, const Candidate *meant, bool cut)
 				if (runs == 0 && BeginsNumber(t, run, w->cand[i].number, called))
 					runs = CiteResembles(t, run, w->cand[i].forms);
 				known |= CiteBegins(t, run, w->cand[i].forms);
+				if (CiteDigits(w->cand[i].forms) <= 4)
+					least = 3;
 			}
 		if (runs == 0 && called > 0)
 		{
 			for (int i = 0; i < chain; i++)
 				digits += t->runs[run + i].len;
-			if (digits >= 4)
+			if (digits >= least)
 				runs = chain;
 		}
 		if (runs == 0 || IsMonth(t, run, runs) || (cut && t->runs[run + runs - 1].end == t->len))

@@ -2,13 +2,13 @@
 -- nobody here knows, settled ones among open ones, more than is understood; and
 -- what he would: numbers of other things, slips, cut and shortened numbers.
 BEGIN;
-SELECT plan(43);
+SELECT plan(45);
 
 SELECT o2c.create_company('Careful', 'DE', 'EUR') AS c \gset
 CREATE TEMP TABLE customers AS
 SELECT 'C' || n AS code, format('%s KG', name) AS name, 'ACC' || n AS iban
 FROM unnest(ARRAY['Anker', 'Bogen', 'Corso', 'Dorn', 'Eisen', 'Flut', 'Garbe', 'Hafen', 'Insel', 'Joch', 'Kamin', 'Lager', 'Mole', 'Nadel', 'Ofen', 'Pfahl', 'Quelle', 'Riff', 'Sporn', 'Turm',
-                  'Ufer', 'Vogt', 'Wall', 'Xaver', 'Yacht', 'Zinne', 'Alm', 'Bach', 'Carl', 'Damm', 'Eck', 'Fels', 'Gans', 'Hut', 'Igel', 'Jahn', 'Koch', 'Lamm'])
+                  'Ufer', 'Vogt', 'Wall', 'Xaver', 'Yacht', 'Zinne', 'Alm', 'Bach', 'Carl', 'Damm', 'Eck', 'Fels', 'Gans', 'Hut', 'Igel', 'Jahn', 'Koch', 'Lamm', 'Made', 'Nest'])
   WITH ORDINALITY x(name, n);
 SELECT o2c.import_customers(:c, 'customers') \g /dev/null
 CREATE TEMP TABLE items (number text, customer_code text, amount numeric, due_date date, currency text DEFAULT 'EUR');
@@ -27,7 +27,8 @@ INSERT INTO items VALUES
   ('2025/0020801', 'C32', 100, '2025-02-10'), ('2025/0020802', 'C32', 200, '2025-02-10'),
   ('2025/0029999', 'C33', 5555, '2025-02-10'), ('2025/0029998', 'C34', 4444, '2025-02-10');
 UPDATE items SET currency = 'USD' WHERE number = '2025/0029999';
-INSERT INTO items SELECT '2025/00' || 30000 + n, 'C' || 30 + n, 2000 + n * 3.03, '2025-02-15' FROM generate_series(5, 8) n;
+INSERT INTO items SELECT '2025/00' || 30000 + n, 'C' || 30 + n, 2000 + n * 3.03, '2025-02-15' FROM generate_series(5, 9) n;
+INSERT INTO items VALUES ('RG-1427', 'C40', 24.99, '2025-02-10');
 CREATE TEMP VIEW open_items AS SELECT i.*, amount AS open_amount, date '2025-01-02' AS document_date FROM items i;
 SELECT o2c.import_open_items(:c, 'open_items') \g /dev/null
 INSERT INTO o2c.bank_account (company_id, code) VALUES (:c, 'B');
@@ -66,6 +67,8 @@ INSERT INTO lines VALUES
   ('weakly', 'C31', 1500, 'RG 2025/0020701, 2025/20702', '2025/0020701=800.00 suggested overpayment', 'more than both of two, one cited in short: a person'),
   ('tails', 'C32', 300, 'RG 2025/0020801, 20802', '2025/0020801=100.00 auto list, 2025/0020802=200.00 auto list', 'a list of two'),
   ('r.nr', 'C35', 2015.15, 'R.Nr 47110815', '2025/0030005=2015.15 suggested amount', 'letters before the word for a number'),
+  ('letters before', 'C39', 2027.27, 'fact. X17-8061', '2025/0030009=2027.27 suggested amount', 'letters at its beginning do not hide what it is called'),
+  ('three digits', 'C40', 112.36, 'RE RG-1427&RG-886', 'RG-1427=24.99 suggested overpayment', 'three digits are a number where ours have no more than four'),
   ('no label', 'C36', 2018.18, 'Kundennr 47110815', '2025/0030006=2018.18 auto amount', 'but not those of something else'),
   ('hungarian', 'C37', 2021.21, 'eloleg 2026', '2025/0030007=2021.21 suggested amount', 'a Hungarian payment in advance'),
   ('czech', 'C38', 2024.24, 'záloha', '2025/0030008=2024.24 suggested amount', 'a Czech one');
