@@ -159,7 +159,7 @@ extern bool CreditQuick(const OrderMove *move);
 extern bool CreditMoveAccount(const AccountMove *move, Snapshot snapshot);
 extern bool CreditQuickItems(const AccountMove *move);
 extern int64 CreditQuickAccounts(AccountMove *moves, int64 n);
-extern void CreditOnChanges(const struct ItemChanges *changes);
+extern void CreditOnChanges(struct ItemChanges *changes);
 extern bool CreditOneAccount(TriggerData *trigdata, const char *amount, bool receipts);
 extern void CreditPolicyOf(int32 company_id, CreditPolicy *policy);
 extern bool CreditIsBeyond(CreditPolicy *policy, int32 company_id, DateADT day);

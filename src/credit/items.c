@@ -268,7 +268,7 @@ ApplyToAccounts(TriggerData *trigdata)
 static bool
 AccountOfChange(const ItemChange *change, AccountKey *key)
 {
-	if (change->item.customer_id == NO_ID || IsZero(change->amount))
+	if (change->item.customer_id == NO_ID || IsZero(AmountGet(&change->amount)))
 		return false;
 	memset(key, 0, sizeof(AccountKey));
 	key->customer_id = change->item.customer_id;
@@ -279,18 +279,20 @@ AccountOfChange(const ItemChange *change, AccountKey *key)
 
 /* What o2c_credit_on_items does, for items that posting has updated. */
 void
-CreditOnChanges(const ItemChanges *changes)
+CreditOnChanges(ItemChanges *changes)
 {
 	Account		one = {.items = int64_to_numeric(0), .unapplied = int64_to_numeric(0)};
 	HTAB	   *accounts = NULL;
 	bool		any = false;
+	const ItemChange *change;
 
 	if (o2c_numbering)
 		return;
-	for (int64 i = 0; i < changes->n; i++)
+	RecordsRewind(changes->done);
+	while ((change = RecordsNext(changes->done)) != NULL)
 	{
-		const ItemChange *change = &changes->list[i];
 		Account    *account = &one;
+		Numeric		amount = AmountGet(&change->amount);
 		AccountKey	key;
 		Numeric    *sum;
 		Numeric		before;
@@ -320,7 +322,7 @@ CreditOnChanges(const ItemChanges *changes)
 		/* a credit that is open adds to what is unapplied, with the other sign */
 		sum = change->item.credit ? &account->unapplied : &account->items;
 		before = *sum;
-		*sum = change->item.credit ? NumericSubtract(before, change->amount) : NumericAdd(before, change->amount);
+		*sum = change->item.credit ? NumericSubtract(before, amount) : NumericAdd(before, amount);
 		pfree(before);
 	}
 	if (!any || (accounts == NULL && IsZero(one.items) && IsZero(one.unapplied)))

@@ -2,12 +2,14 @@
  * item_change.c
  *		Changes of open items, gathered and written in the order of their ids.
  *
- * Memory: some hundred bytes for each item that one statement changes.
+ * Memory: work_mem for all lists of a statement together; what is more goes to
+ * disk and is read in order (records.c).
  */
 #include "receivables/posting.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -19,11 +21,11 @@
 /* What an invoice takes over from its items. */
 typedef struct InvoiceChange
 {
-	int32		company_id;
 	int64		invoice_id;
-	Numeric		amount;
+	int32		company_id;
 	bool		written_off;
 	bool		credited;
+	Amount		amount;
 } InvoiceChange;
 
 /* The value of an enum type with that label. */
@@ -45,50 +47,73 @@ ReadCurrency(char *code, Datum value)
 	memcpy(code, VARDATA_ANY(t), 3);
 }
 
-/* Start a list for at most "capacity" changes. */
-void
-ItemChangesBegin(ItemChanges *changes, int64 capacity, bool claims)
+static int
+CompareParts(const void *a, const void *b)
 {
+	const ItemPart *x = a;
+	const ItemPart *y = b;
+
+	if (x->company_id != y->company_id)
+		return x->company_id < y->company_id ? -1 : 1;
+	if (x->item_id != y->item_id)
+		return x->item_id < y->item_id ? -1 : 1;
+	if (x->row != y->row)
+		return x->row < y->row ? -1 : 1;
+	return 0;
+}
+
+static int
+CompareInvoices(const void *a, const void *b)
+{
+	const InvoiceChange *x = a;
+	const InvoiceChange *y = b;
+
+	if (x->company_id != y->company_id)
+		return x->company_id < y->company_id ? -1 : 1;
+	if (x->invoice_id != y->invoice_id)
+		return x->invoice_id < y->invoice_id ? -1 : 1;
+	return 0;
+}
+
+/* Start the lists; "kind_type" is that of the ledger's entries, when there will be parts. */
+void
+ItemChangesBegin(ItemChanges *changes, Oid kind_type, bool claims)
+{
+	MemoryContext before;
+
 	changes->context = AllocSetContextCreate(CurrentMemoryContext, "o2c item changes",
 											 ALLOCSET_DEFAULT_SIZES);
-	changes->list = MemoryContextAllocHuge(changes->context, sizeof(ItemChange) * Max(capacity, 1));
-	changes->n = 0;
+	before = MemoryContextSwitchTo(changes->context);
+	changes->parts = RecordsBegin(sizeof(ItemPart), CompareParts, work_mem * (Size) 512);
+	changes->done = RecordsBegin(sizeof(ItemChange), NULL, work_mem * (Size) 256);
+	changes->invoices = RecordsBegin(sizeof(InvoiceChange), CompareInvoices, work_mem * (Size) 256);
+	MemoryContextSwitchTo(before);
+	if (OidIsValid(kind_type))
+	{
+		changes->write_off = EnumValue(kind_type, "write_off");
+		changes->credit = EnumValue(kind_type, "credit");
+	}
 	changes->claims = claims;
 }
 
 void
 ItemChangesEnd(ItemChanges *changes)
 {
+	RecordsEnd(changes->parts);
+	RecordsEnd(changes->done);
+	RecordsEnd(changes->invoices);
 	MemoryContextDelete(changes->context);
 }
 
-/* A further change, for the caller to complete; the amount is copied. */
-ItemChange *
-ItemChangesAdd(ItemChanges *changes, int32 company_id, int64 item_id, Datum amount)
+/* What a further row says of an item, for the caller to complete. */
+ItemPart *
+ItemChangesAdd(ItemChanges *changes, int32 company_id, int64 item_id)
 {
-	ItemChange *change = &changes->list[changes->n++];
-	MemoryContext before = MemoryContextSwitchTo(changes->context);
+	ItemPart   *part = RecordsAdd(changes->parts);
 
-	memset(change, 0, sizeof(ItemChange));
-	change->invoice_id = NO_ID;
-	change->company_id = company_id;
-	change->item_id = item_id;
-	change->amount = DatumGetNumericCopy(amount);
-	MemoryContextSwitchTo(before);
-	return change;
-}
-
-static int
-CompareItems(const void *a, const void *b)
-{
-	const ItemChange *x = a;
-	const ItemChange *y = b;
-
-	if (x->company_id != y->company_id)
-		return x->company_id < y->company_id ? -1 : 1;
-	if (x->item_id != y->item_id)
-		return x->item_id < y->item_id ? -1 : 1;
-	return 0;
+	part->company_id = company_id;
+	part->item_id = item_id;
+	return part;
 }
 
 /* Whether two claims agree, as far as the list's claims go. */
@@ -99,36 +124,52 @@ SameFacts(const ItemChanges *changes, const ItemFacts *a, const ItemFacts *b)
 		(!changes->claims || (a->customer_id == b->customer_id && a->due_date == b->due_date));
 }
 
-/* Sort the list and make one change of all changes of an item. */
-void
-ItemChangesMerge(ItemChanges *changes)
+/* What a part claims of its item. */
+static ItemFacts
+ClaimsOf(const ItemChanges *changes, const ItemPart *part)
 {
-	ItemChange *last = changes->list;
-	MemoryContext before;
+	ItemFacts	facts = {.date = part->effective, .credit = part->credit};
 
-	if (changes->n < 2)
-		return;
-	qsort(changes->list, changes->n, sizeof(ItemChange), CompareItems);
-	before = MemoryContextSwitchTo(changes->context);
-	for (int64 i = 1; i < changes->n; i++)
+	memcpy(facts.currency, part->currency, sizeof(facts.currency));
+	if (changes->claims)
 	{
-		ItemChange *next = &changes->list[i];
-
-		if (CompareItems(last, next) != 0)
-		{
-			last++;
-			if (last != next)
-				*last = *next;
-			continue;
-		}
-		last->amount = NumericAdd(last->amount, next->amount);
-		last->written_off = last->written_off && next->written_off;
-		last->credited = last->credited && next->credited;
-		last->conflict = last->conflict || !SameFacts(changes, &last->claimed, &next->claimed);
-		last->claimed.date = Min(last->claimed.date, next->claimed.date);
+		facts.customer_id = part->of.entry.customer_id;
+		facts.due_date = part->of.entry.due_date;
 	}
-	MemoryContextSwitchTo(before);
-	changes->n = last - changes->list + 1;
+	return facts;
+}
+
+/*
+ * Make one change of all parts of an item, of which "part" is the first;
+ * returns the first part of the next item, or NULL.  Sums are made in the current
+ * context.
+ */
+static const ItemPart *
+MergeParts(ItemChanges *changes, const ItemPart *part, UnfitItem *next)
+{
+	ItemChange *change = &next->change;
+
+	memset(next, 0, sizeof(UnfitItem));
+	change->company_id = part->company_id;
+	change->item_id = part->item_id;
+	change->invoice_id = NO_ID;
+	change->written_off = part->kind == changes->write_off;
+	/* of allocations their entries say it, when their kind is known */
+	change->credited = !changes->claims || part->kind == changes->credit;
+	change->amount = part->amount;
+	next->claimed = ClaimsOf(changes, part);
+	while ((part = RecordsNext(changes->parts)) != NULL &&
+		   part->item_id == change->item_id && part->company_id == change->company_id)
+	{
+		ItemFacts	claimed = ClaimsOf(changes, part);
+
+		AmountSet(&change->amount, NumericAdd(AmountGet(&change->amount), AmountGet(&part->amount)), changes->context);
+		change->written_off = change->written_off && part->kind == changes->write_off;
+		change->credited = change->credited && (!changes->claims || part->kind == changes->credit);
+		next->conflict = next->conflict || !SameFacts(changes, &next->claimed, &claimed);
+		next->claimed.date = Min(next->claimed.date, claimed.date);
+	}
+	return part;
 }
 
 /* Open the items for UpdateItems; "sibling" is a table of their schema. */
@@ -149,10 +190,10 @@ IsNegative(Datum amount)
 
 /* Whether what is claimed of an item is true of the row that was locked. */
 static bool
-ClaimsFit(const ItemChanges *changes, const ItemChange *change)
+ClaimsFit(const ItemChanges *changes, const UnfitItem *next)
 {
-	return !change->conflict && SameFacts(changes, &change->claimed, &change->item) &&
-		(!changes->claims || change->claimed.date >= change->item.date);
+	return !next->conflict && SameFacts(changes, &next->claimed, &next->change.item) &&
+		(!changes->claims || next->claimed.date >= next->change.item.date);
 }
 
 static DirectTable entries = {
@@ -196,12 +237,13 @@ HasNoEntry(DirectLookup *lookup, MemoryContext context, const ItemChange *change
 }
 
 /*
- * Lock the items of a merged list in the order of their ids and add the
- * changes to them.  Items on account that have no entry yet take their receipt
- * as well, when allocations need it.  Returns the first change that has no item or does not fit
- * its item, or NULL when all did.  What is open on the items follows them.
+ * Lock the items in the order of their ids and add to each what its parts say;
+ * what was done is listed.  Items on account that have no entry yet take their
+ * receipt as well, when allocations need it.  Returns the first that has no item or
+ * does not fit its item, or NULL when all did.  What is open on the items
+ * follows them.
  */
-const ItemChange *
+const UnfitItem *
 UpdateItems(TableWriter *items, Balances *balances, ItemChanges *changes)
 {
 	AttrNumber	customer = TableWriterAttribute(items, "customer_id");
@@ -219,21 +261,27 @@ UpdateItems(TableWriter *items, Balances *balances, ItemChanges *changes)
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "o2c item row",
 													  ALLOCSET_SMALL_SIZES);
 	MemoryContext before = MemoryContextSwitchTo(row_context);
-	const ItemChange *unfit = NULL;
+	bool		fits = true;
+	UnfitItem	next;
+	const ItemPart *part;
 	DirectLookup lookup = {0};
 
-	for (int64 i = 0; i < changes->n && unfit == NULL; i++)
+	RecordsRewind(changes->parts);
+	part = RecordsNext(changes->parts);
+	while (fits && part != NULL)
 	{
-		ItemChange *change = &changes->list[i];
-		TupleTableSlot *row = TableWriterFind(items, change->company_id, change->item_id);
+		ItemChange *change = &next.change;
+		TupleTableSlot *row;
 		bool		isnull;
 		Datum		open;
 		bool		was_open;
 		Balance		balance;
 
+		part = MergeParts(changes, part, &next);
+		row = TableWriterFind(items, change->company_id, change->item_id);
 		if (row == NULL)
 		{
-			unfit = change;
+			fits = false;
 			break;
 		}
 		change->item.customer_id = DatumGetInt64(slot_getattr(row, customer, &isnull));
@@ -247,60 +295,61 @@ UpdateItems(TableWriter *items, Balances *balances, ItemChanges *changes)
 		change->item.due_date = DatumGetDateADT(slot_getattr(row, due_date, &isnull));
 		ReadCurrency(change->item.currency, slot_getattr(row, currency, &isnull));
 		change->item.credit = IsNegative(slot_getattr(row, amount, &isnull));
-		if (!ClaimsFit(changes, change))
-			unfit = change;
-		else
-		{
-			open = slot_getattr(row, open_amount, &isnull);
-			was_open = !DatumGetBool(DirectFunctionCall2(numeric_eq, open, zero));
-			if (!changes->claims && (change->kind == on_account || change->kind == unidentified) &&
-				!was_open && HasNoEntry(&lookup, changes->context, change, TableWriterFoundOwn(items)))
-			{
-				Datum		whole = slot_getattr(row, amount, &isnull);
+		fits = ClaimsFit(changes, &next);
+		if (!fits)
+			break;
 
-				MemoryContextSwitchTo(changes->context);
-				change->receipt = DatumGetNumericCopy(whole);
-				change->amount = NumericAdd(change->amount, change->receipt);
-				MemoryContextSwitchTo(row_context);
-				change->born = true;
-			}
-			open = DirectFunctionCall2(numeric_add, open, NumericGetDatum(change->amount));
-			change->settled = DatumGetBool(DirectFunctionCall2(numeric_eq, open, zero));
-			/* a receipt that is used up stays as it was inserted */
-			if (!change->born || !change->settled || !TableWriterFoundOwn(items))
-				TableWriterUpdate(items, &open, NULL);
-			if (was_open || !change->settled)
-			{
-				balance.company_id = change->company_id;
-				balance.item_id = change->item_id;
-				balance.customer_id = change->item.customer_id;
-				balance.due_date = change->item.due_date;
-				balance.document_date = change->item.date;
-				balance.currency = slot_getattr(row, currency, &isnull);
-				balance.open_amount = open;
-				BalancesSet(balances, &balance, change->settled);
-			}
+		open = slot_getattr(row, open_amount, &isnull);
+		was_open = !DatumGetBool(DirectFunctionCall2(numeric_eq, open, zero));
+		if (!changes->claims && (change->kind == on_account || change->kind == unidentified) &&
+			!was_open && HasNoEntry(&lookup, changes->context, change, TableWriterFoundOwn(items)))
+		{
+			Numeric		whole = DatumGetNumeric(slot_getattr(row, amount, &isnull));
+
+			AmountSet(&change->receipt, whole, changes->context);
+			AmountSet(&change->amount, NumericAdd(AmountGet(&change->amount), whole), changes->context);
+			change->born = true;
 		}
+		open = DirectFunctionCall2(numeric_add, open, NumericGetDatum(AmountGet(&change->amount)));
+		change->settled = DatumGetBool(DirectFunctionCall2(numeric_eq, open, zero));
+		/* a receipt that is used up stays as it was inserted */
+		if (!change->born || !change->settled || !TableWriterFoundOwn(items))
+			TableWriterUpdate(items, &open, NULL);
+		if (was_open || !change->settled)
+		{
+			balance.company_id = change->company_id;
+			balance.item_id = change->item_id;
+			balance.customer_id = change->item.customer_id;
+			balance.due_date = change->item.due_date;
+			balance.document_date = change->item.date;
+			balance.currency = slot_getattr(row, currency, &isnull);
+			balance.open_amount = open;
+			BalancesSet(balances, &balance, change->settled);
+		}
+		memcpy(RecordsAdd(changes->done), change, sizeof(ItemChange));
 		MemoryContextReset(row_context);
 	}
 	if (lookup.scan != NULL)
 		DirectLookupEnd(&lookup);
 	MemoryContextSwitchTo(before);
 	MemoryContextDelete(row_context);
-	return unfit;
+	return fits ? NULL : memcpy(palloc(sizeof(UnfitItem)), &next, sizeof(UnfitItem));
 }
 
-static int
-CompareInvoices(const void *a, const void *b)
+/* Note what the invoice of an item, if it has one, takes over from it. */
+void
+NoteInvoice(ItemChanges *changes, const ItemChange *change)
 {
-	const InvoiceChange *x = a;
-	const InvoiceChange *y = b;
+	InvoiceChange *invoice;
 
-	if (x->company_id != y->company_id)
-		return x->company_id < y->company_id ? -1 : 1;
-	if (x->invoice_id != y->invoice_id)
-		return x->invoice_id < y->invoice_id ? -1 : 1;
-	return 0;
+	if (change->invoice_id == NO_ID)
+		return;
+	invoice = RecordsAdd(changes->invoices);
+	invoice->company_id = change->company_id;
+	invoice->invoice_id = change->invoice_id;
+	invoice->written_off = change->written_off;
+	invoice->credited = change->credited;
+	invoice->amount = change->amount;
 }
 
 /* The state of an invoice of which "open" is open after the change. */
@@ -320,74 +369,63 @@ InvoiceState(Oid type, Oid state, Datum open, const InvoiceChange *change)
 	return EnumValue(type, change->written_off ? "written_off" : change->credited ? "credited" : "paid");
 }
 
-/* Invoices move with their items: what is open, and their state. */
+/* Make one change of all changes of an invoice, as MergeParts does of those of an item. */
+static const InvoiceChange *
+MergeInvoices(ItemChanges *changes, const InvoiceChange *first, InvoiceChange *change)
+{
+	const InvoiceChange *next;
+
+	*change = *first;
+	while ((next = RecordsNext(changes->invoices)) != NULL && CompareInvoices(change, next) == 0)
+	{
+		AmountSet(&change->amount, NumericAdd(AmountGet(&change->amount), AmountGet(&next->amount)), changes->context);
+		change->written_off = change->written_off && next->written_off;
+		change->credited = change->credited && next->credited;
+	}
+	return next;
+}
+
+/* Invoices that were noted move with their items: what is open, and their state. */
 void
 CarryToInvoices(Relation sibling, ItemChanges *changes)
 {
 	static const char *const columns[] = {"open_amount", "state"};
-	InvoiceChange *list;
-	int64		n = 0;
-	int64		last = 0;
 	TableWriter *invoices;
 	AttrNumber	open_amount;
 	AttrNumber	state;
 	Oid			state_type;
+	const InvoiceChange *next;
 	MemoryContext row_context;
 	MemoryContext before;
 
-	for (int64 i = 0; i < changes->n; i++)
-		n += changes->list[i].invoice_id != NO_ID;
-	if (n == 0)
+	if (RecordsCount(changes->invoices) == 0)
 		return;
-
-	before = MemoryContextSwitchTo(changes->context);
-	list = MemoryContextAllocHuge(changes->context, sizeof(InvoiceChange) * n);
-	n = 0;
-	for (int64 i = 0; i < changes->n; i++)
-	{
-		ItemChange *change = &changes->list[i];
-
-		if (change->invoice_id != NO_ID)
-			list[n++] = (InvoiceChange) {
-				change->company_id, change->invoice_id, change->amount,
-				change->written_off, change->credited
-			};
-	}
-	qsort(list, n, sizeof(InvoiceChange), CompareInvoices);
-	for (int64 i = 1; i < n; i++)
-	{
-		if (CompareInvoices(&list[last], &list[i]) != 0)
-		{
-			list[++last] = list[i];
-			continue;
-		}
-		list[last].amount = NumericAdd(list[last].amount, list[i].amount);
-		list[last].written_off = list[last].written_off && list[i].written_off;
-		list[last].credited = list[last].credited && list[i].credited;
-	}
-	n = last + 1;
-	MemoryContextSwitchTo(before);
-
+	RecordsRewind(changes->invoices);
 	invoices = TableWriterBegin(TableByName(sibling, "invoice"), CMD_UPDATE, columns, lengthof(columns));
 	open_amount = TableWriterAttribute(invoices, "open_amount");
 	state = TableWriterAttribute(invoices, "state");
 	state_type = TupleDescAttr(TableWriterDesc(invoices), state - 1)->atttypid;
 	row_context = AllocSetContextCreate(CurrentMemoryContext, "o2c invoice row", ALLOCSET_SMALL_SIZES);
 	before = MemoryContextSwitchTo(row_context);
-	for (int64 i = 0; i < n; i++)
+	next = RecordsNext(changes->invoices);
+	while (next != NULL)
 	{
-		TupleTableSlot *row = TableWriterFind(invoices, list[i].company_id, list[i].invoice_id);
+		InvoiceChange change;
+		TupleTableSlot *row;
 		Datum		values[2];
+		Datum		added;
 		bool		isnull;
 
+		next = MergeInvoices(changes, next, &change);
+		added = NumericGetDatum(AmountGet(&change.amount));
+		row = TableWriterFind(invoices, change.company_id, change.invoice_id);
 		if (row == NULL)
-			elog(ERROR, "invoice " INT64_FORMAT " does not exist", list[i].invoice_id);
+			elog(ERROR, "invoice " INT64_FORMAT " does not exist", change.invoice_id);
 		values[0] = slot_getattr(row, open_amount, &isnull);
-		values[0] = isnull ? NumericGetDatum(list[i].amount) :
-			DirectFunctionCall2(numeric_add, values[0], NumericGetDatum(list[i].amount));
+		values[0] = isnull ? added : DirectFunctionCall2(numeric_add, values[0], added);
 		values[1] = ObjectIdGetDatum(InvoiceState(state_type,
 												  DatumGetObjectId(slot_getattr(row, state, &isnull)),
-												  values[0], &list[i]));
+												  values[0], &change));
 		TableWriterUpdate(invoices, values, NULL);
 		MemoryContextReset(row_context);
 	}

@@ -159,7 +159,7 @@ ItemHasPayment(int32 company_id, int64 item_id)
 
 /* Payments whose items changed become received or applied. */
 void
-CarryToPayments(Relation sibling, const ItemChanges *changes)
+CarryToPayments(Relation sibling, ItemChanges *changes)
 {
 	static const char *const columns[] = {"state"};
 	Oid			relid = TableByName(sibling, "payment");
@@ -167,14 +167,15 @@ CarryToPayments(Relation sibling, const ItemChanges *changes)
 	Oid			type = InvalidOid;
 	Oid			received = InvalidOid;
 	Oid			applied = InvalidOid;
+	const ItemChange *change;
 
 	if (!DirectTableResolve(&payments))
 		elog(ERROR, "table \"payment\" is not as it was installed");
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	for (int64 i = 0; i < changes->n; i++)
+	RecordsRewind(changes->done);
+	while ((change = RecordsNext(changes->done)) != NULL)
 	{
-		const ItemChange *change = &changes->list[i];
 		TupleTableSlot *row;
 		Datum		state;
 		bool		isnull;

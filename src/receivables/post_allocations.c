@@ -6,7 +6,8 @@
  * makes of each allocation its two entries and adds them to the open amounts
  * of both items.  Sides of allocations are sorted by item once: items are locked
  * and entries are written in this order, which is also that of the ledger's
- * index on them.  Memory: some hundred bytes for each side.
+ * index on them.  Memory: what item_change.c takes, and eight bytes for each
+ * allocation.
  *
  * A receipt may be posted together with what it pays: an item on account that
  * was inserted with open_amount 0 has no entry yet, and its first allocations
@@ -21,6 +22,8 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
+
+#include "numeric_ops.h"
 
 PG_FUNCTION_INFO_V1(o2c_post_allocations);
 
@@ -54,122 +57,82 @@ FindAllocationColumns(TriggerData *trigdata, AllocationColumns *columns)
 	columns->reverses = ColumnOf(trigdata, "reverses_id");
 }
 
-/* A new allocation, until its entries are written. */
-typedef struct NewAllocation
+/* What the entries of an allocation say, as both of its items have it. */
+typedef struct BothSides
 {
-	int64		id;
-	TimestampTz recorded;
-	Numeric		amount;
-	Oid			kind;			/* of its entries, once the items are known */
-	DateADT		effective;		/* likewise */
-	char		currency[3];
-} NewAllocation;
-
-/* One of its two entries. */
-typedef struct Side
-{
-	int64		item_id;
-	int32		company_id;
-	bool		credit;
-	NewAllocation *allocation;
-} Side;
+	DateADT		effective;
+	bool		by_note;		/* a credit note pays */
+} BothSides;
 
 /* The allocations of a statement, and what they change. */
 typedef struct NewAllocations
 {
 	ItemChanges changes;		/* first: this is what PostChanges hands on */
-	Side	   *sides;			/* in the order of their items */
-	int64		nsides;
+	BothSides  *both;			/* by their rows */
 } NewAllocations;
 
-static int
-CompareSides(const void *a, const void *b)
-{
-	const Side *x = a;
-	const Side *y = b;
-
-	if (x->company_id != y->company_id)
-		return x->company_id < y->company_id ? -1 : 1;
-	if (x->item_id != y->item_id)
-		return x->item_id < y->item_id ? -1 : 1;
-	if (x->allocation != y->allocation)
-		return x->allocation < y->allocation ? -1 : 1;
-	return 0;
-}
-
-/*
- * List new allocations and the changes of their items, in the order of the
- * items; returns whether some allocation undoes another one.
- */
+/* List both sides of new allocations; returns whether some allocation undoes another one. */
 static bool
 CollectAllocations(TriggerData *trigdata, NewAllocations *all)
 {
 	ItemChanges *changes = &all->changes;
-	int64		n = tuplestore_tuple_count(trigdata->tg_newtable);
-	NewAllocation *next;
 	AllocationColumns columns;
-	Oid			write_off;
-	MemoryContext before;
 	bool		reversals = false;
+	int64		n = 0;
+	MemoryContext row_context;
+	MemoryContext before;
 	RowReader	reader;
 	TupleTableSlot *row;
 
-	ItemChangesBegin(changes, 2 * n, false);
-	next = MemoryContextAllocHuge(changes->context, sizeof(NewAllocation) * n);
-	all->sides = MemoryContextAllocHuge(changes->context, sizeof(Side) * 2 * n);
-	all->nsides = 0;
+	ItemChangesBegin(changes, TypeOfColumn(trigdata, "kind"), false);
+	all->both = MemoryContextAllocHuge(changes->context,
+									   sizeof(BothSides) * tuplestore_tuple_count(trigdata->tg_newtable));
 	FindAllocationColumns(trigdata, &columns);
-	write_off = EnumValue(TupleDescAttr(RelationGetDescr(trigdata->tg_relation), columns.kind - 1)->atttypid,
-						  "write_off");
+	row_context = AllocSetContextCreate(CurrentMemoryContext, "o2c new allocation", ALLOCSET_SMALL_SIZES);
 	RowReaderBegin(&reader, trigdata->tg_newtable, trigdata->tg_relation);
-	before = MemoryContextSwitchTo(changes->context);
 	while ((row = RowReaderNext(&reader)) != NULL)
 	{
 		bool		isnull;
 		int32		company_id = DatumGetInt32(slot_getattr(row, columns.company, &isnull));
-		int64		debit = DatumGetInt64(slot_getattr(row, columns.debit, &isnull));
-		int64		credit = DatumGetInt64(slot_getattr(row, columns.credit, &isnull));
+		int64		items[2];
+		Datum		amount = slot_getattr(row, columns.amount, &isnull);
+		ItemPart	part = {.row = n, .company_id = company_id};
 
-		next->id = DatumGetInt64(slot_getattr(row, columns.id, &isnull));
-		next->recorded = DatumGetTimestampTz(slot_getattr(row, columns.recorded, &isnull));
-		next->amount = DatumGetNumericCopy(slot_getattr(row, columns.amount, &isnull));
-		next->kind = DatumGetObjectId(slot_getattr(row, columns.kind, &isnull));
-		next->effective = DatumGetDateADT(slot_getattr(row, columns.effective, &isnull));
-		ReadCurrency(next->currency, slot_getattr(row, columns.currency, &isnull));
-		all->sides[all->nsides++] = (Side) {debit, company_id, false, next};
-		all->sides[all->nsides++] = (Side) {credit, company_id, true, next};
+		items[false] = DatumGetInt64(slot_getattr(row, columns.debit, &isnull));
+		items[true] = DatumGetInt64(slot_getattr(row, columns.credit, &isnull));
+		part.of.allocation.id = DatumGetInt64(slot_getattr(row, columns.id, &isnull));
+		part.of.allocation.recorded = DatumGetTimestampTz(slot_getattr(row, columns.recorded, &isnull));
+		part.kind = DatumGetObjectId(slot_getattr(row, columns.kind, &isnull));
+		part.effective = DatumGetDateADT(slot_getattr(row, columns.effective, &isnull));
+		ReadCurrency(part.currency, slot_getattr(row, columns.currency, &isnull));
+		all->both[n++] = (BothSides) {.effective = part.effective};
+		before = MemoryContextSwitchTo(row_context);
+		for (int side = true; side >= false; side--)
+		{
+			if (!side)
+				amount = DirectFunctionCall1(numeric_uminus, amount);
+			part.item_id = items[side];
+			part.credit = side;
+			AmountSet(&part.amount, DatumGetNumeric(amount), changes->context);
+			memcpy(ItemChangesAdd(changes, company_id, part.item_id), &part, sizeof(ItemPart));
+		}
+		MemoryContextSwitchTo(before);
+		MemoryContextReset(row_context);
 		(void) slot_getattr(row, columns.reverses, &isnull);
 		reversals = reversals || !isnull;
-		next++;
 	}
 	RowReaderEnd(&reader);
-
-	qsort(all->sides, all->nsides, sizeof(Side), CompareSides);
-	for (int64 i = 0; i < all->nsides; i++)
-	{
-		Side	   *side = &all->sides[i];
-		NewAllocation *allocation = side->allocation;
-		Numeric		amount = allocation->amount;
-		ItemChange *change;
-
-		if (!side->credit)
-			amount = DatumGetNumeric(DirectFunctionCall1(numeric_uminus, NumericGetDatum(amount)));
-		change = ItemChangesAdd(changes, side->company_id, side->item_id, NumericGetDatum(amount));
-		change->written_off = allocation->kind == write_off;
-		change->credited = true;	/* unless WriteAllocationEntries knows better */
-		change->claimed.credit = side->credit;
-		memcpy(change->claimed.currency, allocation->currency, sizeof(allocation->currency));
-	}
-	MemoryContextSwitchTo(before);
-	ItemChangesMerge(changes);
+	MemoryContextDelete(row_context);
 	return reversals;
 }
 
-/* The change of the next side, which has the item of the one before or the one after that. */
-static ItemChange *
-ChangeOf(const Side *side, ItemChange *change)
+/* The change of the next part, which has the item of the one before or the one after that. */
+static const ItemChange *
+ChangeOf(ItemChanges *changes, const ItemPart *part, const ItemChange *change)
 {
-	return change->company_id == side->company_id && change->item_id == side->item_id ? change : change + 1;
+	if (change != NULL && change->item_id == part->item_id && change->company_id == part->company_id)
+		return change;
+	return RecordsNext(changes->done);
 }
 
 /*
@@ -177,43 +140,44 @@ ChangeOf(const Side *side, ItemChange *change)
  * known: their kind, and the date from which they count.
  */
 static void
-CompleteAllocations(NewAllocations *all, Oid application, Oid credit)
+CompleteAllocations(NewAllocations *all)
 {
-	ItemChange *change = all->changes.list;
+	ItemChanges *changes = &all->changes;
+	const ItemChange *change = NULL;
+	const ItemPart *part;
 	Oid			last_kind = InvalidOid;
 	bool		by_note = false;
 
-	for (int64 i = 0; i < all->nsides; i++)
+	RecordsRewind(changes->parts);
+	RecordsRewind(changes->done);
+	while ((part = RecordsNext(changes->parts)) != NULL)
 	{
-		Side	   *side = &all->sides[i];
-		NewAllocation *allocation = side->allocation;
+		BothSides  *both = &all->both[part->row];
 
-		change = ChangeOf(side, change);
-		allocation->effective = Max(allocation->effective, change->item.date);
-		if (!side->credit || allocation->kind != application)
+		change = ChangeOf(changes, part, change);
+		both->effective = Max(both->effective, change->item.date);
+		if (!part->credit)
 			continue;
 		if (change->kind != last_kind)
 		{
 			last_kind = change->kind;
 			by_note = strcmp(FirstEntryKind(last_kind), "credit") == 0;
 		}
-		if (by_note)
-			allocation->kind = credit;
+		both->by_note = by_note;
 	}
 }
 
 /* Write the receipt of an item that was inserted without; the values but its own are set. */
 static void
-WriteReceipt(EntryWriter *entries, Oid kind, ItemChange *change, Datum *values, bool *nulls)
+WriteReceipt(EntryWriter *entries, Oid kind, const ItemChange *change, Datum *values, bool *nulls)
 {
 	values[ENTRY_KIND] = ObjectIdGetDatum(kind);
-	values[ENTRY_AMOUNT] = NumericGetDatum(change->receipt);
+	values[ENTRY_AMOUNT] = NumericGetDatum(AmountGet(&change->receipt));
 	values[ENTRY_RAISES] = BoolGetDatum(true);
 	values[ENTRY_EFFECTIVE] = DateADTGetDatum(change->item.date);
 	nulls[ENTRY_ALLOCATION] = true;
 	EntriesInsert(entries, values, nulls);
 	nulls[ENTRY_ALLOCATION] = false;
-	change->receipt = NULL;
 }
 
 /*
@@ -225,47 +189,60 @@ WriteAllocationEntries(TriggerData *trigdata, ItemChanges *changes)
 {
 	NewAllocations *all = (NewAllocations *) changes;
 	EntryWriter entries;
-	Oid			credit;
+	Oid			application;
 	Oid			receipt;
-	Datum		zero = NumericGetDatum(int64_to_numeric(0));
-	ItemChange *change = changes->list;
+	Numeric		zero = int64_to_numeric(0);
+	const ItemPart *part;
+	ItemChange	change;			/* of the part */
+	bool		any = false;
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "o2c new entry",
 													  ALLOCSET_SMALL_SIZES);
 	MemoryContext before;
 
 	EntriesBegin(&entries, trigdata->tg_relation);
-	credit = EnumValue(entries.kind_type, "credit");
+	application = EnumValue(entries.kind_type, "application");
 	receipt = EnumValue(entries.kind_type, "receipt");
-	CompleteAllocations(all, EnumValue(entries.kind_type, "application"), credit);
+	CompleteAllocations(all);
 	before = MemoryContextSwitchTo(row_context);
-	for (int64 i = 0; i < all->nsides; i++)
+	RecordsRewind(changes->parts);
+	RecordsRewind(changes->done);
+	while ((part = RecordsNext(changes->parts)) != NULL)
 	{
-		Side	   *side = &all->sides[i];
-		NewAllocation *allocation = side->allocation;
-		Datum		amount = NumericGetDatum(allocation->amount);
+		const BothSides *both = &all->both[part->row];
+		Oid			kind = both->by_note && part->kind == application ? changes->credit : part->kind;
+		Numeric		amount = AmountGet(&part->amount);
 		Datum		values[ENTRY_COLUMNS];
 		bool		nulls[ENTRY_COLUMNS] = {false};
+		bool		first = !any || change.item_id != part->item_id || change.company_id != part->company_id;
 
-		change = ChangeOf(side, change);
-		change->credited = change->credited && allocation->kind == credit;
-		values[ENTRY_COMPANY] = Int32GetDatum(change->company_id);
-		values[ENTRY_ITEM] = Int64GetDatum(change->item_id);
-		values[ENTRY_CUSTOMER] = Int64GetDatum(change->item.customer_id);
-		nulls[ENTRY_CUSTOMER] = change->item.customer_id == NO_ID;
-		values[ENTRY_CURRENCY] = PointerGetDatum(cstring_to_text_with_len(allocation->currency,
-																		  sizeof(allocation->currency)));
-		values[ENTRY_DUE] = DateADTGetDatum(change->item.due_date);
-		values[ENTRY_RECORDED] = TimestampTzGetDatum(allocation->recorded);
-		values[ENTRY_ALLOCATION] = Int64GetDatum(allocation->id);
-		if (change->receipt != NULL)
-			WriteReceipt(&entries, receipt, change, values, nulls);
-		values[ENTRY_KIND] = ObjectIdGetDatum(allocation->kind);
-		values[ENTRY_AMOUNT] = side->credit ? amount : DirectFunctionCall1(numeric_uminus, amount);
-		values[ENTRY_RAISES] = DirectFunctionCall2(numeric_lt, amount, zero);
-		values[ENTRY_EFFECTIVE] = DateADTGetDatum(allocation->effective);
+		if (first)
+		{
+			if (any)
+				NoteInvoice(changes, &change);
+			change = *(const ItemChange *) RecordsNext(changes->done);
+			any = true;
+		}
+		change.credited = change.credited && kind == changes->credit;
+		values[ENTRY_COMPANY] = Int32GetDatum(change.company_id);
+		values[ENTRY_ITEM] = Int64GetDatum(change.item_id);
+		values[ENTRY_CUSTOMER] = Int64GetDatum(change.item.customer_id);
+		nulls[ENTRY_CUSTOMER] = change.item.customer_id == NO_ID;
+		values[ENTRY_CURRENCY] = PointerGetDatum(cstring_to_text_with_len(part->currency, sizeof(part->currency)));
+		values[ENTRY_DUE] = DateADTGetDatum(change.item.due_date);
+		values[ENTRY_RECORDED] = TimestampTzGetDatum(part->of.allocation.recorded);
+		values[ENTRY_ALLOCATION] = Int64GetDatum(part->of.allocation.id);
+		if (first && change.born)
+			WriteReceipt(&entries, receipt, &change, values, nulls);
+		values[ENTRY_KIND] = ObjectIdGetDatum(kind);
+		values[ENTRY_AMOUNT] = NumericGetDatum(amount);
+		/* what settles an item has the sign that the item has not */
+		values[ENTRY_RAISES] = BoolGetDatum(NumericCompare(amount, zero) * (part->credit ? 1 : -1) < 0);
+		values[ENTRY_EFFECTIVE] = DateADTGetDatum(both->effective);
 		EntriesInsert(&entries, values, nulls);
 		MemoryContextReset(row_context);
 	}
+	if (any)
+		NoteInvoice(changes, &change);
 	MemoryContextSwitchTo(before);
 	MemoryContextDelete(row_context);
 	EntriesEnd(&entries);
@@ -295,20 +272,22 @@ RefuseUnfitReversals(void)
 
 /* Say why an item that an allocation names is not the one it needs. */
 static const char *
-AllocationFault(const ItemChange *change)
+AllocationFault(const UnfitItem *unfit)
 {
+	const ItemChange *change = &unfit->change;
+
 	if (change->kind == InvalidOid)
 		return psprintf("Company %d has no open item " INT64_FORMAT ".", change->company_id, change->item_id);
-	if (change->conflict)
+	if (unfit->conflict)
 		return psprintf("Item " INT64_FORMAT " stands on both sides, or in two currencies.", change->item_id);
-	if (change->claimed.credit != change->item.credit)
+	if (unfit->claimed.credit != change->item.credit)
 		return psprintf("Item " INT64_FORMAT " is a %s item.", change->item_id, change->item.credit ? "credit" : "debit");
 	return psprintf("Item " INT64_FORMAT " is in %.3s, the allocation in %.3s.", change->item_id,
-					change->item.currency, change->claimed.currency);
+					change->item.currency, unfit->claimed.currency);
 }
 
 static void
-RefuseAllocation(const ItemChange *unfit)
+RefuseAllocation(const UnfitItem *unfit)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_O2C_UNKNOWN_OBJECT),

@@ -12,6 +12,7 @@
 #include "receivables/posting.h"
 
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
@@ -121,32 +122,33 @@ CollectEntries(TriggerData *trigdata, ItemChanges *changes)
 	int			credit_att = ColumnOf(trigdata, "credit");
 	int			allocation_att = ColumnOf(trigdata, "allocation_id");
 	OpenDays	open = {0};
-	Oid			type = TupleDescAttr(RelationGetDescr(rel), kind_att - 1)->atttypid;
-	Oid			write_off = EnumValue(type, "write_off");
-	Oid			credit = EnumValue(type, "credit");
+	int64		n = 0;
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "o2c new entry",
+													  ALLOCSET_SMALL_SIZES);
+	MemoryContext before = CurrentMemoryContext;
 	RowReader	reader;
 	TupleTableSlot *row;
 
 	RowReaderBegin(&reader, trigdata->tg_newtable, rel);
+	MemoryContextSwitchTo(row_context);
 	while ((row = RowReaderNext(&reader)) != NULL)
 	{
 		bool		isnull;
 		int32		company_id = DatumGetInt32(slot_getattr(row, company_att, &isnull));
-		Oid			kind = DatumGetObjectId(slot_getattr(row, kind_att, &isnull));
-		ItemChange *change = ItemChangesAdd(changes, company_id,
-											DatumGetInt64(slot_getattr(row, item_att, &isnull)),
-											slot_getattr(row, amount_att, &isnull));
+		ItemPart   *part = ItemChangesAdd(changes, company_id,
+										  DatumGetInt64(slot_getattr(row, item_att, &isnull)));
 
-		change->written_off = kind == write_off;
-		change->credited = kind == credit;
-		change->claimed.customer_id = DatumGetInt64(slot_getattr(row, customer_att, &isnull));
+		part->row = n++;
+		part->kind = DatumGetObjectId(slot_getattr(row, kind_att, &isnull));
+		AmountSet(&part->amount, DatumGetNumeric(slot_getattr(row, amount_att, &isnull)), changes->context);
+		part->of.entry.customer_id = DatumGetInt64(slot_getattr(row, customer_att, &isnull));
 		if (isnull)
-			change->claimed.customer_id = NO_ID;
-		ReadCurrency(change->claimed.currency, slot_getattr(row, currency_att, &isnull));
-		change->claimed.due_date = DatumGetDateADT(slot_getattr(row, due_att, &isnull));
-		change->claimed.date = DatumGetDateADT(slot_getattr(row, effective_att, &isnull));
-		RefuseClosedPeriod(&open, company_id, change->claimed.date);
-		change->claimed.credit = DatumGetBool(slot_getattr(row, credit_att, &isnull));
+			part->of.entry.customer_id = NO_ID;
+		ReadCurrency(part->currency, slot_getattr(row, currency_att, &isnull));
+		part->of.entry.due_date = DatumGetDateADT(slot_getattr(row, due_att, &isnull));
+		part->effective = DatumGetDateADT(slot_getattr(row, effective_att, &isnull));
+		RefuseClosedPeriod(&open, company_id, part->effective);
+		part->credit = DatumGetBool(slot_getattr(row, credit_att, &isnull));
 		(void) slot_getattr(row, allocation_att, &isnull);
 		if (!isnull)
 			ereport(ERROR,
@@ -154,12 +156,15 @@ CollectEntries(TriggerData *trigdata, ItemChanges *changes)
 					 errmsg("entries of an allocation cannot be written directly"),
 					 errdetail("Both are written with the allocation."),
 					 errhint("Insert an allocation, or an entry without allocation_id.")));
+		MemoryContextReset(row_context);
 	}
+	MemoryContextSwitchTo(before);
 	RowReaderEnd(&reader);
+	MemoryContextDelete(row_context);
 }
 
 static void
-RefuseEntry(const ItemChange *unfit)
+RefuseEntry(const UnfitItem *unfit)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_O2C_UNKNOWN_OBJECT),
@@ -180,9 +185,8 @@ o2c_post_entries(PG_FUNCTION_ARGS)
 	if (tuplestore_tuple_count(trigdata->tg_newtable) == 0)
 		return PointerGetDatum(NULL);
 	TriggerFrameBegin(&frame, trigdata);
-	ItemChangesBegin(&changes, tuplestore_tuple_count(trigdata->tg_newtable), true);
+	ItemChangesBegin(&changes, TypeOfColumn(trigdata, "kind"), true);
 	CollectEntries(trigdata, &changes);
-	ItemChangesMerge(&changes);
 	PostChanges(trigdata, &changes, &steps);
 	ItemChangesEnd(&changes);
 	TriggerFrameEnd(&frame);

@@ -116,8 +116,12 @@ PostNewItems(TriggerData *trigdata, ItemChanges *changes)
 			BalancesAdd(balances, &balance);
 			invoice = slot_getattr(row, invoice_att, &isnull);
 			if (!isnull)
-				ItemChangesAdd(changes, DatumGetInt32(values[ENTRY_COMPANY]),
-							   DatumGetInt64(values[ENTRY_ITEM]), open)->invoice_id = DatumGetInt64(invoice);
+			{
+				ItemChange	change = {.company_id = balance.company_id, .invoice_id = DatumGetInt64(invoice)};
+
+				AmountSet(&change.amount, DatumGetNumeric(open), changes->context);
+				NoteInvoice(changes, &change);
+			}
 		}
 		MemoryContextSwitchTo(before);
 	}
@@ -140,7 +144,7 @@ o2c_post_items(PG_FUNCTION_ARGS)
 	if (tuplestore_tuple_count(trigdata->tg_newtable) == 0)
 		return PointerGetDatum(NULL);
 	TriggerFrameBegin(&frame, trigdata);
-	ItemChangesBegin(&changes, tuplestore_tuple_count(trigdata->tg_newtable), false);
+	ItemChangesBegin(&changes, InvalidOid, false);
 	o2c_posting = true;
 	PG_TRY();
 	{

@@ -34,6 +34,13 @@ ColumnOf(TriggerData *trigdata, const char *name)
 	return att;
 }
 
+/* Type of such a column. */
+Oid
+TypeOfColumn(TriggerData *trigdata, const char *name)
+{
+	return SPI_gettypeid(RelationGetDescr(trigdata->tg_relation), ColumnOf(trigdata, name));
+}
+
 /*
  * Open the ledger to write entries; "sibling" is a table of its schema.
  *
@@ -89,10 +96,22 @@ FirstEntryKind(Oid item_kind)
 	return "invoice";
 }
 
+/* Note what all items that were changed hand on to invoices. */
+static void
+NoteInvoices(ItemChanges *changes)
+{
+	const ItemChange *change;
+
+	RecordsRewind(changes->done);
+	while ((change = RecordsNext(changes->done)) != NULL)
+		NoteInvoice(changes, change);
+}
+
 /*
- * Bring items, invoices and payments to what a merged list says, in this order.
+ * Bring items, invoices and payments to what the parts say, in this order.
  * "steps" says what to do in between: refuse an item that does not fit, and
- * write the entries once the items are locked, unless they were there before.
+ * write the entries once the items are locked, unless they were there before;
+ * then it is known what invoices take over, and is noted with them.
  */
 void
 PostChanges(TriggerData *trigdata, ItemChanges *changes, const PostingSteps *steps)
@@ -105,13 +124,15 @@ PostChanges(TriggerData *trigdata, ItemChanges *changes, const PostingSteps *ste
 		TableWriter *items = BeginItemUpdate(trigdata->tg_relation);
 		bool		credit = TableWriterTakeOver(items, "credit_on_items");
 		Balances   *balances = BalancesBegin(trigdata->tg_relation);
-		const ItemChange *unfit = UpdateItems(items, balances, changes);
+		const UnfitItem *unfit = UpdateItems(items, balances, changes);
 
 		BalancesEnd(balances);
 		if (unfit != NULL)
 			steps->refuse(unfit);
 		if (steps->write != NULL)
 			steps->write(trigdata, changes);
+		else
+			NoteInvoices(changes);
 		CarryToInvoices(trigdata->tg_relation, changes);
 		TableWriterEnd(items);
 		if (credit)

@@ -2,9 +2,11 @@
  * posting.h
  *		Changes of open items on their way to the tables.
  *
- * A statement's entries or allocations are collected as one ItemChange for
- * each item, the items are locked and updated in the order of their ids, and
- * what they are worth is carried to their invoices.
+ * What a statement's entries or allocations say of items is sorted by item;
+ * the items are locked and updated in the order of their ids, one ItemChange
+ * each, and what they are worth is carried to their invoices, accounts and
+ * payments.  All of these are lists that go to disk beyond their share of
+ * work_mem (records.c).
  */
 #ifndef O2C_POSTING_H
 #define O2C_POSTING_H
@@ -14,6 +16,7 @@
 #include "utils/date.h"
 #include "utils/numeric.h"
 
+#include "records.h"
 #include "row_reader.h"
 #include "table_writer.h"
 
@@ -22,6 +25,67 @@
 
 /* No customer, no invoice. */
 #define NO_ID	PG_INT64_MIN
+
+/*
+ * A numeric within a record: in place, unless it has more digits than money
+ * ever has.  Set to zeros it is none.
+ */
+typedef union Amount
+{
+	char		near[24];
+	struct
+	{
+		int64		none;		/* the header of a numeric is never 0 */
+		Numeric		value;
+	}			far;
+} Amount;
+
+static inline void
+AmountSet(Amount *amount, Numeric value, MemoryContext context)
+{
+	Size		size = VARSIZE(value);
+
+	if (size <= sizeof(amount->near))
+		memcpy(amount->near, value, size);
+	else
+	{
+		amount->far.none = 0;
+		amount->far.value = memcpy(MemoryContextAlloc(context, size), value, size);
+	}
+}
+
+/* The numeric; valid as long as the record. */
+static inline Numeric
+AmountGet(const Amount *amount)
+{
+	return amount->far.none == 0 ? amount->far.value : (Numeric) amount->near;
+}
+
+/* What an entry or an allocation of the statement says of an item. */
+typedef struct ItemPart
+{
+	int64		item_id;
+	int64		row;			/* in the statement, from 0 */
+	int32		company_id;
+	DateADT		effective;
+	Oid			kind;			/* of the ledger's entries */
+	char		currency[3];
+	bool		credit;			/* of an allocation: the item is what pays */
+	union
+	{
+		struct
+		{
+			int64		customer_id;	/* or NO_ID */
+			DateADT		due_date;
+		}			entry;
+		struct
+		{
+			int64		id;
+			TimestampTz recorded;
+		}			allocation;
+	}			of;
+	Amount		amount;			/* to be added to open_amount */
+} ItemPart;
 
 /* What is known of an item, from its row or from what refers to it. */
 typedef struct ItemFacts
@@ -33,41 +97,51 @@ typedef struct ItemFacts
 	bool		credit;
 } ItemFacts;
 
+/* An item that was locked and changed. */
 typedef struct ItemChange
 {
-	int32		company_id;
 	int64		item_id;
-	Numeric		amount;			/* to be added to open_amount */
+	int64		invoice_id;		/* or NO_ID */
+	ItemFacts	item;
+	int32		company_id;
+	Oid			kind;			/* of the item */
 	bool		written_off;	/* by nothing but write-offs */
 	bool		credited;		/* by nothing but credits */
 	bool		settled;		/* nothing is open on the item any more */
-	bool		conflict;		/* what is claimed contradicts itself */
-	ItemFacts	claimed;		/* by what refers to the item */
-	ItemFacts	item;			/* as it was locked */
-	Oid			kind;			/* of the item */
-	int64		invoice_id;		/* or NO_ID */
-	Numeric		receipt;		/* to be posted first, for the item has no entry yet; or NULL */
-	bool		born;			/* posted by this change */
+	bool		born;			/* its receipt is posted by this change, for it has no entry yet */
+	Amount		amount;			/* what was added to open_amount, with the receipt */
+	Amount		receipt;		/* when it is born */
 } ItemChange;
+
+/* An item that cannot be changed as it should, and why. */
+typedef struct UnfitItem
+{
+	ItemChange	change;			/* kind is InvalidOid when there is no such item */
+	ItemFacts	claimed;		/* by what refers to the item */
+	bool		conflict;		/* what is claimed contradicts itself */
+} UnfitItem;
 
 typedef struct ItemChanges
 {
 	MemoryContext context;
-	ItemChange *list;
-	int64		n;
-	bool		claims;			/* all of "claimed" counts, else side and currency */
+	Records    *parts;			/* ItemPart, in the order of items */
+	Records    *done;			/* ItemChange, in the order of items */
+	Records    *invoices;		/* what is to be carried to invoices, in their order */
+	Oid			write_off;		/* kinds of entries */
+	Oid			credit;
+	bool		claims;			/* parts are entries, and all they claim of the item counts; else side and currency */
 } ItemChanges;
 
 /* What writes o2c.open_balance. */
 typedef struct Balances Balances;
 
-extern void ItemChangesBegin(ItemChanges *changes, int64 capacity, bool claims);
-extern ItemChange *ItemChangesAdd(ItemChanges *changes, int32 company_id, int64 item_id, Datum amount);
-extern void ItemChangesMerge(ItemChanges *changes);
+extern void ItemChangesBegin(ItemChanges *changes, Oid kind_type, bool claims);
+extern ItemPart *ItemChangesAdd(ItemChanges *changes, int32 company_id, int64 item_id);
 extern void ItemChangesEnd(ItemChanges *changes);
-extern const ItemChange *UpdateItems(TableWriter *items, Balances *balances, ItemChanges *changes);
+extern const UnfitItem *UpdateItems(TableWriter *items, Balances *balances, ItemChanges *changes);
+extern void NoteInvoice(ItemChanges *changes, const ItemChange *change);
 extern void CarryToInvoices(Relation sibling, ItemChanges *changes);
-extern void CarryToPayments(Relation sibling, const ItemChanges *changes);
+extern void CarryToPayments(Relation sibling, ItemChanges *changes);
 extern bool ItemHasPayment(int32 company_id, int64 item_id);
 extern bool IsPaymentNumber(Datum number);
 
@@ -123,7 +197,7 @@ extern bool MayDecide(Relation rel);
 /* What is particular to a trigger that posts; see PostChanges. */
 typedef struct PostingSteps
 {
-	void		(*refuse) (const ItemChange *unfit);
+	void		(*refuse) (const UnfitItem *unfit);
 	void		(*write) (TriggerData *trigdata, ItemChanges *changes); /* or NULL */
 } PostingSteps;
 
@@ -131,6 +205,7 @@ extern const char *FirstEntryKind(Oid item_kind);
 extern void PostChanges(TriggerData *trigdata, ItemChanges *changes, const PostingSteps *steps);
 
 extern int	ColumnOf(TriggerData *trigdata, const char *name);
+extern Oid	TypeOfColumn(TriggerData *trigdata, const char *name);
 extern TableWriter *BeginItemUpdate(Relation sibling);
 extern Oid	EnumValue(Oid type, const char *label);
 extern void ReadCurrency(char *code, Datum value);
