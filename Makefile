@@ -186,7 +186,7 @@ OBJS_credit = src/credit/account.o src/credit/alert.o src/credit/customers.o \
 	src/credit/horizon.o src/credit/invoices.o src/credit/items.o src/credit/orders.o \
 	src/credit/account_move.o src/credit/quick.o src/credit/receipts.o src/credit/screen.o src/credit/settle.o
 
-OBJS_invoicing = src/invoicing/numbering.o src/invoicing/guard.o src/invoicing/assign.o src/invoicing/write_number.o \
+OBJS_invoicing = src/invoicing/numbering.o src/invoicing/number_pattern.o src/invoicing/guard.o src/invoicing/assign.o src/invoicing/write_number.o \
 	src/invoicing/issue.o src/invoicing/early_release.o src/invoicing/series_lock.o src/invoicing/correction.o
 
 OBJS_receivables = src/receivables/append_only.o src/receivables/posting.o src/receivables/post_items.o src/receivables/item_keys.o src/receivables/post_entries.o src/receivables/post_allocations.o src/receivables/item_change.o src/receivables/balances.o src/receivables/item_guard.o src/receivables/entry_rights.o src/receivables/payment_fit.o src/receivables/journal.o

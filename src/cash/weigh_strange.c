@@ -15,11 +15,11 @@
 #define WORD_MAX	16
 #define WORDS_BACK	3
 
-
 /* What invoices are called, in many languages. */
 static const char *const invoice_words[] = {
-	"RECHN*", "RECH", "RG", "RGNR", "RE", "RENR", "RNR", "RN", "FAKTUR*", "FAKT*", "FACT*", "FRA", "FATT*", "FT", "FATUR*", "INVOICE*", "INV",
-	"INVNO", "INVNR", "BILL", "LASKU*", "SZAMLA*", "SZLA", "FV", "FNR", "ARVE*", "SASKAIT*", "RACUN*", "TIM", "TIMOLOGI*", "PARAST*", "R", "F"
+	"RECHN*", "RECH", "RG", "RGNR", "RE", "RENR", "RNR", "RN", "FAKTUR*", "FAKT*", "FACT*", "FRA", "FATT*", "FT",
+	"FATUR*", "INVOICE*", "INV", "INVNO", "INVNR", "BILL", "LASKU*", "SZAMLA*", "SZLA", "FV", "FNR", "ARVE*",
+	"SASKAIT*", "RACUN*", "TIM", "TIMOLOGI*", "PARAST*", "R", "F"
 };
 
 /* What stands between them and the number. */
@@ -29,10 +29,13 @@ static const char *const filler_words[] = {
 
 /* What else people number. */
 static const char *const other_words[] = {
-	"PO", "ORDER*", "ORD*", "BESTELL*", "BEST", "BESTNR", "AUFTRAG*", "COMMANDE*", "CDE", "BC", "PEDIDO*", "ZAMOW*", "ZAM", "OBJ*", "TILAUS*",
-	"COMANDA", "SIPARIS*", "MEGRENDEL*", "VERTRAG*", "VNR", "CONTR*", "UMOW*", "SMLOUV*", "AVTALE*", "AVTAL*", "POLIS*", "TEL*", "PHONE", "FAX", "MOBIL*", "UST*", "VAT",
-	"UID", "NIP", "IBAN", "KTO", "KONTO*", "BLZ", "KUNDE*", "KUND", "KUNDNR", "KD", "KDNR", "CUST*", "CLIENT*", "PELAT*", "KOD*", "COD*", "CODE", "PARANGEL*", "PARAGGEL*", "SYMVAS*", "KLANT*", "DEB*", "RELATIE*", "ASIAKAS*", "KLIENT*", "ACCT",
-	"ACCOUNT*", "MUSTERI*", "KST", "PROJEKT*", "PROJECT*", "PROJET*", "JOB", "MANDAT*", "MREF", "CRED", "EREF", "KREF", "BREF", "TAN", "TXN*", "PLZ", "ID", "STNR", "ZEICHEN"
+	"PO", "ORDER*", "ORD*", "BESTELL*", "BEST", "BESTNR", "AUFTRAG*", "COMMANDE*", "CDE", "BC", "PEDIDO*", "ZAMOW*",
+	"ZAM", "OBJ*", "TILAUS*", "COMANDA", "SIPARIS*", "MEGRENDEL*", "VERTRAG*", "VNR", "CONTR*", "UMOW*", "SMLOUV*",
+	"AVTALE*", "AVTAL*", "POLIS*", "TEL*", "PHONE", "FAX", "MOBIL*", "UST*", "VAT", "UID", "NIP", "IBAN", "KTO",
+	"KONTO*", "BLZ", "KUNDE*", "KUND", "KUNDNR", "KD", "KDNR", "CUST*", "CLIENT*", "PELAT*", "KOD*", "COD*", "CODE",
+	"PARANGEL*", "PARAGGEL*", "SYMVAS*", "KLANT*", "DEB*", "RELATIE*", "ASIAKAS*", "KLIENT*", "ACCT", "ACCOUNT*",
+	"MUSTERI*", "KST", "PROJEKT*", "PROJECT*", "PROJET*", "JOB", "MANDAT*", "MREF", "CRED", "EREF", "KREF", "BREF",
+	"TAN", "TXN*", "PLZ", "ID", "STNR", "ZEICHEN"
 };
 
 static inline bool
