@@ -66,6 +66,19 @@ typedef struct CashText
 	CashToken  *tokens;
 } CashText;
 
+/* Of folded texts, which are ASCII in upper case. */
+static inline bool
+IsDigit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static inline bool
+IsLetter(char c)
+{
+	return c >= 'A' && c <= 'Z';
+}
+
 /* tokenise.c */
 extern CashText *CashTokenise(const char *text, int len, bool alnum);
 extern char *CashFold(const char *text, int len, int *outlen);
@@ -117,6 +130,10 @@ extern int64 CashMinorAmount(struct varlena *amount, int digits);
 extern Datum o2c_cash_document_key(PG_FUNCTION_ARGS);
 extern Datum o2c_cash_document_digits(PG_FUNCTION_ARGS);
 extern Datum o2c_cash_reference_key(PG_FUNCTION_ARGS);
+
+/* word.c */
+extern bool CashIsOneOf(const char *word, int len, const char *const *words, int n);
+extern bool CashIsFiller(const char *word, int len);
 
 /* row_shape.c */
 extern void CashCheckShape(TupleDesc desc, const char *shape);

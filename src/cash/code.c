@@ -16,49 +16,12 @@ PG_FUNCTION_INFO_V1(o2c_cash_named_codes);
 
 #define CODES_MAX	4
 
-/* Words for a customer number, as they begin. */
+/* Words for a customer number. */
 static const char *const code_words[] = {
-	"KUNDEN", "KUNDE", "KUNDNR", "KUND", "KDNR", "KD", "CUSTOMER", "CUST", "CLIENT", "KLANT", "DEBITEUR", "DEBITOR", "DEBNR", "DEB", "RELATIE",
-	"ASIAKAS", "KLIENT", "MUSTERI", "CARI", "UGYFEL", "VEVOKOD", "ZAKAZNI", "ZAK", "PELAT", "ACCOUNT", "ACCT"
+	"KUNDE*", "KUNDNR*", "KUND", "KDNR", "KD", "CUSTOMER*", "CUST", "CLIENT*", "KLANT*", "DEBITEUR*",
+	"DEBITOR*", "DEBNR*", "DEB", "RELATIE*", "ASIAKAS*", "KLIENT*", "MUSTERI*", "CARI", "UGYFEL*", "VEVOKOD*",
+	"ZAKAZNI*", "ZAK", "PELAT*", "ACCOUNT*", "ACCT"
 };
-
-/* What may stand between them and the number. */
-static const char *const filler_words[] = {"NR", "NO", "N", "NUMMER", "NUMBER", "NUMERO", "NUM", "CODE", "KOD", "ID", "C"};
-
-static inline bool
-IsLetter(char c)
-{
-	return c >= 'A' && c <= 'Z';
-}
-
-static inline bool
-IsDigit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-/* Short words stand alone, longer ones may go on ("Kundennummer"). */
-static bool
-IsCodeWord(const char *word, int len)
-{
-	for (int i = 0; i < lengthof(code_words); i++)
-	{
-		int			wanted = strlen(code_words[i]);
-
-		if ((wanted < 5 ? len == wanted : len >= wanted) && memcmp(word, code_words[i], wanted) == 0)
-			return true;
-	}
-	return false;
-}
-
-static bool
-IsFiller(const char *word, int len)
-{
-	for (int i = 0; i < lengthof(filler_words); i++)
-		if (len == strlen(filler_words[i]) && memcmp(word, filler_words[i], len) == 0)
-			return true;
-	return false;
-}
 
 /* Add the keys of the codes that a text names. */
 static int
@@ -85,7 +48,7 @@ AddCodes(text *in, Datum *keys, int n)
 			i += i == word;
 			continue;
 		}
-		if (!IsCodeWord(s + word, i - word))
+		if (!CashIsOneOf(s + word, i - word, code_words, lengthof(code_words)))
 			continue;
 		for (start = i;;)
 		{
@@ -95,7 +58,7 @@ AddCodes(text *in, Datum *keys, int n)
 				start++;
 			for (filler = start; filler < len && IsLetter(s[filler]); filler++)
 				;
-			if (filler == start || (filler < len && IsDigit(s[filler])) || !IsFiller(s + start, filler - start))
+			if (filler == start || (filler < len && IsDigit(s[filler])) || !CashIsFiller(s + start, filler - start))
 				break;
 			start = filler;
 		}

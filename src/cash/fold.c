@@ -16,18 +16,6 @@ PG_FUNCTION_INFO_V1(o2c_cash_document_key);
 PG_FUNCTION_INFO_V1(o2c_cash_document_digits);
 PG_FUNCTION_INFO_V1(o2c_cash_reference_key);
 
-static inline bool
-IsDigit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static inline bool
-IsLetter(char c)
-{
-	return c >= 'A' && c <= 'Z';
-}
-
 /* ASCII for U+00C0..U+017F, two letters where people write two. */
 static const char *
 FoldLatin(uint32 code)

@@ -1,8 +1,8 @@
 /*
  * gather.h
- *		Which open items each bank line may pay: what gather.c (lines, streams),
- *		gather_pairs.c (who fits whom), gather_answers.c (what is returned) and
- *		item_facts.c (what an item is) share.
+ *		Which open items each bank line may pay: what gather.c (streams),
+ *		gather_lines.c (the lines that wait), gather_pairs.c (who fits whom),
+ *		gather_answers.c (what is returned) and item_facts.c (what an item is) share.
  */
 #ifndef O2C_GATHER_H
 #define O2C_GATHER_H
@@ -307,15 +307,21 @@ extern Tuplestorestate *GatherCandidates(FunctionCallInfo fcinfo, TupleDesc desc
 extern void GatherStream(SPIPlanPtr plan, int nparams, const Oid *types, const Datum *values,
 						 const char *shape, GatherReceive receive, GatherReceiver *receiver);
 
-/* gather_pairs.c */
+/* gather_lines.c */
+extern bool GatherTooMuch(Gathering *g);
 extern bool GatherPrepare(Gathering *g);
 extern void GatherPayersDone(Gathering *g);
+extern const Payer *GatherFindPayer(const Gathering *g, int32 party, int64 customer_id);
+extern const PayerCustomer *GatherFindCustomer(const Gathering *g, int64 customer_id);
+extern int32 GatherFindAmount(const Gathering *g, uint32 currency, int64 amount);
+extern int32 GatherFindPartyAmount(const Gathering *g, int32 party, int32 amount);
+extern bool ReceivePayer(TupleTableSlot *slot, DestReceiver *self);
+
+/* gather_pairs.c */
 extern void GatherKeysDone(Gathering *g);
 extern void GatherCitationsDone(Gathering *g);
 extern void GatherUnknown(Gathering *g);
 extern bool GatherGapsDone(Gathering *g);
-extern const Payer *GatherFindPayer(const Gathering *g, int32 party, int64 customer_id);
-extern bool ReceivePayer(TupleTableSlot *slot, DestReceiver *self);
 extern bool ReceiveKey(TupleTableSlot *slot, DestReceiver *self);
 extern bool ReceiveSettled(TupleTableSlot *slot, DestReceiver *self);
 extern bool ReceiveCited(TupleTableSlot *slot, DestReceiver *self);

@@ -11,199 +11,9 @@
 #include "cash/gather.h"
 
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/memutils.h"
 
 #include "cash/weigh.h"
-
-/* Has the range taken its half of the memory?  Once something was returned it must be finished. */
-static bool
-TooMuch(Gathering *g)
-{
-	if (!g->overflow && !g->flushed && g->upto - g->from > 1 && MemoryContextMemAllocated(g->context, true) > g->room / 2)
-		g->overflow = true;
-	return g->overflow;
-}
-
-/* Places of the parties and amounts -------------------------------------- */
-
-static int32
-FindParty(const Gathering *g, int64 id)
-{
-	int32		i = *ChainOf(&g->party_chains, HashWords(id, 1));
-
-	while (i >= 0 && g->parties.at[i].id != id)
-		i = g->parties.at[i].next;
-	return i;
-}
-
-static int32
-FindAmount(const Gathering *g, uint32 currency, int64 amount)
-{
-	int32		i = *ChainOf(&g->amount_chains, HashWords(amount, currency));
-
-	while (i >= 0 && (g->amounts.at[i].amount != amount || g->amounts.at[i].currency != currency))
-		i = g->amounts.at[i].next;
-	return i;
-}
-
-static int32
-FindPartyAmount(const Gathering *g, int32 party, int32 amount)
-{
-	int32		i = *ChainOf(&g->party_amount_chains, HashWords(party, amount));
-
-	while (i >= 0 && (g->party_amounts.at[i].party != party || g->party_amounts.at[i].amount != amount))
-		i = g->party_amounts.at[i].next;
-	return i;
-}
-
-const Payer *
-GatherFindPayer(const Gathering *g, int32 party, int64 customer_id)
-{
-	int32		i = *ChainOf(&g->payer_chains, HashWords(customer_id, party));
-
-	while (i >= 0 && (g->payers.at[i].party != party || g->payers.at[i].customer_id != customer_id))
-		i = g->payers.at[i].next;
-	return i < 0 ? NULL : &g->payers.at[i];
-}
-
-static const PayerCustomer *
-FindCustomer(const Gathering *g, int64 customer_id)
-{
-	int32		i = *ChainOf(&g->customer_chains, HashWords(customer_id, 2));
-
-	while (i >= 0 && g->customers.at[i].customer_id != customer_id)
-		i = g->customers.at[i].next;
-	return i < 0 ? NULL : &g->customers.at[i];
-}
-
-static void
-AddLineToAmounts(Gathering *g, int32 at)
-{
-	GatherLine *line = &g->lines.at[at];
-	int32		amount = FindAmount(g, line->currency, line->amount);
-	int32		own;
-	int32	   *head;
-
-	if (amount < 0)
-	{
-		Amount	   *a = ARRAY_ADD(g->amounts, g->context);
-
-		amount = g->amounts.n - 1;
-		head = ChainOf(&g->amount_chains, HashWords(line->amount, line->currency));
-		*a = (Amount) {.amount = line->amount, .currency = line->currency, .next = *head, .first = -1, .unknown = -1};
-		*head = amount;
-	}
-	own = FindPartyAmount(g, line->party, amount);
-	if (own < 0)
-	{
-		PartyAmount *a = ARRAY_ADD(g->party_amounts, g->context);
-
-		own = g->party_amounts.n - 1;
-		head = ChainOf(&g->party_amount_chains, HashWords(line->party, amount));
-		*a = (PartyAmount) {.party = line->party, .amount = amount, .line = -1, .next = *head,
-			.next_of_amount = g->amounts.at[amount].first};
-		*head = own;
-		g->amounts.at[amount].first = own;
-		g->amounts.at[amount].n++;
-	}
-	line->next_same = g->party_amounts.at[own].line;
-	g->party_amounts.at[own].line = at;
-	if (g->parties.at[line->party].best < REL_ACCOUNT)
-	{
-		line->next_unknown = g->amounts.at[amount].unknown;
-		g->amounts.at[amount].unknown = at;
-	}
-}
-
-/* Hash the lines of the range; false when they are too many. */
-bool
-GatherPrepare(Gathering *g)
-{
-	int			n = g->upto - g->from;
-	GatherLine *last = &g->lines.at[g->upto - 1];
-
-	ChainsBegin(&g->key_chains, last->first_key + last->nkeys - g->lines.at[g->from].first_key, g->context);
-	ChainsBegin(&g->party_chains, n, g->context);
-	for (int i = g->from; i < g->upto; i++)
-	{
-		GatherLine *line = &g->lines.at[i];
-
-		line->pairs = NULL;
-		line->stamp = 0;
-		for (int64 k = line->first_key; k < line->first_key + line->nkeys; k++)
-		{
-			int32	   *head = ChainOf(&g->key_chains, HashWords(g->keys.at[k], 0));
-
-			*ARRAY_ADD(g->line_keys, g->context) = (LineKey) {g->keys.at[k], i, *head};
-			*head = g->line_keys.n - 1;
-		}
-		line->party = FindParty(g, line->party_id);
-		if (line->party < 0)
-		{
-			int32	   *head = ChainOf(&g->party_chains, HashWords(line->party_id, 1));
-			Party	   *party = ARRAY_ADD(g->parties, g->context);
-
-			line->party = g->parties.n - 1;
-			*party = (Party) {line->party_id, REL_UNKNOWN, *head};
-			*head = line->party;
-		}
-	}
-	g->stamp = 0;
-	return !TooMuch(g);
-}
-
-/* A customer that may be a party: party, customer, how sure, by the group. */
-bool
-ReceivePayer(TupleTableSlot *slot, DestReceiver *self)
-{
-	Gathering  *g = ((GatherReceiver *) self)->gather;
-	int32		party;
-	Payer	   *payer;
-
-	party = FindParty(g, DatumGetInt64(slot->tts_values[0]));
-	if (party >= 0)
-	{
-		payer = ARRAY_ADD(g->payers, g->context);
-		*payer = (Payer) {
-			.customer_id = DatumGetInt64(slot->tts_values[1]), .party = party,
-			.rel = DatumGetInt32(slot->tts_values[2]), .group = DatumGetBool(slot->tts_values[3])};
-		if (!payer->group)
-			g->parties.at[party].best = Max(g->parties.at[party].best, payer->rel);
-	}
-	return !TooMuch(g);
-}
-
-/* Who each party may be is known: chain the payers, and the lines by what they pay. */
-void
-GatherPayersDone(Gathering *g)
-{
-	ChainsBegin(&g->payer_chains, g->payers.n, g->context);
-	ChainsBegin(&g->customer_chains, g->payers.n, g->context);
-	for (int32 i = 0; i < g->payers.n; i++)
-	{
-		Payer	   *payer = &g->payers.at[i];
-		int32	   *head = ChainOf(&g->payer_chains, HashWords(payer->customer_id, payer->party));
-		PayerCustomer *customer = (PayerCustomer *) FindCustomer(g, payer->customer_id);
-
-		payer->next = *head;
-		*head = i;
-		if (customer == NULL)
-		{
-			head = ChainOf(&g->customer_chains, HashWords(payer->customer_id, 2));
-			customer = ARRAY_ADD(g->customers, g->context);
-			*customer = (PayerCustomer) {payer->customer_id, -1, 0, *head};
-			*head = g->customers.n - 1;
-		}
-		payer->next_of_customer = customer->first;
-		customer->first = i;
-		customer->n++;
-	}
-	ChainsBegin(&g->amount_chains, g->upto - g->from, g->context);
-	ChainsBegin(&g->party_amount_chains, g->upto - g->from, g->context);
-	for (int i = g->from; i < g->upto; i++)
-		AddLineToAmounts(g, i);
-}
 
 /* What lines cite -------------------------------------------------------- */
 
@@ -242,7 +52,7 @@ ReceiveKey(TupleTableSlot *slot, DestReceiver *self)
 
 	key = DatumGetInt64(slot->tts_values[0]);
 	StepKeys(g, (ItemKey) {key, DatumGetInt64(slot->tts_values[1]), ChainOf(&g->key_chains, HashWords(key, 0))});
-	return !TooMuch(g);
+	return !GatherTooMuch(g);
 }
 
 /* All keys have begun. */
@@ -316,7 +126,7 @@ ReceiveCited(TupleTableSlot *slot, DestReceiver *self)
 
 		AddCitation(g, low, DatumGetInt64(slot->tts_values[1]), number, false);
 	}
-	return !TooMuch(g);
+	return !GatherTooMuch(g);
 }
 
 void
@@ -430,7 +240,7 @@ static ItemFacts *
 PairPayers(Gathering *g, TupleTableSlot *slot, int32 at, int64 customer_id, ItemFacts *facts)
 {
 	const Amount *amount = &g->amounts.at[at];
-	const PayerCustomer *customer = FindCustomer(g, customer_id);
+	const PayerCustomer *customer = GatherFindCustomer(g, customer_id);
 
 	/* many may pay for one customer, and many may pay one amount */
 	if (customer == NULL)
@@ -443,7 +253,7 @@ PairPayers(Gathering *g, TupleTableSlot *slot, int32 at, int64 customer_id, Item
 	}
 	else
 		for (int32 i = customer->first; i >= 0; i = g->payers.at[i].next_of_customer)
-			facts = PairLines(g, slot, FindPartyAmount(g, g->payers.at[i].party, at), facts);
+			facts = PairLines(g, slot, GatherFindPartyAmount(g, g->payers.at[i].party, at), facts);
 	return facts;
 }
 
@@ -491,7 +301,7 @@ ReceiveItem(TupleTableSlot *slot, DestReceiver *self)
 	facts = PairCited(g, slot, DatumGetInt64(slot->tts_values[0]), currency, (why & WHY_CITED) != 0);
 	for (int i = 0; i < n; i++)
 	{
-		int32		at = FindAmount(g, currency, amounts[i]);
+		int32		at = GatherFindAmount(g, currency, amounts[i]);
 
 		if (at < 0)
 			continue;
@@ -502,7 +312,7 @@ ReceiveItem(TupleTableSlot *slot, DestReceiver *self)
 	}
 	if (facts != NULL && MemoryContextMemAllocated(g->out, true) > g->room / 2)
 		GatherFlush(g);
-	return !TooMuch(g);
+	return !GatherTooMuch(g);
 }
 
 /* Lines whose payer is not known: anybody's items of their amount, when they are few. */

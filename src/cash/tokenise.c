@@ -16,18 +16,6 @@
 #define RANGE_MAX		60		/* documents that a range may name */
 #define BASES_MAX		4
 
-static inline bool
-IsDigit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static inline bool
-IsLetter(char c)
-{
-	return c >= 'A' && c <= 'Z';
-}
-
 /* The digit that a letter is easily mistaken for, or 0. */
 static char
 DigitLike(char c)

@@ -168,12 +168,6 @@ typedef struct Word
 	Within		within;
 } Word;
 
-static inline bool
-IsLetter(char c)
-{
-	return c >= 'A' && c <= 'Z';
-}
-
 /* Where the text, from a place in it on, has a word; NULL when it has not. */
 static const char *
 FindWord(const char *text, const char *from, const Word *word)

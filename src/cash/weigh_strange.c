@@ -22,11 +22,6 @@ static const char *const invoice_words[] = {
 	"SASKAIT*", "RACUN*", "TIM", "TIMOLOGI*", "PARAST*", "R", "F"
 };
 
-/* What stands between them and the number. */
-static const char *const filler_words[] = {
-	"NR", "NRN", "NO", "NOS", "NUMMER*", "NUMBER*", "NUM", "NUMERO", "N", "NBR", "C", "CIS*"
-};
-
 /* What else people number. */
 static const char *const other_words[] = {
 	"PO", "ORDER*", "ORD*", "BESTELL*", "BEST", "BESTNR", "AUFTRAG*", "COMMANDE*", "CDE", "BC", "PEDIDO*", "ZAMOW*",
@@ -37,33 +32,6 @@ static const char *const other_words[] = {
 	"MUSTERI*", "KST", "PROJEKT*", "PROJECT*", "PROJET*", "JOB", "MANDAT*", "MREF", "CRED", "EREF", "KREF", "BREF",
 	"TAN", "TXN*", "PLZ", "ID", "STNR", "ZEICHEN"
 };
-
-static inline bool
-IsLetter(char c)
-{
-	return c >= 'A' && c <= 'Z';
-}
-
-static inline bool
-IsDigit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool
-IsOneOf(const char *word, int len, const char *const *words, int n)
-{
-	for (int i = 0; i < n; i++)
-	{
-		int			wanted = strlen(words[i]);
-		bool		begins = words[i][wanted - 1] == '*';
-
-		wanted -= begins;
-		if ((begins ? len >= wanted : len == wanted) && strncmp(word, words[i], wanted) == 0)
-			return true;
-	}
-	return false;
-}
 
 /* What the text calls the number that begins with a run: +1 an invoice, -1 something else, 0 nothing. */
 static int
@@ -84,14 +52,14 @@ CalledInvoice(const CashText *t, int run)
 		if (at == end)
 			return 0;
 		/* "R.Nr." but not "R 12" */
-		if ((end - at > 1 || words > 0) && IsOneOf(t->folded + at, end - at, invoice_words, lengthof(invoice_words)))
+		if ((end - at > 1 || words > 0) && CashIsOneOf(t->folded + at, end - at, invoice_words, lengthof(invoice_words)))
 			return 1;
-		if (IsOneOf(t->folded + at, end - at, other_words, lengthof(other_words)))
+		if (CashIsOneOf(t->folded + at, end - at, other_words, lengthof(other_words)))
 			return -1;
 		/* letters that the number itself begins with */
 		if (words == 0 && end == t->runs[run].start && end - at <= 4)
 			continue;
-		if (!IsOneOf(t->folded + at, end - at, filler_words, lengthof(filler_words)))
+		if (!CashIsFiller(t->folded + at, end - at))
 			return 0;
 	}
 	return 0;

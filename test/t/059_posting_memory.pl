@@ -61,6 +61,6 @@ SQL
 my $memory_small = allocate($small, 1_000_000);
 my $memory_large = allocate($large, 2_000_000);
 cmp_ok($memory_large - $memory_small, '<', 4, 'ten times the rows take no more than a few times work_mem');
-is($node->safe_psql('postgres', 'SELECT * FROM o2c._check_receivable(1)'), '', 'no invariant of the ledger is violated');
+is($node->safe_psql('postgres', 'SELECT * FROM o2c.check()'), '', 'no invariant of the ledger is violated');
 $node->stop;
 done_testing();
