@@ -48,11 +48,12 @@ enum
 	ACCOUNT_ITEMS, ACCOUNT_UNAPPLIED, ACCOUNT_RETURNABLE, ACCOUNT_EXPOSURE
 };
 
-/* The head account of the customer or of somebody above, as first read. */
+/* An account of the customer or of somebody above, as first read. */
 typedef struct Link
 {
 	int64		customer_id;
 	int64		parent_id;		/* 0: none */
+	bool		head;
 	ItemPointerData tid;
 	TupleTableSlot *slot;		/* the version that is locked */
 } Link;
@@ -109,6 +110,7 @@ ReadChain(const AccountMove *move, Snapshot snapshot, Link *chain)
 			if (!DatumGetBool(DirectFunctionCall2Coll(texteq, DEFAULT_COLLATION_OID, value, move->currency)))
 				continue;
 			link->customer_id = customer_id;
+			link->head = true;
 			link->tid = tuple->t_self;
 			value = DirectValue(&scan, tuple, ACCOUNT_PARENT, &isnull);
 			link->parent_id = isnull ? 0 : DatumGetInt64(value);
@@ -122,21 +124,23 @@ ReadChain(const AccountMove *move, Snapshot snapshot, Link *chain)
 	return n;
 }
 
-/* Lock the latest version of an account; false when it is no longer what was read. */
-static bool
-LockAccount(Relation rel, Link *link, Snapshot snapshot, Datum currency)
+/*
+ * Lock the latest version of an account, which must still be what was read: who
+ * is above the customer by now may come before it in the order of locks.
+ */
+static void
+LockAccount(Relation rel, Link *link, Snapshot snapshot)
 {
 	TM_FailureData failure;
 	TM_Result	result;
 	uint8		flags = IsolationUsesXactSnapshot() ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+	bool		head;
+	Datum		parent;
 	bool		isnull;
-	Datum		value;
 
 	link->slot = table_slot_create(rel, NULL);
 	result = table_tuple_lock(rel, &link->tid, snapshot, link->slot, GetCurrentCommandId(false),
 							  LockTupleNoKeyExclusive, LockWaitBlock, flags, &failure);
-	if (result == TM_Deleted && !IsolationUsesXactSnapshot())
-		return false;
 	if (result == TM_Updated || result == TM_Deleted)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -144,14 +148,13 @@ LockAccount(Relation rel, Link *link, Snapshot snapshot, Datum currency)
 	if (result != TM_Ok)
 		elog(ERROR, "unexpected result of locking a credit account: %d", (int) result);
 
-	value = slot_getattr(link->slot, accounts.att[ACCOUNT_HEAD], &isnull);
-	if (!DatumGetBool(value))
-		return false;
-	value = slot_getattr(link->slot, accounts.att[ACCOUNT_CURRENCY], &isnull);
-	if (!DatumGetBool(DirectFunctionCall2Coll(texteq, DEFAULT_COLLATION_OID, value, currency)))
-		return false;
-	value = slot_getattr(link->slot, accounts.att[ACCOUNT_PARENT], &isnull);
-	return (isnull ? 0 : DatumGetInt64(value)) == link->parent_id;
+	head = DatumGetBool(slot_getattr(link->slot, accounts.att[ACCOUNT_HEAD], &isnull));
+	parent = slot_getattr(link->slot, accounts.att[ACCOUNT_PARENT], &isnull);
+	if (head != link->head || (isnull ? 0 : DatumGetInt64(parent)) != link->parent_id)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("the group or currency of a customer was changed at the same moment"),
+				 errhint("Try the transaction again.")));
 }
 
 /* A number of a locked account, or NULL. */
@@ -286,11 +289,7 @@ CreditMoveAccount(const AccountMove *move, Snapshot snapshot)
 	if (n > 1)
 		qsort(chain, n, sizeof(Link), CompareLinks);
 	for (int i = 0; i < n; i++)
-		if (!LockAccount(rel, &chain[i], snapshot, move->currency))
-			ereport(ERROR,
-					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-					 errmsg("the group or currency of a customer was changed at the same moment"),
-					 errhint("Try the transaction again.")));
+		LockAccount(rel, &chain[i], snapshot);
 	for (int i = 0; usual && i < n; i++)
 		usual = StaysUsual(&chain[i], total, enforce);
 	/* those above are locked in any case: a later step may change them too */
@@ -324,7 +323,6 @@ CreditQuickItems(const AccountMove *move)
 typedef struct SetRow
 {
 	int32		company_id;
-	bool		head;
 	char		currency[4];
 	Link		link;
 	int64		move;			/* that it takes, alone; or -1 */
@@ -349,8 +347,8 @@ CompareSetRows(const void *a, const void *b)
 		return x->company_id < y->company_id ? -1 : 1;
 	if (x->link.customer_id != y->link.customer_id)
 		return x->link.customer_id < y->link.customer_id ? -1 : 1;
-	if (x->head != y->head)
-		return x->head ? -1 : 1;
+	if (x->link.head != y->link.head)
+		return x->link.head ? -1 : 1;
 	return memcmp(x->currency, y->currency, sizeof(x->currency));
 }
 
@@ -379,18 +377,17 @@ AddSetRows(SetRows *rows, AccountKey key, int64 move, Snapshot snapshot)
 			bool		isnull;
 			Datum		value;
 
-			row.head = DirectTrue(&scan, tuple, ACCOUNT_HEAD);
 			text_to_cstring_buffer(DatumGetTextPP(DirectValue(&scan, tuple, ACCOUNT_CURRENCY, &isnull)),
 								   row.currency, sizeof(row.currency));
 			value = DirectValue(&scan, tuple, ACCOUNT_PARENT, &isnull);
 			row.link = (Link) {.customer_id = key.customer_id, .parent_id = isnull ? 0 : DatumGetInt64(value),
-			.tid = tuple->t_self};
-			if (row.head)
+			.head = DirectTrue(&scan, tuple, ACCOUNT_HEAD), .tid = tuple->t_self};
+			if (row.link.head)
 				parent_id = row.link.parent_id;
 			/* it stands alone when nobody is above and the limit is in this currency */
 			if (strcmp(row.currency, key.currency) == 0)
-				row.move = row.head && parent_id == 0 ? move : -1;
-			else if (!row.head)
+				row.move = row.link.head && parent_id == 0 ? move : -1;
+			else if (!row.link.head)
 				continue;
 			if (rows->n == rows->capacity)
 			{
@@ -437,13 +434,12 @@ ApplySet(Relation rel, AccountMove *moves, int64 n, Snapshot snapshot)
 	{
 		SetRow	   *row = &rows.list[i];
 		Link	   *link = &row->link;
-		bool		same;
 
 		/* a head is reached from each of its customer's currencies, and from below */
 		if (i > 0 && CompareSetRows(row - 1, row) == 0)
 			continue;
-		same = LockAccount(rel, link, snapshot, PointerGetDatum(cstring_to_text(row->currency)));
-		for (int64 k = i; same && k < rows.n && CompareSetRows(row, &rows.list[k]) == 0; k++)
+		LockAccount(rel, link, snapshot);
+		for (int64 k = i; k < rows.n && CompareSetRows(row, &rows.list[k]) == 0; k++)
 			if (rows.list[k].move >= 0)
 			{
 				AccountMove *move = &moves[rows.list[k].move];
