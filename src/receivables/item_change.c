@@ -163,7 +163,7 @@ MergeParts(ItemChanges *changes, const ItemPart *part, UnfitItem *next)
 	{
 		ItemFacts	claimed = ClaimsOf(changes, part);
 
-		AmountSet(&change->amount, NumericAdd(AmountGet(&change->amount), AmountGet(&part->amount)), changes->context);
+		AmountSet(&change->amount, NumericAdd(AmountGet(&change->amount), AmountGet(&part->amount)));
 		change->written_off = change->written_off && part->kind == changes->write_off;
 		change->credited = change->credited && (!changes->claims || part->kind == changes->credit);
 		next->conflict = next->conflict || !SameFacts(changes, &next->claimed, &claimed);
@@ -306,8 +306,8 @@ UpdateItems(TableWriter *items, Balances *balances, ItemChanges *changes)
 		{
 			Numeric		whole = DatumGetNumeric(slot_getattr(row, amount, &isnull));
 
-			AmountSet(&change->receipt, whole, changes->context);
-			AmountSet(&change->amount, NumericAdd(AmountGet(&change->amount), whole), changes->context);
+			AmountSet(&change->receipt, whole);
+			AmountSet(&change->amount, NumericAdd(AmountGet(&change->amount), whole));
 			change->born = true;
 		}
 		open = DirectFunctionCall2(numeric_add, open, NumericGetDatum(AmountGet(&change->amount)));
@@ -378,7 +378,7 @@ MergeInvoices(ItemChanges *changes, const InvoiceChange *first, InvoiceChange *c
 	*change = *first;
 	while ((next = RecordsNext(changes->invoices)) != NULL && CompareInvoices(change, next) == 0)
 	{
-		AmountSet(&change->amount, NumericAdd(AmountGet(&change->amount), AmountGet(&next->amount)), changes->context);
+		AmountSet(&change->amount, NumericAdd(AmountGet(&change->amount), AmountGet(&next->amount)));
 		change->written_off = change->written_off && next->written_off;
 		change->credited = change->credited && next->credited;
 	}

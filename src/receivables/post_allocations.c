@@ -113,7 +113,7 @@ CollectAllocations(TriggerData *trigdata, NewAllocations *all)
 				amount = DirectFunctionCall1(numeric_uminus, amount);
 			part.item_id = items[side];
 			part.credit = side;
-			AmountSet(&part.amount, DatumGetNumeric(amount), changes->context);
+			AmountSet(&part.amount, DatumGetNumeric(amount));
 			memcpy(ItemChangesAdd(changes, company_id, part.item_id), &part, sizeof(ItemPart));
 		}
 		MemoryContextSwitchTo(before);

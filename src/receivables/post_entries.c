@@ -140,7 +140,7 @@ CollectEntries(TriggerData *trigdata, ItemChanges *changes)
 
 		part->row = n++;
 		part->kind = DatumGetObjectId(slot_getattr(row, kind_att, &isnull));
-		AmountSet(&part->amount, DatumGetNumeric(slot_getattr(row, amount_att, &isnull)), changes->context);
+		AmountSet(&part->amount, DatumGetNumeric(slot_getattr(row, amount_att, &isnull)));
 		part->of.entry.customer_id = DatumGetInt64(slot_getattr(row, customer_att, &isnull));
 		if (isnull)
 			part->of.entry.customer_id = NO_ID;

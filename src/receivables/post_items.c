@@ -119,7 +119,7 @@ PostNewItems(TriggerData *trigdata, ItemChanges *changes)
 			{
 				ItemChange	change = {.company_id = balance.company_id, .invoice_id = DatumGetInt64(invoice)};
 
-				AmountSet(&change.amount, DatumGetNumeric(open), changes->context);
+				AmountSet(&change.amount, DatumGetNumeric(open));
 				NoteInvoice(changes, &change);
 			}
 		}

@@ -27,38 +27,29 @@
 #define NO_ID	PG_INT64_MIN
 
 /*
- * A numeric within a record: in place, unless it has more digits than money
- * ever has.  Set to zeros it is none.
+ * A numeric within a record: room for 32 digits.  CHECKs allow an amount 18 of
+ * them, so that a sum is refused by them long before it has more.
  */
-typedef union Amount
+typedef struct Amount
 {
-	char		near[24];
-	struct
-	{
-		int64		none;		/* the header of a numeric is never 0 */
-		Numeric		value;
-	}			far;
+	int64		numeric[3];
 } Amount;
 
 static inline void
-AmountSet(Amount *amount, Numeric value, MemoryContext context)
+AmountSet(Amount *amount, Numeric value)
 {
-	Size		size = VARSIZE(value);
-
-	if (size <= sizeof(amount->near))
-		memcpy(amount->near, value, size);
-	else
-	{
-		amount->far.none = 0;
-		amount->far.value = memcpy(MemoryContextAlloc(context, size), value, size);
-	}
+	if (VARSIZE(value) > sizeof(amount->numeric))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("an amount has too many digits to be posted")));
+	memcpy(amount->numeric, value, VARSIZE(value));
 }
 
 /* The numeric; valid as long as the record. */
 static inline Numeric
 AmountGet(const Amount *amount)
 {
-	return amount->far.none == 0 ? amount->far.value : (Numeric) amount->near;
+	return (Numeric) amount->numeric;
 }
 
 /* What an entry or an allocation of the statement says of an item. */
