@@ -63,87 +63,41 @@ LeaveCurl(sigset_t *save)
 }
 
 /*
- * What the epoll set has of a descriptor.  A connection that is kept is let go
- * and taken up again with every message; the set is told only when that stays
- * so.  Only of sockets that we open and close do we know that a descriptor is
- * still the same one; the others are told of each time.
+ * Of which descriptors libcurl wants to hear.  A connection that is kept is let
+ * go and taken up again with every message: the set has it all the time, and
+ * loses it when it speaks unasked.  libcurl does not tell of every socket that
+ * it closes, so nothing is taken for known of one that it asks for.
  */
-typedef struct Watched
-{
-	bool		ours;
-	bool		wanted;			/* by libcurl, now */
-	uint32		events;			/* in the set */
-} Watched;
-
-static Watched *watched = NULL;
-static int	nwatched = 0;
-
-/* The entry of a descriptor; NULL when memory is short. */
-static Watched *
-WatchedOf(curl_socket_t fd)
-{
-	if (fd >= nwatched)
-	{
-		int			n = Max(1024, fd * 2);
-		Watched    *more = realloc(watched, sizeof(Watched) * n);
-
-		if (more == NULL)
-			return NULL;
-		memset(more + nwatched, 0, sizeof(Watched) * (n - nwatched));
-		watched = more;
-		nwatched = n;
-	}
-	return &watched[fd];
-}
-
-/* We opened a socket, and PumpSocketClosed will hear when it is closed. */
-void
-PumpSocketOpened(curl_socket_t fd)
-{
-	Watched    *w = WatchedOf(fd);
-
-	if (w != NULL)
-	{
-		memset(w, 0, sizeof(Watched));
-		w->ours = true;
-	}
-}
-
-/* One of ours is about to be closed: the epoll set loses it by itself. */
-void
-PumpSocketClosed(curl_socket_t fd)
-{
-	if (fd < nwatched)
-		memset(&watched[fd], 0, sizeof(Watched));
-}
+static bool *wanted = NULL;
+static int	nwanted = 0;
 
 /* CURLMOPT_SOCKETFUNCTION: keep the epoll set as libcurl wants it. */
 static int
 OnSocket(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp)
 {
 	struct epoll_event event = {0};
-	Watched    *w = WatchedOf(fd);
 
-	if (w == NULL)
-		return -1;
-	if (what == CURL_POLL_REMOVE)
+	if (fd >= nwanted)
 	{
-		w->wanted = false;
-		if (!w->ours)
-		{
-			(void) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-			w->events = 0;
-		}
-		return 0;
+		int			n = Max(1024, fd * 2);
+		bool	   *more = realloc(wanted, sizeof(bool) * n);
+
+		if (more == NULL)
+			return -1;
+		memset(more + nwanted, 0, sizeof(bool) * (n - nwanted));
+		wanted = more;
+		nwanted = n;
 	}
-	event.data.u64 = (uint64) fd | (uint64) ((Multi *) userp - multis) << 32;
-	event.events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
-	w->wanted = true;
-	if (w->ours && w->events == event.events)
-		return 0;
-	if (epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event) != 0)
-		(void) epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
-	w->events = event.events;
+	wanted[fd] = what != CURL_POLL_REMOVE;
+	if (wanted[fd])
+	{
+		event.data.u64 = (uint64) fd | (uint64) ((Multi *) userp - multis) << 32;
+		event.events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
+		if (epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event) != 0)
+			(void) epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
+	}
+	else if (userp == &multis[MAIL])
+		(void) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);	/* mail.c watches it from here on */
 	return 0;
 }
 
@@ -151,10 +105,9 @@ OnSocket(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp)
 static bool
 Unwanted(curl_socket_t fd)
 {
-	if (fd >= nwatched || !watched[fd].ours || watched[fd].wanted)
+	if (fd < nwanted && wanted[fd])
 		return false;
 	(void) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-	watched[fd].events = 0;
 	return true;
 }
 
@@ -308,9 +261,9 @@ void
 Pump(long timeout_ms)
 {
 	TimestampTz timer_at;
+	bool		expired = TransferExpire(GetCurrentTimestamp());
 
-	TransferExpire(GetCurrentTimestamp());
-	if (Work() || timeout_ms <= 0)
+	if (Work() || expired || timeout_ms <= 0)
 		return;
 	if (dispatcher.nflying > 0)
 		timeout_ms = Min(timeout_ms, 200);

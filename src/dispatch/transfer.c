@@ -27,25 +27,13 @@ static curl_socket_t
 OnOpenSocket(void *clientp, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	Transfer   *t = clientp;
-	curl_socket_t fd;
 
 	if (!SockaddrAllowed(&address->addr, t->channel->host, t->channel->port))
 	{
 		strlcpy(t->last_line, "address of the host is not allowed", sizeof(t->last_line));
 		return CURL_SOCKET_BAD;
 	}
-	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-	if (fd != CURL_SOCKET_BAD)
-		PumpSocketOpened(fd);
-	return fd;
-}
-
-/* CURLOPT_CLOSESOCKETFUNCTION */
-static int
-OnCloseSocket(void *clientp, curl_socket_t fd)
-{
-	PumpSocketClosed(fd);
-	return close(fd);
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 /* CURLOPT_PREREQFUNCTION: the connection stands, the request comes now. */
@@ -195,7 +183,6 @@ HttpHandle(Channel *channel)
 	PG_END_TRY();
 	curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, 30L);
 	curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, OnOpenSocket);
-	curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, OnCloseSocket);
 	curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, OnConnected);
 	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, OnWrite);
 	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, OnHeader);
@@ -422,15 +409,16 @@ TransferAbort(Transfer *t)
 	FinishTransfer(t, t->handed ? RESULT_UNCERTAIN : RESULT_RELEASE);
 }
 
-/* End transfers whose time is up; looks at them ten times a second. */
-void
+/* End transfers whose time is up; looks at them ten times a second.  True when there were any. */
+bool
 TransferExpire(TimestampTz now)
 {
 	static TimestampTz looked_at = 0;
 	dlist_mutable_iter iter;
+	bool		any = false;
 
 	if (!TimestampDifferenceExceeds(looked_at, now, 100))
-		return;
+		return false;
 	looked_at = now;
 	MailExpireIdle(now);
 	dlist_foreach_modify(iter, &dispatcher.flying)
@@ -443,10 +431,11 @@ TransferExpire(TimestampTz now)
 			continue;
 		snprintf(t->curl_error, CURL_ERROR_SIZE, "timed out after %.1f s %s", limit,
 				 t->handed ? "waiting for the reply" : t->connected ? "sending" : "connecting");
-		t->expired = true;
+		any = t->expired = true;
 		if (t->channel->smtp)
 			MailBroke(t, pstrdup(t->curl_error));
 		else
 			TransferCompleted(t, CURLE_OPERATION_TIMEDOUT);
 	}
+	return any;
 }

@@ -252,8 +252,6 @@ extern void RenewLeases(void);
 /* pump.c */
 extern void PumpInit(void);
 extern void Pump(long timeout_ms);
-extern void PumpSocketOpened(curl_socket_t fd);
-extern void PumpSocketClosed(curl_socket_t fd);
 extern CURLM *HttpMulti(void);
 extern void EnterCurl(sigset_t *save);
 extern void LeaveCurl(sigset_t *save);
@@ -261,7 +259,7 @@ extern void LeaveCurl(sigset_t *save);
 /* transfer.c */
 extern bool TransferStart(Transfer *t);
 extern void TransferAbort(Transfer *t);
-extern void TransferExpire(TimestampTz now);
+extern bool TransferExpire(TimestampTz now);
 extern void TransferCompleted(Transfer *t, CURLcode rc);
 extern void TransferFree(Transfer *t);
 extern void TransferRelease(Transfer *t);
