@@ -308,11 +308,11 @@ CancelStale(Datum owner, Datum companies, Datum ids)
 }
 
 /*
- * Write the lease of what was claimed: rows of one company each, small enough
+ * Write the lease of what is pending: rows of one company each, small enough
  * to stay in their page.
  */
 static void
-InsertClaims(Datum owner, const Datum *companies, const Datum *ids, int n)
+InsertClaims(Datum owner, int most)
 {
 	static Statement insert = {
 		.sql = "INSERT INTO o2c.message_claim (company_id, lease_owner, lease_until, message_ids)"
@@ -323,43 +323,51 @@ InsertClaims(Datum owner, const Datum *companies, const Datum *ids, int n)
 		.argtypes = {UUIDOID, FLOAT8OID, INT4ARRAYOID, INT4ARRAYOID, INT8ARRAYOID},
 		.expected = SPI_OK_INSERT_RETURNING
 	};
-	Datum	   *claims = palloc(sizeof(Datum) * n);
+	Datum	   *claims = palloc(sizeof(Datum) * most);
+	Datum	   *companies = palloc(sizeof(Datum) * most);
+	Datum	   *ids = palloc(sizeof(Datum) * most);
 	Claim	  **made;
 	int			nclaims = 0;
 	int			size = 0;
 	Datum		args[5];
 	dlist_iter	iter;
-	int			i = 0;
+	int			n = 0;
 
-	for (i = 0; i < n; i++)
+	dlist_foreach(iter, &pending)
 	{
-		if (nclaims == 0 || size == CLAIM_SIZE || companies[i] != companies[i - 1])
+		Transfer   *t = dlist_container(Transfer, node, iter.cur);
+
+		companies[n] = Int32GetDatum(t->company_id);
+		ids[n] = Int64GetDatum(t->id);
+		if (nclaims == 0 || size == CLAIM_SIZE || companies[n] != companies[n - 1])
 		{
 			nclaims++;
 			size = 0;
 		}
 		size++;
-		claims[i] = Int32GetDatum(nclaims - 1);
+		claims[n++] = Int32GetDatum(nclaims - 1);
 	}
+	if (n == 0)
+		return;
 	args[0] = owner;
 	args[1] = Float8GetDatum(o2c_dispatch_lease);
 	args[2] = ArrayOf(claims, NULL, n, INT4OID);
-	args[3] = ArrayOf(unconstify(Datum *, companies), NULL, n, INT4OID);
-	args[4] = ArrayOf(unconstify(Datum *, ids), NULL, n, INT8OID);
+	args[3] = ArrayOf(companies, NULL, n, INT4OID);
+	args[4] = ArrayOf(ids, NULL, n, INT8OID);
 	if (Execute(&insert, args, NULL) != nclaims)
 		elog(ERROR, "claims were not written");
 
 	made = palloc(sizeof(Claim *) * nclaims);
-	for (i = 0; i < nclaims; i++)
+	for (int i = 0; i < nclaims; i++)
 	{
 		made[i] = MemoryContextAllocZero(dispatcher.context, sizeof(Claim));
 		dlist_push_tail(&pending_claims, &made[i]->node);
 		made[i]->company_id = IntValue(i, 1);
 		made[i]->id = IntValue(i, 2);
 	}
-	i = 0;
+	n = 0;
 	dlist_foreach(iter, &pending)
-		dlist_container(Transfer, node, iter.cur)->claim = made[DatumGetInt32(claims[i++])];
+		dlist_container(Transfer, node, iter.cur)->claim = made[DatumGetInt32(claims[n++])];
 }
 
 /* Claim for every lane that wants; the transaction is open. */
@@ -391,8 +399,13 @@ ClaimLanes(const int *limits)
 		"    AND m.state IN ('queued', 'retry')"
 		"    AND (NOT l.quiet OR o2c._quiet_until(m.company_id, m.channel, m.time_zone, now()) IS NULL)"
 		"   ORDER BY q.due, q.message_id LIMIT l.quota FOR NO KEY UPDATE OF m SKIP LOCKED) x),"
-		/* both rows are ours while the message's is locked: where they are is enough */
-		" taken AS (DELETE FROM o2c.message_queue q USING due d WHERE q.ctid = d.queue)"
+		/*
+		 * Both rows are ours while the message's is locked: where they are is
+		 * enough.  A message that somebody changed since this snapshot is not
+		 * where the UPDATE below can see it, and stays in the queue.
+		 */
+		" taken AS (DELETE FROM o2c.message_queue q USING due d JOIN o2c.message v ON v.ctid = d.message"
+		"  WHERE q.ctid = d.queue)"
 		" UPDATE o2c.message m SET state = 'sending', attempts = m.attempts + 1,"
 		"  first_attempt_at = coalesce(m.first_attempt_at, now()), lease_owner = $1"
 		" FROM due d WHERE m.ctid = d.message"
@@ -420,7 +433,6 @@ ClaimLanes(const int *limits)
 	uint64		nrows;
 	Datum	   *companies;
 	Datum	   *ids;
-	int		   *recheck;
 	int			nrecheck = 0;
 
 	for (int c = 0; c < 8; c++)
@@ -458,7 +470,6 @@ ClaimLanes(const int *limits)
 
 	companies = palloc(sizeof(Datum) * (nrows + 1));
 	ids = palloc(sizeof(Datum) * (nrows + 1));
-	recheck = palloc(sizeof(int) * (nrows + 1));
 	for (uint64 r = 0; r < nrows; r++)
 	{
 		int			lane = IntValue(r, 1);
@@ -474,27 +485,20 @@ ClaimLanes(const int *limits)
 			lanes[lane].cursor_at = at;
 			lanes[lane].cursor_id = id;
 		}
-		companies[r] = Int32GetDatum(lanes[lane].company_id);
-		ids[r] = Int64GetDatum(id);
 		if (DatumGetBool(Value(r, 16, &isnull)))
-			recheck[nrecheck++] = r;
+		{
+			companies[nrecheck] = Int32GetDatum(lanes[lane].company_id);
+			ids[nrecheck++] = Int64GetDatum(id);
+		}
 	}
 	for (int i = 0; i < nlanes; i++)
 		if (limits[i] > 0 && got[i] < limits[i])
 			lanes[i].exhausted = true;
-	if (nrows == 0)
-		return;
-	InsertClaims(args[0], companies, ids, (int) nrows);
 	if (nrecheck > 0)
-	{
-		for (int i = 0; i < nrecheck; i++)
-		{
-			companies[i] = companies[recheck[i]];
-			ids[i] = ids[recheck[i]];
-		}
 		CancelStale(args[0], ArrayOf(companies, NULL, nrecheck, INT4OID),
 					ArrayOf(ids, NULL, nrecheck, INT8OID));
-	}
+	/* the lease is of what will end: a claim without a message never would */
+	InsertClaims(args[0], (int) nrows);
 }
 
 /* May a claim find anything now?  Cheap: asked in every round. */
