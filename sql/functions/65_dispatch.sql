@@ -203,6 +203,10 @@ BEGIN
   IF NOT FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no message %s', $2);
   END IF;
+  IF now_in = 'sending' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2010', MESSAGE = pg_catalog.format('message %s is being sent', $2),
+      HINT = 'What becomes of it is known when the dispatcher has written it down; decide then.';
+  END IF;
   target := CASE $3 WHEN 'sent' THEN 'sent' WHEN 'dead' THEN 'dead'
             ELSE CASE now_in WHEN 'dead' THEN 'queued' ELSE 'retry' END END;
   IF target::text = now_in THEN
@@ -231,7 +235,6 @@ AS $$
 #variable_conflict use_column
 DECLARE
   target record;
-  became o2c.message_state;
 BEGIN
   IF $3 NOT IN ('delivered', 'bounced', 'failed', 'deferred') OR $3 IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004',
@@ -250,37 +253,52 @@ BEGIN
       MESSAGE = pg_catalog.format('there is no message that the provider calls "%s"', $2),
       HINT = 'Give the provider_id or the idempotency_key of o2c.message.';
   END IF;
-  INSERT INTO o2c.delivery_report (company_id, message_id, outcome, report_key, detail, occurred_at)
-  VALUES ($1, target.id, $3, $5, $4, $6)
+  INSERT INTO o2c.delivery_report (company_id, message_id, outcome, report_key, detail, occurred_at, recorded_at)
+  VALUES ($1, target.id, $3, $5, $4, $6, pg_catalog.clock_timestamp())
   ON CONFLICT (company_id, report_key) DO NOTHING;
   IF NOT FOUND THEN
     RETURN target.state;
   END IF;
-  -- a report proves that the peer had accepted it
-  IF target.state = 'uncertain' AND $3 IN ('delivered', 'bounced', 'deferred') THEN
-    UPDATE o2c.message m SET state = 'sent', sent_at = $6 WHERE m.company_id = $1 AND m.id = target.id;
-    target.state := 'sent';
+  RETURN o2c._take_report($1, target.id, $3, $4, $6);
+END $$;
+COMMENT ON FUNCTION o2c.record_delivery(integer, text, text, text, text, timestamptz) IS
+  'Take in a provider''s report on a message, named by provider_id or idempotency_key: delivered, bounced, failed, deferred. The same report_key again changes nothing. A bounce goes over to the failover channel. One that comes while the message is still sending counts when the dispatcher has written down what the peer answered. Returns the state. Errors: O2003, O2004.';
+
+CREATE FUNCTION o2c._take_report(company_id integer, message_id bigint, outcome text, detail text, occurred_at timestamptz)
+RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  now_in text;
+  became o2c.message_state;
+BEGIN
+  SELECT m.state::text INTO now_in FROM o2c.message m WHERE m.company_id = $1 AND m.id = $2 FOR NO KEY UPDATE;
+  -- a report proves that the peer had accepted it: it is not sent again
+  IF now_in IN ('uncertain', 'retry') AND $3 IN ('delivered', 'bounced', 'deferred') THEN
+    UPDATE o2c.message m SET state = 'sent', sent_at = $5 WHERE m.company_id = $1 AND m.id = $2;
+    now_in := 'sent';
   END IF;
-  became := CASE WHEN $3 = 'delivered' AND target.state = 'sent' THEN 'delivered'
-                 WHEN $3 IN ('bounced', 'failed') AND target.state IN ('sent', 'delivered', 'uncertain') THEN 'dead' END;
+  became := CASE WHEN $3 = 'delivered' AND now_in = 'sent' THEN 'delivered'
+                 WHEN $3 IN ('bounced', 'failed') AND now_in IN ('sent', 'delivered', 'uncertain') THEN 'dead' END;
   IF became IS NULL THEN
-    RETURN target.state;
+    RETURN now_in;
   END IF;
   UPDATE o2c.message m
   SET state = became,
-      delivered_at = CASE WHEN became = 'delivered' THEN $6 ELSE m.delivered_at END,
+      delivered_at = CASE WHEN became = 'delivered' THEN $5 ELSE m.delivered_at END,
       last_error = CASE WHEN became = 'dead' THEN coalesce($4, $3) ELSE m.last_error END
-  WHERE m.company_id = $1 AND m.id = target.id;
+  WHERE m.company_id = $1 AND m.id = $2;
   INSERT INTO o2c.event (company_id, entity, entity_id, event, from_state, to_state, reason)
-  VALUES ($1, 'message', target.id, CASE became WHEN 'dead' THEN 'bounce' ELSE 'deliver' END,
-          target.state, became::text, $4);
+  VALUES ($1, 'message', $2, CASE became WHEN 'dead' THEN 'bounce' ELSE 'deliver' END, now_in, became::text, $4);
   IF became = 'dead' THEN
-    PERFORM o2c._failover(ARRAY[$1], ARRAY[target.id]);
+    PERFORM o2c._failover(ARRAY[$1], ARRAY[$2]);
   END IF;
   RETURN became::text;
 END $$;
-COMMENT ON FUNCTION o2c.record_delivery(integer, text, text, text, text, timestamptz) IS
-  'Take in a provider''s report on a message, named by provider_id or idempotency_key: delivered, bounced, failed, deferred. The same report_key again changes nothing. A bounce goes over to the failover channel. Returns the state. Errors: O2003, O2004.';
+COMMENT ON FUNCTION o2c._take_report(integer, bigint, text, text, timestamptz) IS
+  'What a delivery report makes of a message; returns its state.';
 
 CREATE FUNCTION o2c._recipient_of(company_id integer, customer_id bigint, channel_kind text, roles text[] DEFAULT '{}')
 RETURNS text
@@ -547,6 +565,13 @@ AS $$
     AND q.due = CASE WHEN m.state = 'uncertain' THEN 'infinity' ELSE m.next_attempt_at END
   WHERE m.id IS NULL OR q.message_id IS NULL
   UNION ALL
+  -- of the attempts since it was last queued
+  SELECT 'reports_count', m.company_id, 'message', m.id, pg_catalog.format('state %s, reported %s', m.state, d.outcome)
+  FROM o2c.delivery_report d JOIN o2c.message m ON m.company_id = d.company_id AND m.id = d.message_id
+  WHERE ($1 IS NULL OR d.company_id = $1) AND d.recorded_at >= m.first_attempt_at
+    AND (m.state IN ('uncertain', 'retry') AND d.outcome IN ('delivered', 'bounced', 'deferred')
+         OR m.state = 'sent' AND d.outcome IN ('delivered', 'bounced', 'failed'))
+  UNION ALL
   SELECT 'failover_of_dead', m.company_id, 'message', m.id, pg_catalog.format('message %s is %s', f.id, f.state)
   FROM o2c.message m JOIN o2c.message f ON f.company_id = m.company_id AND f.id = m.failover_of
   WHERE ($1 IS NULL OR m.company_id = $1) AND f.state <> 'dead'
@@ -554,4 +579,4 @@ AS $$
                     AND e.entity_id = f.id AND e.event = 'resolve')
 $$;
 COMMENT ON FUNCTION o2c._check_dispatch(integer) IS
-  'Violated invariants of the outbox: sent without a time, leases that nobody ends, a queue that differs from what waits, failover of a living message.';
+  'Violated invariants of the outbox: sent without a time, leases that nobody ends, a queue that differs from what waits, delivery reports without effect, failover of a living message.';

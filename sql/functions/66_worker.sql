@@ -117,6 +117,32 @@ END $$;
 COMMENT ON FUNCTION o2c._report_failures(integer[], bigint[], text[], text[]) IS
   'Write the events of dead and uncertain messages and hand the dead ones to their failover channels; one that fails to is noted in its last_error and stops no other.';
 
+CREATE FUNCTION o2c._late_reports(company_ids integer[], message_ids bigint[])
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  r record;
+BEGIN
+  FOR r IN SELECT d.company_id, d.message_id, d.outcome, d.detail, d.occurred_at
+           FROM unnest($1, $2) s(company_id, id)
+           JOIN o2c.message m ON m.company_id = s.company_id AND m.id = s.id
+           JOIN o2c.delivery_report d ON d.company_id = m.company_id AND d.message_id = m.id
+           -- those of earlier attempts that somebody has decided on are over
+           WHERE d.recorded_at >= m.first_attempt_at
+           ORDER BY d.company_id, d.id
+  LOOP
+    BEGIN
+      PERFORM o2c._take_report(r.company_id, r.message_id, r.outcome, r.detail, r.occurred_at);
+    EXCEPTION WHEN OTHERS THEN
+      RAISE WARNING 'the report on message % of company % could not be taken in: %', r.message_id, r.company_id, SQLERRM;
+    END;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION o2c._late_reports(integer[], bigint[]) IS
+  'Take in the delivery reports that came before these messages'' results were written; one that fails stops no other.';
+
 CREATE FUNCTION o2c.webhook_signature(secret text, webhook_id text, sent_at bigint, body bytea)
 RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE

@@ -42,7 +42,7 @@ GRANT INSERT, UPDATE, DELETE ON o2c.channel, o2c.event_subscription TO o2c_admin
 GRANT INSERT, UPDATE ON o2c.dispatch_state TO o2c_admin, o2c_dispatcher;
 GRANT EXECUTE ON FUNCTION o2c.send_message, o2c._message_text
   TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
-GRANT EXECUTE ON FUNCTION o2c.cancel_message, o2c.resolve_message, o2c.record_delivery, o2c._failover, o2c._failover_text,
+GRANT EXECUTE ON FUNCTION o2c.cancel_message, o2c.resolve_message, o2c.record_delivery, o2c._take_report, o2c._failover, o2c._failover_text,
   o2c._recipient_of, o2c._wake_dispatcher
   TO o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
 GRANT EXECUTE ON FUNCTION o2c.arm_dispatch, o2c.disarm_dispatch, o2c.pause_dispatch, o2c.resume_dispatch,
@@ -51,7 +51,7 @@ GRANT EXECUTE ON FUNCTION o2c.arm_dispatch, o2c.disarm_dispatch, o2c.pause_dispa
 GRANT EXECUTE ON FUNCTION o2c.dispatch_status, o2c._dispatcher_state, o2c._dispatcher_slot, o2c._dispatch_armed,
   o2c._database_identity, o2c._check_dispatch, o2c._quiet_until, o2c._event_record, o2c._event_context
   TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
-GRANT EXECUTE ON FUNCTION o2c._queue_event_messages, o2c._attach_documents, o2c._stale_messages, o2c._report_failures TO o2c_dispatcher;
+GRANT EXECUTE ON FUNCTION o2c._queue_event_messages, o2c._queue_event_set, o2c._attach_documents, o2c._stale_messages, o2c._report_failures, o2c._late_reports TO o2c_dispatcher;
 
 -- Company 0 stands for the whole database: everyone may see it, admins and the
 -- dispatcher's role may switch it.

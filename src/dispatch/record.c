@@ -106,6 +106,24 @@ ReportFailures(Datum companies, Datum ids, Datum states, Datum errors)
 	(void) Execute(&report, args, NULL);
 }
 
+/* Reports on messages that overtook what the dispatcher knows of them. */
+static void
+TakeLateReports(Datum companies, Datum ids)
+{
+	static Statement take = {
+		.sql = "SELECT o2c._late_reports($1, $2) WHERE EXISTS (SELECT FROM unnest($1, $2) r(company_id, id)"
+		" JOIN o2c.delivery_report d ON d.company_id = r.company_id AND d.message_id = r.id)",
+		.nargs = 2,
+		.argtypes = {INT4ARRAYOID, INT8ARRAYOID},
+		.expected = SPI_OK_SELECT
+	};
+	Datum		args[2];
+
+	args[0] = companies;
+	args[1] = ids;
+	(void) Execute(&take, args, NULL);
+}
+
 /* Results in the transaction under way. */
 static int	nrecording = 0;
 
@@ -218,6 +236,7 @@ RecordResults(int most)
 		(void) ExecuteKeepingQueue(&record, args, NULL);
 	if (report)
 		ReportFailures(args[1], args[2], args[3], args[6]);
+	TakeLateReports(args[1], args[2]);
 	EndClaims();
 }
 
@@ -302,13 +321,15 @@ RescueMessages(bool start)
 		"  sent_at = CASE WHEN b.becomes = 'sent' THEN now() END,"
 		"  last_error = CASE WHEN b.becomes = 'uncertain' THEN 'the dispatcher stopped before the peer answered' END"
 		" FROM left_behind b WHERE m.company_id = b.company_id AND m.id = b.id AND m.state = 'sending'"
-		" RETURNING m.company_id, m.id, b.becomes)"
+		" RETURNING m.company_id, m.id, b.becomes),"
+		" told AS ("
 		" INSERT INTO o2c.event (company_id, entity, entity_id, event, from_state, to_state, reason)"
 		" SELECT company_id, 'message', id, 'lose', 'sending', 'uncertain', 'the dispatcher stopped before the peer answered'"
-		" FROM moved WHERE becomes = 'uncertain'",
+		" FROM moved WHERE becomes = 'uncertain')"
+		" SELECT array_agg(company_id), array_agg(id) FROM moved HAVING count(*) > 0",
 		.nargs = 5,
 		.argtypes = {UUIDOID, INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, UUIDOID},
-		.expected = SPI_OK_INSERT
+		.expected = SPI_OK_SELECT
 	};
 	pg_uuid_t	previous;
 	RecorderEntry *entries = NULL;
@@ -335,6 +356,11 @@ RescueMessages(bool start)
 	args[2] = ArrayOf(columns[1], NULL, n, INT8OID);
 	args[3] = ArrayOf(columns[2], NULL, n, INT4OID);
 	args[4] = UUIDPGetDatum(&dispatcher.owner);
-	(void) Execute(&rescue, args, nulls);
+	if (Execute(&rescue, args, nulls) > 0)
+	{
+		bool		isnull;
+
+		TakeLateReports(Value(0, 1, &isnull), Value(0, 2, &isnull));
+	}
 	EndWork();
 }

@@ -344,7 +344,15 @@ static ResultKind
 JudgeHttp(Transfer *t, CURLcode rc, long code)
 {
 	if (code >= 200 && code < 300)
-		return ReplyAccepted(t) ? RESULT_SENT : RESULT_DEAD;
+	{
+		if (ReplyAccepted(t))
+			return RESULT_SENT;
+		if (rc == CURLE_OK)
+			return RESULT_DEAD;
+		/* half a reply that does not say yes does not say no either */
+		SetTransferError(t, "the reply broke off: %s", t->curl_error[0] ? t->curl_error : curl_easy_strerror(rc));
+		return RESULT_UNCERTAIN;
+	}
 	if (code >= 300)
 	{
 		SetTransferError(t, "HTTP status %ld: %.*s", code, (int) Min(t->reply_len, 300),

@@ -103,6 +103,7 @@ static const Move message_moves[] = {
 	{"uncertain", "confirm", "sent"},
 	{"uncertain", "resend", "retry"},
 	{"uncertain", "fail", "dead"},
+	{"retry", "confirm", "sent"},
 	{"sent", "deliver", "delivered"},
 	{"sent", "bounce", "dead"},
 	{"delivered", "bounce", "dead"},

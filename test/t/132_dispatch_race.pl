@@ -1,0 +1,102 @@
+# What others do while the dispatcher is at work with a message: they change it
+# in the moment of its claim, a delivery report overtakes the answer, somebody
+# decides on it, the database is dropped.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../perl";
+use Peers;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep);
+
+my $http = start_peer('http');
+my $base = 'http://127.0.0.1:' . port_of($http);
+my $node = new_server('race', 'restart_after_crash = on');
+install_o2c($node);
+$node->safe_psql('o2c', qq{INSERT INTO o2c.channel (company_id, code, kind, url, settings) VALUES
+	(1, 'ok', 'sms', '$base/ok', '{"backoff": 0.1}'),
+	(1, 'slow', 'webhook', '$base/stall_reply', '{"timeout": 3, "backoff": 60}'),
+	(1, 'hang', 'webhook', '$base/stall_reply', '{"timeout": 300}'),
+	(1, 'busy', 'webhook', '$base/status/503', '{"backoff": 3600}'),
+	(1, 'half', 'sms', '$base/stall_body', '{"timeout": 1, "response": {"ok": {"status": "ok"}}}')});
+my $state = sub { $node->safe_psql('o2c', "SELECT state FROM o2c.message WHERE idempotency_key = '$_[0]'") };
+my $until = sub { $node->poll_query_until('o2c', "SELECT state = '$_[1]' FROM o2c.message WHERE idempotency_key = '$_[0]'") };
+my $hook = sub {
+	my ($channel, @keys) = @_;
+	$node->safe_psql('o2c', qq{INSERT INTO o2c.message (company_id, channel, body_text, idempotency_key)
+		SELECT 1, '$channel', 'x', k FROM unnest('{@{[ join ',', @keys ]}}'::text[]) k});
+};
+my $check = sub { is($node->safe_psql('o2c', 'SELECT * FROM o2c.check()'), '', "check() is empty: $_[0]") };
+
+# A claim locks message after message.  One that is changed after the claim has
+# begun and before its turn stays in the queue and is sent.
+$node->safe_psql('o2c', q{
+	CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END$$;
+	CREATE TRIGGER slowly BEFORE UPDATE ON o2c.message FOR EACH ROW WHEN (NEW.state = 'sending') EXECUTE FUNCTION slowly();
+	INSERT INTO o2c.message (company_id, channel, recipient, body_text, idempotency_key)
+		SELECT 1, 'ok', '0170' || g, 'x', 'm' || g FROM generate_series(1, 10) g;});
+$node->poll_query_until('o2c', "SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'order2cash dispatcher' AND wait_event = 'PgSleep'");
+is($node->safe_psql('o2c', q{
+	UPDATE o2c.message SET last_error = 'touched' WHERE idempotency_key = 'm9' AND state = 'queued' RETURNING state;
+	UPDATE o2c.message SET next_attempt_at = now() WHERE idempotency_key = 'm10' AND state = 'queued' RETURNING state}), "queued\nqueued",
+	'two messages are changed while others are claimed');
+$node->safe_psql('o2c', 'DROP TRIGGER slowly ON o2c.message');
+is(states($node), 'sent 10', 'they are sent like the others');
+is(scalar(requests($http)), 10, 'each once');
+$check->('after changes in the moment of the claim');
+
+# What is not due any more leaves no lease behind.
+$node->safe_psql('o2c', q{CREATE OR REPLACE FUNCTION o2c._message_still_due(company_id integer, message_id bigint) RETURNS boolean
+	LANGUAGE sql STABLE AS 'SELECT false';
+	INSERT INTO o2c.message (company_id, channel, recipient, body_text, idempotency_key, recheck)
+		SELECT 1, 'ok', '0180' || g, 'x', 'stale' || g, g <= 3 FROM generate_series(1, 4) g});
+is(states($node), 'cancelled 3, sent 11', 'three are cancelled before they are sent');
+$node->safe_psql('o2c', q{INSERT INTO o2c.message (company_id, channel, recipient, body_text, idempotency_key, recheck) VALUES (1, 'ok', '0181', 'x', 'stale5', true)});
+is(states($node), 'cancelled 4, sent 11', 'and one by itself');
+ok($node->poll_query_until('o2c', 'SELECT count(*) = 0 FROM o2c.message_claim'), 'no claim stays');
+
+# A report that comes before the answer was written down is not forgotten.
+$hook->('slow', 'a', 'b', 'c');
+$until->($_, 'sending') for 'a', 'b', 'c';
+is($node->safe_psql('o2c', "SELECT o2c.record_delivery(1, 'a', 'delivered', NULL, 'ra')"), 'sending', 'a delivery is reported while it is being sent');
+is($node->safe_psql('o2c', "SELECT o2c.record_delivery(1, 'b', 'bounced', 'nobody here', 'rb')"), 'sending', 'so is a bounce');
+my ($rc, $out, $err) = $node->psql('o2c', "\\set VERBOSITY verbose\nSELECT o2c.resolve_message(1, id, 'sent') FROM o2c.message WHERE idempotency_key = 'c'");
+like($err, qr/O2010: +message \d+ is being sent/, 'nobody decides on what is being sent');
+ok($until->('a', 'delivered'), 'the delivery counts in the end');
+ok($until->('b', 'dead'), 'and the bounce');
+ok($until->('c', 'uncertain'), 'without a report nobody knows');
+$check->('after reports that came early');
+
+# One that the peer had accepted is not sent again, whatever it answered.
+$hook->('busy', 'd', 'e');
+$until->($_, 'retry') for 'd', 'e';
+is($node->safe_psql('o2c', "SELECT o2c.record_delivery(1, 'd', 'delivered')"), 'delivered', 'a delivery of what waits for another attempt');
+is($node->safe_psql('o2c', "SELECT o2c.record_delivery(1, 'e', 'bounced')"), 'dead', 'a bounce of it');
+is($node->safe_psql('o2c', "SELECT o2c.resolve_message(1, id, 'resend') FROM o2c.message WHERE idempotency_key = 'e'"), 'queued', 'a dead one is sent again');
+ok($until->('e', 'retry'), 'what was reported before does not count then');
+$node->safe_psql('o2c', "SELECT o2c.cancel_message(1, id) FROM o2c.message WHERE idempotency_key = 'e'");
+$check->('after reports on what waited');
+
+# An acceptance that the reply's text should confirm, and the reply breaks off.
+$node->safe_psql('o2c', q{INSERT INTO o2c.message (company_id, channel, recipient, body_text, idempotency_key) VALUES (1, 'half', '0170', 'x', 'half')});
+ok($until->('half', 'uncertain'), 'half a reply is no refusal');
+
+# Early reports survive the dispatcher.
+$hook->('hang', 'f');
+$until->('f', 'sending');
+wait_for(sub { grep { $_->[0] eq 'f' } requests($http) }, 'the peer has it', 60);
+is($node->safe_psql('o2c', "SELECT o2c.record_delivery(1, 'f', 'delivered', NULL, 'rf')"), 'sending', 'reported while it is being sent');
+kill 'KILL', $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'order2cash dispatcher'");
+sleep 0.5;
+wait_for(sub { run_log([ 'pg_isready', '-q', '-d', $node->connstr('postgres') ]) }, 'the server answers again', 60);
+ok($until->('f', 'delivered'), 'the next dispatcher takes the report in');
+$check->('after a kill');
+
+# The database goes while messages are in the air.
+$hook->('hang', 'g');
+$until->('g', 'sending');
+$node->safe_psql('postgres', 'DROP DATABASE o2c WITH (FORCE)');
+pass('a served database can be dropped by force');
+$node->stop('fast');
+done_testing();
