@@ -142,7 +142,7 @@ END $$;
 COMMENT ON FUNCTION o2c._attach_documents(integer, bigint, text, bigint, text[]) IS
   'Attach what a subscription asks for to a queued message; what fails is noted in the event log.';
 
-CREATE FUNCTION o2c._queue_event_messages(company_ids integer[], event_ids bigint[]) RETURNS bigint
+CREATE FUNCTION o2c._queue_event_set(company_ids integer[], event_ids bigint[], subscription_id bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
@@ -159,6 +159,7 @@ BEGIN
     FROM (SELECT DISTINCT x.company_id, x.id FROM unnest($1, $2) x(company_id, id)) x
     JOIN o2c.event e ON e.company_id = x.company_id AND e.id = x.id
     JOIN o2c.event_subscription s ON s.company_id = e.company_id AND s.entity = e.entity AND s.event = e.event AND s.enabled
+      AND ($3 IS NULL OR s.id = $3)
     JOIN o2c.channel c ON c.company_id = s.company_id AND c.code = s.channel
     JOIN o2c.company co ON co.company_id = e.company_id
     CROSS JOIN LATERAL (SELECT CASE e.entity WHEN 'customer' THEN e.entity_id
@@ -176,7 +177,8 @@ BEGIN
     INSERT INTO o2c.event (company_id, entity, entity_id, event, reason, data)
     SELECT j.company_id, 'event_subscription', j.subscription_id, 'skip', j.problem,
            pg_catalog.jsonb_build_object('event_id', j.event_id)
-    FROM judged j WHERE j.problem IS NOT NULL
+    -- who subscribes to these notes is not told that he can't be told of them
+    FROM judged j WHERE j.problem IS NOT NULL AND j.entity <> 'event_subscription'
   ), queued AS (
     INSERT INTO o2c.message (company_id, channel, recipient, kind, template, context, dedupe_key, language,
       priority, customer_id, entity, entity_id, time_zone, subject, body_text, body_html)
@@ -196,11 +198,54 @@ BEGIN
   FROM unnest($1, $2) x(company_id, id)
   JOIN o2c.event e ON e.company_id = x.company_id AND e.id = x.id
   JOIN o2c.event_subscription s ON s.company_id = e.company_id AND s.entity = e.entity AND s.event = e.event
-    AND s.enabled AND s.attach <> '{}'
+    AND s.enabled AND s.attach <> '{}' AND ($3 IS NULL OR s.id = $3)
   JOIN o2c.message m ON m.company_id = e.company_id AND m.state = 'queued'
     AND m.dedupe_key = pg_catalog.format('event:%s:%s', e.id, s.id)
   WHERE NOT EXISTS (SELECT FROM o2c.message_attachment a WHERE a.company_id = m.company_id AND a.message_id = m.id);
   RETURN result;
 END $$;
+COMMENT ON FUNCTION o2c._queue_event_set(integer[], bigint[], bigint) IS
+  'Queue the messages that subscriptions (or that one) ask for these events, once each; what has no address or template becomes an event "skip" of the subscription.';
+
+CREATE FUNCTION o2c._queue_event_messages(company_ids integer[], event_ids bigint[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  result bigint := 0;
+  one record;
+BEGIN
+  BEGIN
+    RETURN o2c._queue_event_set($1, $2, NULL);
+  EXCEPTION WHEN OTHERS THEN
+    -- what ends the whole transaction is its caller's affair
+    IF SQLSTATE ^@ '40' THEN
+      RAISE;
+    END IF;
+  END;
+  -- one of them cannot be made: each by itself
+  FOR one IN
+    SELECT e.company_id, e.id, e.entity, s.id AS subscription_id
+    FROM (SELECT DISTINCT x.company_id, x.id FROM unnest($1, $2) x(company_id, id)) x
+    JOIN o2c.event e ON e.company_id = x.company_id AND e.id = x.id
+    JOIN o2c.event_subscription s ON s.company_id = e.company_id AND s.entity = e.entity AND s.event = e.event AND s.enabled
+    ORDER BY e.company_id, e.id, s.id
+  LOOP
+    BEGIN
+      result := result + o2c._queue_event_set(ARRAY[one.company_id], ARRAY[one.id], one.subscription_id);
+    EXCEPTION WHEN OTHERS THEN
+      IF SQLSTATE ^@ '40' THEN
+        RAISE;
+      END IF;
+      IF one.entity <> 'event_subscription' THEN
+        INSERT INTO o2c.event (company_id, entity, entity_id, event, reason, data)
+        VALUES (one.company_id, 'event_subscription', one.subscription_id, 'skip', SQLERRM,
+                pg_catalog.jsonb_build_object('event_id', one.id));
+      END IF;
+    END;
+  END LOOP;
+  RETURN result;
+END $$;
 COMMENT ON FUNCTION o2c._queue_event_messages(integer[], bigint[]) IS
-  'Queue the messages that subscriptions ask for these events, once each; what cannot be queued becomes an event "skip" of the subscription.';
+  'Queue the messages that subscriptions ask for these events, once each; whatever cannot be queued becomes an event "skip" of the subscription and stops nothing.';

@@ -1,5 +1,5 @@
 -- Events as messages: what a subscription asks for is written once, with its documents.
-SELECT plan(15);
+SELECT plan(20);
 
 SELECT o2c.create_company('Acme GmbH', 'DE', 'EUR', 'Europe/Berlin', vat_id => 'DE123456789',
   street => 'Weg 1', postal_code => '10115', city => 'Berlin', email => 'ar@acme.example');
@@ -39,5 +39,21 @@ CREATE TEMPORARY TABLE paid AS SELECT 'L1' AS line_id, '2026-03-06' AS booking_d
 SELECT is((SELECT imported FROM o2c.import_bank_lines(1, 'MAIN', 'paid')) + (SELECT auto_lines FROM o2c.match_cash(1)), 2::bigint,
   'one that comes through the bank is applied at once');
 SELECT is((SELECT count(*) FROM o2c.message WHERE template = 'payment_received'), 2::bigint, 'and told once as well');
+-- what cannot be said is noted, and neither the act nor another subscription suffers
+INSERT INTO o2c.event_subscription (company_id, entity, event, channel, recipient) VALUES
+  (1, 'order', 'cancel', 'mail', 'desk@acme.example'), (1, 'order', 'cancel', 'mail', 'other@acme.example'),
+  (1, 'event_subscription', 'skip', 'mail', 'nobody'), (1, 'event_subscription', 'skip', 'mail', 'desk@acme.example');
+UPDATE o2c.event_subscription SET template = 'short' WHERE recipient = 'other@acme.example';
+SELECT o2c.save_template(1, 'order_cancel', 'email', 'en', 'Cancelled: {{event.reason}}', 'Cancelled') > 0 AS saved \gset
+SELECT o2c.save_template(1, 'short', 'email', 'en', 'Cancelled', 'Cancelled') > 0 AS saved \gset
+SELECT o2c.place_order(1, 'C1', '[{"product": "P", "quantity": 1}]', '2026-03-02', 'O2') AS o2 \gset
+SELECT is(o2c.cancel_order(1, :o2, repeat('because ', 500)), 'cancelled', 'an order is cancelled for a reason that is too long for a subject');
+SELECT is((SELECT count(*) FROM o2c.message WHERE kind = 'order.cancel'), 1::bigint, 'who wants no reason is told');
+SELECT is((SELECT count(*) FROM o2c.event e JOIN o2c.event_subscription s ON s.id = e.entity_id AND s.recipient = 'desk@acme.example' AND s.event = 'cancel'
+           WHERE e.entity = 'event_subscription' AND e.event = 'skip' AND e.reason ~ 'message_subject_check'), 1::bigint, 'that the other was not is noted once');
+SELECT lives_ok($$INSERT INTO o2c.event (company_id, entity, entity_id, event, data) VALUES (1, 'customer', 1, 'credit_alert', '{"limit": "x"}')$$,
+  'an event with strange data is an event');
+SELECT is((SELECT count(*) FROM o2c.event WHERE event = 'skip' AND reason ~ 'invalid input syntax'), 1::bigint, 'of which nobody is told');
+
 SELECT is_empty('SELECT * FROM o2c.check()', 'no invariant is violated');
 SELECT * FROM finish();
