@@ -210,7 +210,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2003', MESSAGE = pg_catalog.format('there is no proposed bank account %s', coalesce($2::text, 'NULL'));
   END IF;
   IF b.approved_by IS NULL THEN
-    UPDATE o2c.customer_bank_account a SET approved_by = current_user, approved_at = pg_catalog.now()
+    UPDATE o2c.customer_bank_account a SET approved_by = session_user, approved_at = pg_catalog.now()
     WHERE a.company_id = $1 AND a.id = $2;
   END IF;
   UPDATE o2c.customer c SET iban = b.iban WHERE c.company_id = $1 AND c.id = b.customer_id AND c.iban IS DISTINCT FROM b.iban;

@@ -65,7 +65,7 @@ o2c_four_eyes_account(PG_FUNCTION_ARGS)
 	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
 	HeapTuple	old = trigdata->tg_trigtuple;
 	HeapTuple	tuple;
-	Datum		user = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
+	Datum		user = CStringGetTextDatum(GetUserNameFromId(GetSessionUserId(), false));
 	Datum		company_id;
 	Datum		proposer;
 	bool		isnull;
