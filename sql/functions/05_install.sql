@@ -54,6 +54,13 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 COMMENT ON FUNCTION o2c._run_steps(text[]) IS 'Execute the install steps of these parts, in order.';
 
+CREATE FUNCTION o2c._one_at_a_time() RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$ SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('order2cash.install', 0)) $$;
+COMMENT ON FUNCTION o2c._one_at_a_time() IS
+  'What install(), migrate() and uninstall() begin with: the second waits for the first to commit and finds what it made.';
+
 CREATE FUNCTION o2c._create_roles() RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -77,7 +84,11 @@ BEGIN
                 FROM pg_catalog.unnest(missing) m));
   END IF;
   FOREACH r IN ARRAY missing LOOP
-    EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', r);
+    BEGIN
+      EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', r);
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN
+      NULL;  -- an install in another database was faster
+    END;
   END LOOP;
 END $$;
 COMMENT ON FUNCTION o2c._create_roles() IS
@@ -88,9 +99,11 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 DECLARE
-  present text := o2c._installed_version();
+  present text;
   extension text := o2c._extension_version();
 BEGIN
+  PERFORM o2c._one_at_a_time();
+  present := o2c._installed_version();
   IF present IS NOT NULL THEN
     RETURN pg_catalog.format('already installed, tables version %s', present);
   END IF;
@@ -115,16 +128,17 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 DECLARE
-  present text := o2c._installed_version();
+  present text;
   target text := o2c._extension_version();
   step record;
 BEGIN
+  PERFORM o2c._one_at_a_time();
+  present := o2c._installed_version();
   IF present IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'O2001',
       MESSAGE = 'order2cash is not installed in this database',
       HINT = 'Call o2c.install() first.';
   END IF;
-  PERFORM FROM o2c.installation FOR UPDATE;
   WHILE present <> target LOOP
     SELECT s.script, pg_catalog.split_part(s.name, '--', 2) AS to_version INTO step
     FROM o2c._install_steps() s
@@ -154,6 +168,7 @@ DECLARE
   views text;
   tables text;
 BEGIN
+  PERFORM o2c._one_at_a_time();
   IF o2c._installed_version() IS NULL THEN
     RETURN 'not installed';
   END IF;
