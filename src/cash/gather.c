@@ -7,12 +7,14 @@
  * (gather_pairs.c).  A join would carry each row through several sorts and
  * hash tables; here an item that no line wants costs two look-ups.
  *
- * Lines are taken in runs that fit into memory: four times what one hash
- * table may have, since as many are kept.  A run that turns out to be too much
- * is halved.  Candidates go to a tuplestore, which spills and from which the
- * first round reads them.  Runs follow each other, so that they come in the
- * order of lines and items, as the weigher reads them, unless memory did not
- * do: then they are sorted.
+ * Lines are taken in runs that fit, with all that is found for them, into the
+ * memory of one hash table, of which the tuplestore and the sort of candidates
+ * have a part.  How long a run may be is learned from what the one before
+ * took; one that turns out to be too much is halved.  Runs after the first
+ * read what it read from files (gather_again.c).  Candidates go to the
+ * tuplestore, which spills and from which the first round reads them.  Runs
+ * follow each other, so that they come in the order of lines and items, as the
+ * weigher reads them; a run whose candidates memory did not hold is sorted.
  */
 #include "cash/gather.h"
 
@@ -24,6 +26,8 @@
 #include "utils/memutils.h"
 
 #define FETCH_ROWS	1000
+#define LEAST_ROOM	(256 * 1024)	/* memory that is taken in any case */
+#define FIRST_SHARE	5			/* the part of the memory that lines of the first run may take alone */
 
 /* Parameters of the queries. */
 enum
@@ -56,6 +60,11 @@ typedef struct GatherRun
 	Tolerances	tolerances;
 	bool		few;			/* queries look for what the arrays have */
 	SPIPlanPtr	plan[NQUERIES]; /* NULL: nothing of this kind */
+	BufFile    *file[NQUERIES]; /* its rows, to be read again; or NULL */
+	TupleDesc	desc[NQUERIES]; /* of these */
+	MemoryContext context;		/* of the files */
+	bool		more;			/* lines come after these */
+	Size		line_bytes;		/* that a line of the last run took; 0: none yet */
 	Datum		param[NPARAMS];
 } GatherRun;
 
@@ -75,7 +84,16 @@ static const char *const shapes[NQUERIES] = {
 static void
 ReceiverStartup(DestReceiver *self, int operation, TupleDesc desc)
 {
-	CashCheckShape(desc, ((GatherReceiver *) self)->shape);
+	GatherReceiver *receiver = (GatherReceiver *) self;
+
+	CashCheckShape(desc, receiver->shape);
+	if (receiver->desc != NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(receiver->gather));
+
+		*receiver->desc = CreateTupleDescCopy(desc);
+		MemoryContextSwitchTo(old);
+	}
 }
 
 static bool
@@ -91,6 +109,13 @@ ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
 static void
 ReceiverEnd(DestReceiver *self)
 {
+}
+
+/* Queries whose rows are many and all are looked at by every run; payers and pairs are in tables of the run. */
+static bool
+IsKept(GatherQuery query)
+{
+	return query == QUERY_KEYS || query == QUERY_SETTLED || query == QUERY_ITEMS || query == QUERY_CREDITS;
 }
 
 /* Run a query whose rows go to a function. */
@@ -123,16 +148,53 @@ GatherStream(SPIPlanPtr plan, int nparams, const Oid *types, const Datum *values
 
 static const Oid param_types[NPARAMS] = {INT4OID, INT8ARRAYOID, INT8ARRAYOID, NUMERICARRAYOID};
 
+/* Look again at the rows of a query; false when one was too much. */
+static bool
+RunAgain(GatherRun *run, GatherQuery query)
+{
+	Gathering  *g = &run->gather;
+	BufFile    *file = run->file[query];
+
+	switch (query)
+	{
+		case QUERY_KEYS:
+			return ReadKeysAgain(g, file);
+		case QUERY_SETTLED:
+			return ReadRowsAgain(g, file, run->desc[query], TakeSettled);
+		case QUERY_ITEMS:
+			return ReadRowsAgain(g, file, run->desc[query], TakeItem);
+		case QUERY_CREDITS:
+			return ReadRowsAgain(g, file, run->desc[query], TakeCredit);
+		default:
+			elog(ERROR, "unexpected query: %d", (int) query);
+	}
+}
+
 /* Run one of the queries, if there is one; false when a row was too much. */
 static bool
 RunInto(GatherRun *run, GatherQuery query, GatherReceive receive)
 {
-	GatherReceiver receiver = {.gather = &run->gather};
+	Gathering  *g = &run->gather;
+	GatherReceiver receiver = {.gather = g};
+	MemoryContext old;
 
 	if (run->plan[query] == NULL)
 		return true;
+	if (run->file[query] != NULL)
+		return RunAgain(run, query);
+	old = MemoryContextSwitchTo(run->context);
+	if (run->more && !run->few && IsKept(query))
+	{
+		receiver.keep = BufFileCreateTemp(false);
+		receiver.desc = &run->desc[query];
+	}
 	GatherStream(run->plan[query], NPARAMS, param_types, run->param, shapes[query], receive, &receiver);
-	return !run->gather.overflow;
+	MemoryContextSwitchTo(old);
+	if (receiver.keep != NULL && g->overflow)
+		BufFileClose(receiver.keep);
+	else
+		run->file[query] = receiver.keep;
+	return !g->overflow;
 }
 
 /* Arrays that queries for few lines look for ----------------------------- */
@@ -235,7 +297,7 @@ ReadNames(Gathering *g)
 
 /* Ranges of lines -------------------------------------------------------- */
 
-/* Gather for the lines of a range; false when they are too many at once. */
+/* Gather for the lines of the range; false when they are too many at once. */
 static bool
 GatherOnce(GatherRun *run)
 {
@@ -254,6 +316,8 @@ GatherOnce(GatherRun *run)
 	GatherCitationsDone(g);
 	if (!RunInto(run, QUERY_SETTLED, ReceiveSettled))
 		return false;
+	GatherMeasure(g);
+	MemoryContextReset(g->keys_context);
 	if (run->few)
 	{
 		ItemsParam(run);
@@ -270,31 +334,45 @@ GatherOnce(GatherRun *run)
 			CustomersParam(run, true);
 		RunInto(run, QUERY_CREDITS, ReceiveCredit);
 	}
-	GatherFlush(g);
+	GatherFlush(g, true);
 	return true;
 }
 
-/* Gather for lines from .. upto - 1, all at once or half by half. */
+/* Gather for the lines that were read, all at once or in ranges that fit. */
 static void
-GatherRange(GatherRun *run, int from, int upto)
+GatherLines(GatherRun *run)
 {
 	Gathering  *g = &run->gather;
-	bool		done;
+	int			length = g->lines.n;
 
-	check_stack_depth();
-	g->from = from;
-	g->upto = upto;
-	g->overflow = g->flushed = false;
-	memset(&g->line_keys, 0, offsetof(Gathering, out) - offsetof(Gathering, line_keys));
-	done = GatherOnce(run);
-	MemoryContextReset(g->context);
-	MemoryContextReset(g->out);
-	if (!done)
+	g->disordered |= g->lines.at[0].id < g->last_line;
+	g->last_line = g->lines.at[g->lines.n - 1].id;
+	for (g->from = 0; g->from < g->lines.n;)
 	{
-		int			middle = from + (upto - from) / 2;
+		bool		done;
 
-		GatherRange(run, from, middle);
-		GatherRange(run, middle, upto);
+		g->upto = Min(g->from + length, g->lines.n);
+		g->overflow = g->flushed = false;
+		g->most = g->returned = 0;
+		memset(&g->line_keys, 0, offsetof(Gathering, out) - offsetof(Gathering, line_keys));
+		done = GatherOnce(run);
+		ArenaReset(&g->kept);
+		MemoryContextReset(g->keys_context);
+		ArenaReset(&g->out);
+		if (done)
+		{
+			Size		held = MemoryContextMemAllocated(g->lines_context, false);
+
+			elog(DEBUG1, "gathered candidates of %d lines in %zu kB", g->upto - g->from, g->most / 1024);
+			/* candidates that came in parts need not all fit: what they are found by does */
+			run->line_bytes = held / g->lines.n + Min(g->most + g->returned - held, 2 * (g->most - held)) / (g->upto - g->from) + 1;
+			g->from = g->upto;
+		}
+		else
+		{
+			length = (g->upto - g->from) / 2;
+			run->more = true;
+		}
 	}
 }
 
@@ -340,30 +418,36 @@ AddLine(Gathering *g, const Datum *value, const bool *isnull)
 	line->nkeys = g->keys.n - line->first_key;
 }
 
-/* Read as many lines as a quarter of the memory holds; false when there were none. */
+/* Read as many lines as fit; false when there were none. */
 static bool
-ReadLines(Gathering *g, Portal portal)
+ReadLines(GatherRun *run, Portal portal)
 {
+	Gathering  *g = &run->gather;
 	Datum		value[6];
 	bool		isnull[6];
-	bool		more = true;
+	int64		most = PG_INT32_MAX / 2;
 	bool		sorted = true;
 
+	if (run->line_bytes != 0)
+		most = Max(1, Min(most, (g->room - g->room / 8) / run->line_bytes));
 	MemoryContextReset(g->lines_context);
 	memset(&g->lines, 0, sizeof(g->lines));
 	memset(&g->keys, 0, sizeof(g->keys));
-	while (more && MemoryContextMemAllocated(g->lines_context, true) < g->room / 4 && g->keys.n < PG_INT32_MAX / 2)
+	do
 	{
-		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		int64		asked = Min(FETCH_ROWS, most - g->lines.n);
+
+		SPI_cursor_fetch(portal, true, asked);
 		for (uint64 i = 0; i < SPI_processed; i++)
 		{
 			heap_deform_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, value, isnull);
 			CashCheckNulls(shapes[QUERY_LINES], isnull);
 			AddLine(g, value, isnull);
 		}
-		more = SPI_processed > 0;
+		run->more = SPI_processed == asked;
 		SPI_freetuptable(SPI_tuptable);
-	}
+	} while (run->more && g->lines.n < most && g->keys.n < PG_INT32_MAX / 2 &&
+			 (run->line_bytes != 0 || MemoryContextMemAllocated(g->lines_context, false) < g->room / FIRST_SHARE));
 	for (int64 i = 1; i < g->lines.n && sorted; i++)
 		sorted = g->lines.at[i - 1].id < g->lines.at[i].id;
 	if (!sorted)
@@ -406,17 +490,20 @@ Tuplestorestate *
 GatherCandidates(FunctionCallInfo fcinfo, TupleDesc desc)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "order2cash gatherer", ALLOCSET_DEFAULT_SIZES);
-	Tuplestorestate *result = tuplestore_begin_heap(false, false, work_mem);
+	Tuplestorestate *result = CandidatesBegin();
 	MemoryContext old = MemoryContextSwitchTo(context);
 	GatherRun  *run = palloc0(sizeof(GatherRun));
 	Gathering  *g = &run->gather;
 	Portal		portal;
 
-	g->room = 4 * get_hash_memory_limit();
+	g->room = Max(get_hash_memory_limit() - (CANDIDATES_SHARE + SORT_SHARE) * UINT64CONST(1024), LEAST_ROOM);
 	g->result = result;
 	g->desc = desc;
+	g->slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 	g->tolerances = &run->tolerances;
 	g->read_names = ReadNames;
+	g->last_line = PG_INT64_MIN;
+	run->context = context;
 	run->tolerances.context = context;
 	run->few = PG_GETARG_BOOL(1);
 	run->param[PARAM_COMPANY] = PG_GETARG_DATUM(0);
@@ -433,8 +520,9 @@ GatherCandidates(FunctionCallInfo fcinfo, TupleDesc desc)
 			elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
 	}
 	g->lines_context = AllocSetContextCreate(context, "order2cash gathered lines", ALLOCSET_DEFAULT_SIZES);
-	g->context = AllocSetContextCreate(context, "order2cash gathering", ALLOCSET_DEFAULT_SIZES);
-	g->out = AllocSetContextCreate(context, "order2cash candidates", ALLOCSET_DEFAULT_SIZES);
+	g->context = g->kept.context = AllocSetContextCreate(context, "order2cash gathering", ALLOCSET_DEFAULT_SIZES);
+	g->keys_context = AllocSetContextCreate(context, "order2cash keys of lines", ALLOCSET_DEFAULT_SIZES);
+	g->out.context = AllocSetContextCreate(context, "order2cash candidates", ALLOCSET_DEFAULT_SIZES);
 	RunInto(run, QUERY_TOLERANCES, ReceiveTolerance);
 	ToleranceFinish(&run->tolerances);
 	if (run->plan[QUERY_LINES] == NULL)
@@ -443,9 +531,13 @@ GatherCandidates(FunctionCallInfo fcinfo, TupleDesc desc)
 				 errmsg("no query for the lines")));
 	portal = SPI_cursor_open(NULL, run->plan[QUERY_LINES], run->param, NULL, true);
 	CashCheckShape(portal->tupDesc, shapes[QUERY_LINES]);
-	while (ReadLines(g, portal))
-		GatherRange(run, 0, g->lines.n);
+	while (ReadLines(run, portal))
+		GatherLines(run);
 	SPI_cursor_close(portal);
+	for (int i = 0; i < NQUERIES; i++)
+		if (run->file[i] != NULL)
+			BufFileClose(run->file[i]);
+	ExecDropSingleTupleTableSlot(g->slot);
 	MemoryContextSwitchTo(old);
 	result = g->disordered ? GatherSort(g) : g->result;
 	MemoryContextDelete(context);

@@ -1,8 +1,9 @@
 /*
  * gather.h
  *		Which open items each bank line may pay: what gather.c (streams),
- *		gather_lines.c (the lines that wait), gather_pairs.c (who fits whom),
- *		gather_answers.c (what is returned) and item_facts.c (what an item is) share.
+ *		gather_again.c (streams that are read again), gather_lines.c (the lines
+ *		that wait), gather_pairs.c (who fits whom), gather_answers.c (what is
+ *		returned) and item_facts.c (what an item is) share.
  */
 #ifndef O2C_GATHER_H
 #define O2C_GATHER_H
@@ -10,8 +11,10 @@
 #include "cash/cash.h"
 
 #include "executor/tuptable.h"
+#include "storage/buffile.h"
 #include "tcop/dest.h"
 #include "utils/date.h"
+#include "utils/tuplesort.h"
 
 /* Nobody knows the payer: an amount that more items have says nothing. */
 #define UNKNOWN_ITEMS_MAX 60
@@ -20,6 +23,14 @@
 #define WHY_CITED	1			/* its id */
 #define WHY_PAYER	2			/* customer and amount */
 #define WHY_AMOUNT	4			/* amount, of payers that are not known */
+
+/* Small things that are forgotten together, packed into blocks of a context. */
+typedef struct Arena
+{
+	MemoryContext context;
+	char	   *at;
+	Size		left;
+} Arena;
 
 /* Nodes of one kind by their hash: heads here, "next" in the nodes. */
 typedef struct Chains
@@ -136,6 +147,13 @@ typedef struct PayerCustomer
 	int32		next;
 } PayerCustomer;
 
+/* An item of an amount. */
+typedef struct Found
+{
+	struct Found *next;
+	const ItemFacts *facts;
+} Found;
+
 /* An amount on lines, and who pays it. */
 typedef struct Amount
 {
@@ -146,7 +164,8 @@ typedef struct Amount
 	int32		n;
 	int32		unknown;		/* lines whose payer is not known */
 	int32		nfound;
-	ItemFacts **found;			/* items of this amount, for these */
+	Found	   *found;			/* items of this amount, for these, in their order */
+	Found	   *last;
 } Amount;
 
 typedef struct PartyAmount
@@ -186,18 +205,36 @@ typedef struct Named
 	text	   *name;
 } Named;
 
+/* Parts of the memory, in kB: of the tuplestore of candidates, and of a sort of them. */
+#define CANDIDATES_SHARE (work_mem / 4)
+#define SORT_SHARE		(work_mem / 8)
+
+/* What is looked at of a row before it is known that a line wants it: an item, or a number that was settled. */
+typedef struct GatherRow
+{
+	int64		id;				/* of the item, or the key */
+	int64		customer_id;	/* 0: none */
+	int64		amounts[2];		/* what is open, and that less discount */
+	int32		namounts;
+	uint32		currency;
+	int32		why;			/* WHY_ */
+	uint32		size;			/* of the tuple, where rows are kept */
+} GatherRow;
+
 /* A growing array. */
 #define ARRAY(type) struct { type *at; int64 n; int64 room; }
 
 /* A run of lines and what is looked for. */
 typedef struct Gathering
 {
-	Size		room;			/* memory that half of it may take */
+	Size		room;			/* memory that all of it may take */
+	Size		most;			/* memory that the range took */
 	Tuplestorestate *result;
 	TupleDesc	desc;
-	int64		last_line;		/* what was returned last */
-	int64		last_item;
-	bool		disordered;		/* ... came before what was returned earlier */
+	TupleTableSlot *slot;		/* of a candidate */
+	Tuplesortstate *sort;		/* of a range whose candidates came in several parts */
+	int64		last_line;		/* of the lines before */
+	bool		disordered;		/* lines came after others with higher ids */
 	Tolerances *tolerances;
 	uint32		stamp;
 
@@ -208,8 +245,11 @@ typedef struct Gathering
 
 	/* a range of them under way */
 	MemoryContext context;
+	MemoryContext keys_context; /* until all is cited */
+	Arena		kept;			/* in context */
 	bool		overflow;		/* it was too much: try half */
 	bool		flushed;		/* some of its candidates were returned */
+	Size		returned;		/* memory that these took */
 	int			from;
 	int			upto;
 	ARRAY(LineKey) line_keys;
@@ -233,7 +273,7 @@ typedef struct Gathering
 	Chains		gap_chains;
 
 	/* candidates not yet returned */
-	MemoryContext out;
+	Arena		out;
 	ARRAY(Named) named;
 	Chains		named_chains;
 	void		(*read_names) (struct Gathering *g);
@@ -248,6 +288,8 @@ typedef struct GatherReceiver
 	const char *shape;			/* of the rows, see row_shape.c */
 	GatherReceive receive;		/* who takes a row that has it, its columns read */
 	Gathering  *gather;
+	TupleDesc  *desc;			/* where to note what the rows are; or NULL */
+	BufFile    *keep;			/* rows are written here to be read again; or NULL */
 	void	   *state;			/* of who gathers something else */
 } GatherReceiver;
 
@@ -261,13 +303,29 @@ ArrayGrow(void **at, int64 n, int64 *room, Size size, MemoryContext context)
 {
 	if (likely(n < *room))
 		return;
-	*room = Max(64, 2 * *room);
+	*room = Max(64, *room < 8192 ? 2 * *room : *room + *room / 2);
 	*at = *at == NULL ? MemoryContextAllocHuge(context, *room * size) : repalloc_huge(*at, *room * size);
 }
 
 #define ARRAY_ADD(array, context) \
 	(ArrayGrow((void **) &(array).at, (array).n, &(array).room, sizeof(*(array).at), (context)), \
 	 &(array).at[(array).n++])
+
+extern void *ArenaMore(Arena *arena, Size size);
+
+/* Room for something small in an arena. */
+static inline void *
+ArenaAlloc(Arena *arena, Size size)
+{
+	char	   *at = arena->at;
+
+	size = MAXALIGN(size);
+	if (unlikely(size > arena->left))
+		return ArenaMore(arena, size);
+	arena->at += size;
+	arena->left -= size;
+	return at;
+}
 
 static inline uint32
 HashWords(uint64 a, uint64 b)
@@ -296,10 +354,11 @@ ChainOf(const Chains *chains, uint32 hash)
 extern uint32 CurrencyWord(Datum currency);
 extern int64 MinorAmount(Datum amount, uint32 currency);
 extern Datum AmountOfMinor(int64 minor, uint32 currency);
-extern text *CopyText(Datum value, MemoryContext context);
+extern void ArenaReset(Arena *arena);
+extern text *CopyText(Datum value, Arena *arena);
 extern void ToleranceAdd(Tolerances *all, TupleTableSlot *slot);
 extern void ToleranceFinish(Tolerances *all);
-extern ItemFacts *DescribeItem(TupleTableSlot *slot, const Tolerances *all, MemoryContext context);
+extern ItemFacts *DescribeItem(TupleTableSlot *slot, const Tolerances *all, Arena *arena);
 extern void ChainsBegin(Chains *chains, int64 nodes, MemoryContext context);
 
 /* gather.c */
@@ -307,8 +366,17 @@ extern Tuplestorestate *GatherCandidates(FunctionCallInfo fcinfo, TupleDesc desc
 extern void GatherStream(SPIPlanPtr plan, int nparams, const Oid *types, const Datum *values,
 						 const char *shape, GatherReceive receive, GatherReceiver *receiver);
 
+/* gather_again.c */
+extern void KeepKey(BufFile *file, int64 key, int64 item_id);
+extern void KeepRow(BufFile *file, GatherRow *row, TupleTableSlot *slot);
+extern bool ReadKeysAgain(Gathering *g, BufFile *file);
+extern bool ReadRowsAgain(Gathering *g, BufFile *file, TupleDesc desc,
+						  bool (*take) (Gathering *g, const GatherRow *row, TupleTableSlot *slot));
+
 /* gather_lines.c */
 extern bool GatherTooMuch(Gathering *g);
+extern void GatherMeasure(Gathering *g);
+extern void GatherMakeRoom(Gathering *g);
 extern bool GatherPrepare(Gathering *g);
 extern void GatherPayersDone(Gathering *g);
 extern const Payer *GatherFindPayer(const Gathering *g, int32 party, int64 customer_id);
@@ -318,6 +386,10 @@ extern int32 GatherFindPartyAmount(const Gathering *g, int32 party, int32 amount
 extern bool ReceivePayer(TupleTableSlot *slot, DestReceiver *self);
 
 /* gather_pairs.c */
+extern bool TakeKey(Gathering *g, int64 key, int64 item_id);
+extern bool TakeSettled(Gathering *g, const GatherRow *row, TupleTableSlot *slot);
+extern bool TakeItem(Gathering *g, const GatherRow *row, TupleTableSlot *slot);
+extern bool TakeCredit(Gathering *g, const GatherRow *row, TupleTableSlot *slot);
 extern void GatherKeysDone(Gathering *g);
 extern void GatherCitationsDone(Gathering *g);
 extern void GatherUnknown(Gathering *g);
@@ -330,7 +402,8 @@ extern bool ReceiveCredit(TupleTableSlot *slot, DestReceiver *self);
 
 /* gather_answers.c */
 extern TupleDesc GatherDesc(void);
-extern void GatherFlush(Gathering *g);
+extern Tuplestorestate *CandidatesBegin(void);
+extern void GatherFlush(Gathering *g, bool last);
 extern Tuplestorestate *GatherSort(Gathering *g);
 extern bool ReceiveName(TupleTableSlot *slot, DestReceiver *self);
 

@@ -4,7 +4,7 @@
  *		to the payer, and his name where it is to be compared.
  *
  * gather_pairs.c finds the pairs; GatherFlush returns those found so far
- * whenever they have taken their half of the memory.
+ * whenever there is no room for more.
  */
 #include "cash/gather.h"
 
@@ -76,7 +76,7 @@ ReceiveName(TupleTableSlot *slot, DestReceiver *self)
 
 	named = FindNamed(g, DatumGetInt64(slot->tts_values[0]));
 	if (named != NULL && named->name == NULL && !slot->tts_isnull[1])
-		named->name = CopyText(slot->tts_values[1], g->out);
+		named->name = CopyText(slot->tts_values[1], &g->out);
 	return true;
 }
 
@@ -91,7 +91,7 @@ NameCustomers(Gathering *g)
 		for (Pair *pair = g->lines.at[i].pairs; pair != NULL; pair = pair->next)
 			n += WantsName(pair->facts, RelationOf(g, &g->lines.at[i], pair->facts, &group));
 	memset(&g->named, 0, sizeof(g->named));
-	ChainsBegin(&g->named_chains, n, g->out);
+	ChainsBegin(&g->named_chains, n, g->out.context);
 	if (n == 0)
 		return;
 	for (int i = g->from; i < g->upto; i++)
@@ -104,7 +104,7 @@ NameCustomers(Gathering *g)
 			{
 				int32	   *head = ChainOf(&g->named_chains, HashWords(facts->customer_id, 4));
 
-				*ARRAY_ADD(g->named, g->out) = (Named) {facts->customer_id, *head, NULL};
+				*ARRAY_ADD(g->named, g->out.context) = (Named) {facts->customer_id, *head, NULL};
 				*head = g->named.n - 1;
 			}
 		}
@@ -153,43 +153,86 @@ PutCandidate(Gathering *g, const GatherLine *line, const Pair *pair)
 	value[17] = Int32GetDatum(group);
 	value[18] = PointerGetDatum(pair->order_number);
 	isnull[18] = pair->order_number == NULL;
-	tuplestore_putvalues(g->result, g->desc, value, isnull);
-	g->disordered |= line->id < g->last_line || (line->id == g->last_line && facts->item_id < g->last_item);
-	g->last_line = line->id;
-	g->last_item = facts->item_id;
+	if (g->sort == NULL)
+		tuplestore_putvalues(g->result, g->desc, value, isnull);
+	else
+	{
+		ExecClearTuple(g->slot);
+		memcpy(g->slot->tts_values, value, sizeof(value));
+		memcpy(g->slot->tts_isnull, isnull, sizeof(isnull));
+		ExecStoreVirtualTuple(g->slot);
+		tuplesort_puttupleslot(g->sort, g->slot);
+	}
 }
 
-/* Sort what was returned, when memory did not hold all candidates of a range or lines came in another order. */
+/* A place for candidates. */
 Tuplestorestate *
-GatherSort(Gathering *g)
+CandidatesBegin(void)
 {
-	AttrNumber	keys[2] = {2, 3};	/* line, item */
+	return tuplestore_begin_heap(false, false, CANDIDATES_SHARE);
+}
+
+/* Begin to sort candidates by line and item. */
+static Tuplesortstate *
+SortBegin(TupleDesc desc)
+{
+	AttrNumber	keys[2] = {2, 3};
 	Oid			operators[2] = {Int8LessOperator, Int8LessOperator};
 	Oid			collations[2] = {InvalidOid, InvalidOid};
 	bool		nulls_first[2] = {false, false};
-	Tuplesortstate *sort = tuplesort_begin_heap(g->desc, 2, keys, operators, collations, nulls_first,
-												work_mem, NULL, TUPLESORT_NONE);
+
+	return tuplesort_begin_heap(desc, 2, keys, operators, collations, nulls_first, SORT_SHARE, NULL, TUPLESORT_NONE);
+}
+
+/* Put them into a tuplestore. */
+static void
+SortEnd(Tuplesortstate *sort, TupleDesc desc, Tuplestorestate *result)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+
+	tuplesort_performsort(sort);
+	while (tuplesort_gettupleslot(sort, true, false, slot, NULL))
+		tuplestore_puttupleslot(result, slot);
+	ExecDropSingleTupleTableSlot(slot);
+	tuplesort_end(sort);
+}
+
+/* All candidates in order, when the lines came in another one. */
+Tuplestorestate *
+GatherSort(Gathering *g)
+{
+	Tuplesortstate *sort = SortBegin(g->desc);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(g->desc, &TTSOpsMinimalTuple);
 	Tuplestorestate *sorted;
 
 	while (tuplestore_gettupleslot(g->result, true, false, slot))
 		tuplesort_puttupleslot(sort, slot);
-	tuplestore_end(g->result);
-	tuplesort_performsort(sort);
-	sorted = tuplestore_begin_heap(false, false, work_mem);
-	while (tuplesort_gettupleslot(sort, true, false, slot, NULL))
-		tuplestore_puttupleslot(sorted, slot);
 	ExecDropSingleTupleTableSlot(slot);
-	tuplesort_end(sort);
+	tuplestore_end(g->result);
+	sorted = CandidatesBegin();
+	SortEnd(sort, g->desc, sorted);
 	return sorted;
 }
 
-/* Return what was found so far, in the order of lines and items. */
+/*
+ * Return what was found so far, in the order of lines and items.  What is
+ * returned before the last has come is sorted with it.
+ */
 void
-GatherFlush(Gathering *g)
+GatherFlush(Gathering *g, bool last)
 {
 	ARRAY(Pair *) sorted = {NULL, 0, 0};
 
+	GatherMeasure(g);
+	if (!last)
+		g->returned += MemoryContextMemAllocated(g->out.context, false);
+	if (!last && g->sort == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(MemoryContextGetParent(g->context));
+
+		g->sort = SortBegin(g->desc);
+		MemoryContextSwitchTo(old);
+	}
 	NameCustomers(g);
 	for (int i = g->from; i < g->upto; i++)
 	{
@@ -200,7 +243,7 @@ GatherFlush(Gathering *g)
 			continue;
 		sorted.n = 0;
 		for (Pair *pair = line->pairs; pair != NULL; pair = pair->next)
-			*ARRAY_ADD(sorted, g->out) = pair;
+			*ARRAY_ADD(sorted, g->out.context) = pair;
 		if (sorted.n > 1)
 			qsort(sorted.at, sorted.n, sizeof(Pair *), ComparePairs);
 		for (int64 p = 0; p < sorted.n; p++)
@@ -208,6 +251,11 @@ GatherFlush(Gathering *g)
 		line->pairs = NULL;
 		line->stamped = NULL;
 	}
-	MemoryContextReset(g->out);
+	ArenaReset(&g->out);
 	g->flushed = true;
+	if (last && g->sort != NULL)
+	{
+		SortEnd(g->sort, g->desc, g->result);
+		g->sort = NULL;
+	}
 }

@@ -39,7 +39,8 @@ typedef struct GatherBook
 	TupleDesc	desc;
 	Tolerances	tolerances;
 	MemoryContext context;		/* of pages and what is taken */
-	MemoryContext item;			/* of one item */
+	Arena		items;			/* of some that were described */
+	int			nitems;
 	ARRAY(BookPage) pages;
 	Chains		page_chains;
 	ARRAY(TakenItem) taken;
@@ -154,8 +155,9 @@ ReceiveBookItem(TupleTableSlot *slot, DestReceiver *self)
 	taken = TakenOfItem(book, DatumGetInt64(slot->tts_values[0]));
 	if (MinorAmount(slot->tts_values[3], currency) != taken)
 	{
-		PutBookItem(book, book->pages.at[i].page, DescribeItem(slot, &book->tolerances, book->item), taken);
-		MemoryContextReset(book->item);
+		PutBookItem(book, book->pages.at[i].page, DescribeItem(slot, &book->tolerances, &book->items), taken);
+		if (++book->nitems % 64 == 0)
+			ArenaReset(&book->items);
 	}
 	return true;
 }
@@ -192,7 +194,7 @@ o2c_cash_book(PG_FUNCTION_ARGS)
 	book.result = rsinfo->setResult;
 	book.desc = rsinfo->setDesc;
 	book.context = book.tolerances.context = CurrentMemoryContext;
-	book.item = AllocSetContextCreate(CurrentMemoryContext, "order2cash item", ALLOCSET_SMALL_SIZES);
+	book.items.context = AllocSetContextCreate(CurrentMemoryContext, "order2cash items", ALLOCSET_SMALL_SIZES);
 	for (int i = 0; i < lengthof(receive); i++)
 	{
 		GatherReceiver receiver = {.state = &book};

@@ -12,13 +12,41 @@
 
 #include "cash/weigh.h"
 
-/* Has the range taken its half of the memory?  Once something was returned it must be finished. */
+/* What lines and tables over them take, without candidates. */
+static Size
+MemoryHeld(const Gathering *g)
+{
+	return MemoryContextMemAllocated(g->lines_context, false) + MemoryContextMemAllocated(g->keys_context, false) +
+		MemoryContextMemAllocated(g->context, false);
+}
+
+/*
+ * Has the range taken its share of the memory, which leaves an eighth for
+ * candidates?  Once something was returned it must be finished.
+ */
 bool
 GatherTooMuch(Gathering *g)
 {
-	if (!g->overflow && !g->flushed && g->upto - g->from > 1 && MemoryContextMemAllocated(g->context, true) > g->room / 2)
+	if (!g->overflow && !g->flushed && g->upto - g->from > 1 && MemoryHeld(g) > g->room - g->room / 8)
 		g->overflow = true;
 	return g->overflow;
+}
+
+/* Note what the range takes now. */
+void
+GatherMeasure(Gathering *g)
+{
+	g->most = Max(g->most, MemoryHeld(g) + MemoryContextMemAllocated(g->out.context, false));
+}
+
+/* Return candidates when they leave no room for more. */
+void
+GatherMakeRoom(Gathering *g)
+{
+	Size		out = MemoryContextMemAllocated(g->out.context, false);
+
+	if (out > g->room / 8 && MemoryHeld(g) + out > g->room)
+		GatherFlush(g, false);
 }
 
 /* Places of the parties and amounts -------------------------------------- */
@@ -125,7 +153,9 @@ GatherPrepare(Gathering *g)
 	int			n = g->upto - g->from;
 	GatherLine *last = &g->lines.at[g->upto - 1];
 
-	ChainsBegin(&g->key_chains, last->first_key + last->nkeys - g->lines.at[g->from].first_key, g->context);
+	g->line_keys.room = last->first_key + last->nkeys - g->lines.at[g->from].first_key;
+	g->line_keys.at = MemoryContextAllocHuge(g->keys_context, Max(g->line_keys.room, 1) * sizeof(LineKey));
+	ChainsBegin(&g->key_chains, g->line_keys.room, g->keys_context);
 	ChainsBegin(&g->party_chains, n, g->context);
 	for (int i = g->from; i < g->upto; i++)
 	{
@@ -137,8 +167,8 @@ GatherPrepare(Gathering *g)
 		{
 			int32	   *head = ChainOf(&g->key_chains, HashWords(g->keys.at[k], 0));
 
-			*ARRAY_ADD(g->line_keys, g->context) = (LineKey) {g->keys.at[k], i, *head};
-			*head = g->line_keys.n - 1;
+			g->line_keys.at[g->line_keys.n] = (LineKey) {g->keys.at[k], i, *head};
+			*head = g->line_keys.n++;
 		}
 		line->party = FindParty(g, line->party_id);
 		if (line->party < 0)

@@ -43,16 +43,27 @@ StepKeys(Gathering *g, ItemKey begun)
 	g->under_way[1] = waiting;
 }
 
-/* A key of an item: key, item. */
+/* A key of an item. */
+bool
+TakeKey(Gathering *g, int64 key, int64 item_id)
+{
+	int64		before = g->citations.n;
+
+	StepKeys(g, (ItemKey) {key, item_id, ChainOf(&g->key_chains, HashWords(key, 0))});
+	return g->citations.n == before || !GatherTooMuch(g);
+}
+
+/* Columns: key, item. */
 bool
 ReceiveKey(TupleTableSlot *slot, DestReceiver *self)
 {
-	Gathering  *g = ((GatherReceiver *) self)->gather;
-	int64		key;
+	GatherReceiver *receiver = (GatherReceiver *) self;
+	int64		key = DatumGetInt64(slot->tts_values[0]);
+	int64		item_id = DatumGetInt64(slot->tts_values[1]);
 
-	key = DatumGetInt64(slot->tts_values[0]);
-	StepKeys(g, (ItemKey) {key, DatumGetInt64(slot->tts_values[1]), ChainOf(&g->key_chains, HashWords(key, 0))});
-	return !GatherTooMuch(g);
+	if (receiver->keep != NULL)
+		KeepKey(receiver->keep, key, item_id);
+	return TakeKey(receiver->gather, key, item_id);
 }
 
 /* All keys have begun. */
@@ -66,7 +77,7 @@ GatherKeysDone(Gathering *g)
 static Pair *
 AddPair(Gathering *g, GatherLine *line, const ItemFacts *facts, text *order_number, bool cited)
 {
-	Pair	   *pair = MemoryContextAlloc(g->out, sizeof(Pair));
+	Pair	   *pair = ArenaAlloc(&g->out, sizeof(Pair));
 
 	pair->next = line->pairs;
 	pair->facts = facts;
@@ -76,29 +87,48 @@ AddPair(Gathering *g, GatherLine *line, const ItemFacts *facts, text *order_numb
 	return pair;
 }
 
-/* A number that was settled elsewhere, a candidate without item: key, customer, number. */
+/* What is told of a number without item. */
+static ItemFacts *
+NumberOnly(Gathering *g, int64 customer_id, TupleTableSlot *slot, int column)
+{
+	ItemFacts  *facts = ArenaAlloc(&g->out, sizeof(ItemFacts));
+
+	memset(facts, 0, sizeof(ItemFacts));
+	facts->customer_id = customer_id;
+	slot_getallattrs(slot);
+	facts->number = CopyText(slot->tts_values[column], &g->out);
+	return facts;
+}
+
+/* A number that was settled elsewhere, a candidate without item. */
+bool
+TakeSettled(Gathering *g, const GatherRow *row, TupleTableSlot *slot)
+{
+	ItemFacts  *facts = NULL;
+
+	for (int32 i = *ChainOf(&g->key_chains, HashWords(row->id, 0)); i >= 0; i = g->line_keys.at[i].next)
+		if (g->line_keys.at[i].key == row->id)
+		{
+			if (facts == NULL)
+				facts = NumberOnly(g, row->customer_id, slot, 2);
+			AddPair(g, &g->lines.at[g->line_keys.at[i].line], facts, NULL, false);
+		}
+	if (facts != NULL)
+		GatherMakeRoom(g);
+	return true;
+}
+
+/* Columns: key, customer, number. */
 bool
 ReceiveSettled(TupleTableSlot *slot, DestReceiver *self)
 {
-	Gathering  *g = ((GatherReceiver *) self)->gather;
-	ItemFacts  *facts = NULL;
-	int64		key;
+	GatherReceiver *receiver = (GatherReceiver *) self;
+	GatherRow	row = {.id = DatumGetInt64(slot->tts_values[0]),
+	.customer_id = slot->tts_isnull[1] ? 0 : DatumGetInt64(slot->tts_values[1])};
 
-	key = DatumGetInt64(slot->tts_values[0]);
-	for (int32 i = *ChainOf(&g->key_chains, HashWords(key, 0)); i >= 0; i = g->line_keys.at[i].next)
-		if (g->line_keys.at[i].key == key)
-		{
-			if (facts == NULL)
-			{
-				facts = MemoryContextAllocZero(g->out, sizeof(ItemFacts));
-				facts->customer_id = DatumGetInt64(slot->tts_values[1]);
-				facts->number = CopyText(slot->tts_values[2], g->out);
-			}
-			AddPair(g, &g->lines.at[g->line_keys.at[i].line], facts, NULL, false);
-		}
-	if (facts != NULL && MemoryContextMemAllocated(g->out, true) > g->room / 2)
-		GatherFlush(g);
-	return true;
+	if (receiver->keep != NULL)
+		KeepRow(receiver->keep, &row, slot);
+	return TakeSettled(receiver->gather, &row, slot);
 }
 
 /* A pair that is known already: line, item, number of the order. */
@@ -122,7 +152,7 @@ ReceiveCited(TupleTableSlot *slot, DestReceiver *self)
 	}
 	if (low < g->upto && g->lines.at[low].id == id)
 	{
-		text	   *number = slot->tts_isnull[2] ? NULL : CopyText(slot->tts_values[2], g->context);
+		text	   *number = slot->tts_isnull[2] ? NULL : CopyText(slot->tts_values[2], &g->kept);
 
 		AddCitation(g, low, DatumGetInt64(slot->tts_values[1]), number, false);
 	}
@@ -163,37 +193,31 @@ AddGap(Gathering *g, int32 at, const ItemFacts *facts)
  * without item.
  */
 static void
-PairElsewhere(Gathering *g, TupleTableSlot *slot, GatherLine *line)
+PairElsewhere(Gathering *g, const GatherRow *row, TupleTableSlot *slot, GatherLine *line)
 {
-	int64		customer_id = DatumGetInt64(slot->tts_values[1]);
-	ItemFacts  *facts;
-
-	if (g->parties.at[line->party].best < REL_ACCOUNT || GatherFindPayer(g, line->party, customer_id) != NULL)
+	if (g->parties.at[line->party].best < REL_ACCOUNT || GatherFindPayer(g, line->party, row->customer_id) != NULL)
 		return;
-	facts = MemoryContextAllocZero(g->out, sizeof(ItemFacts));
-	facts->customer_id = customer_id;
-	facts->number = CopyText(slot->tts_values[9], g->out);
-	AddPair(g, line, facts, NULL, false);
+	AddPair(g, line, NumberOnly(g, row->customer_id, slot, 9), NULL, false);
 }
 
 /* The lines that cite an item are stamped, and paired with it if so wished. */
 static ItemFacts *
-PairCited(Gathering *g, TupleTableSlot *slot, int64 item_id, uint32 currency, bool pair)
+PairCited(Gathering *g, const GatherRow *row, TupleTableSlot *slot, bool pair)
 {
 	ItemFacts  *facts = NULL;
 
 	g->stamp++;
-	for (int32 i = *ChainOf(&g->citation_chains, HashSeries(item_id)); i >= 0; i = g->citations.at[i].next)
+	for (int32 i = *ChainOf(&g->citation_chains, HashSeries(row->id)); i >= 0; i = g->citations.at[i].next)
 	{
 		Citation   *c = &g->citations.at[i];
 		GatherLine *line = &g->lines.at[c->line];
 
-		if (c->item_id != item_id)
+		if (c->item_id != row->id)
 			continue;
-		if (line->currency != currency)
+		if (line->currency != row->currency)
 		{
 			if (pair && c->cited)
-				PairElsewhere(g, slot, line);
+				PairElsewhere(g, row, slot, line);
 			continue;
 		}
 		if (line->stamp != g->stamp)
@@ -203,7 +227,7 @@ PairCited(Gathering *g, TupleTableSlot *slot, int64 item_id, uint32 currency, bo
 			if (pair)
 			{
 				if (facts == NULL)
-					facts = DescribeItem(slot, g->tolerances, g->out);
+					facts = DescribeItem(slot, g->tolerances, &g->out);
 				line->stamped = AddPair(g, line, facts, NULL, false);
 			}
 		}
@@ -228,7 +252,7 @@ PairLines(Gathering *g, TupleTableSlot *slot, int32 own, ItemFacts *facts)
 		if (g->lines.at[i].stamp != g->stamp)
 		{
 			if (facts == NULL)
-				facts = DescribeItem(slot, g->tolerances, g->out);
+				facts = DescribeItem(slot, g->tolerances, &g->out);
 			g->lines.at[i].stamp = g->stamp;
 			g->lines.at[i].stamped = AddPair(g, &g->lines.at[i], facts, NULL, false);
 		}
@@ -261,58 +285,79 @@ PairPayers(Gathering *g, TupleTableSlot *slot, int32 at, int64 customer_id, Item
 static void
 KeepFound(Gathering *g, TupleTableSlot *slot, Amount *amount)
 {
-	if (amount->nfound == 0)
-		amount->found = MemoryContextAlloc(g->context, UNKNOWN_ITEMS_MAX * sizeof(ItemFacts *));
 	if (amount->nfound < UNKNOWN_ITEMS_MAX)
-		amount->found[amount->nfound] = DescribeItem(slot, g->tolerances, g->context);
+	{
+		Found	   *found = ArenaAlloc(&g->kept, sizeof(Found));
+
+		*found = (Found) {.facts = DescribeItem(slot, g->tolerances, &g->kept)};
+		if (amount->nfound == 0)
+			amount->found = found;
+		else
+			amount->last->next = found;
+		amount->last = found;
+	}
 	if (amount->nfound <= UNKNOWN_ITEMS_MAX)
 		amount->nfound++;
 }
 
 /* An item, and what it is to be compared by. */
 bool
-ReceiveItem(TupleTableSlot *slot, DestReceiver *self)
+TakeItem(Gathering *g, const GatherRow *row, TupleTableSlot *slot)
 {
-	Gathering  *g = ((GatherReceiver *) self)->gather;
-	int			why;
-	int64		open;
-	uint32		currency;
-	int64		amounts[2];
-	int			n = 0;
 	ItemFacts  *facts;
+	bool		kept = false;
 
-	why = DatumGetInt32(slot->tts_values[12]);
-	currency = CurrencyWord(slot->tts_values[2]);
-	if (why & (WHY_PAYER | WHY_AMOUNT))
+	for (int i = 0; i < row->namounts; i++)
+		__builtin_prefetch(ChainOf(&g->amount_chains, HashWords(row->amounts[i], row->currency)));
+	facts = PairCited(g, row, slot, (row->why & WHY_CITED) != 0);
+	for (int i = 0; i < row->namounts; i++)
 	{
-		open = MinorAmount(slot->tts_values[3], currency);
-		if (open != 0)
-			amounts[n++] = open;
-		if (open != 0 && !slot->tts_isnull[5])
-		{
-			int64		discount = MinorAmount(slot->tts_values[5], currency);
-
-			if (discount > 0)
-				amounts[n++] = open - discount;
-		}
-	}
-	for (int i = 0; i < n; i++)
-		__builtin_prefetch(ChainOf(&g->amount_chains, HashWords(amounts[i], currency)));
-	facts = PairCited(g, slot, DatumGetInt64(slot->tts_values[0]), currency, (why & WHY_CITED) != 0);
-	for (int i = 0; i < n; i++)
-	{
-		int32		at = GatherFindAmount(g, currency, amounts[i]);
+		int32		at = GatherFindAmount(g, row->currency, row->amounts[i]);
 
 		if (at < 0)
 			continue;
-		if ((why & WHY_PAYER) && !slot->tts_isnull[1])
-			facts = PairPayers(g, slot, at, DatumGetInt64(slot->tts_values[1]), facts);
-		if ((why & WHY_AMOUNT) && i == 0 && g->amounts.at[at].unknown >= 0)
+		if ((row->why & WHY_PAYER) && row->customer_id != 0)
+			facts = PairPayers(g, slot, at, row->customer_id, facts);
+		if ((row->why & WHY_AMOUNT) && i == 0 && g->amounts.at[at].unknown >= 0)
+		{
 			KeepFound(g, slot, &g->amounts.at[at]);
+			kept = true;
+		}
 	}
-	if (facts != NULL && MemoryContextMemAllocated(g->out, true) > g->room / 2)
-		GatherFlush(g);
-	return !GatherTooMuch(g);
+	if (facts != NULL)
+		GatherMakeRoom(g);
+	return (facts == NULL && !kept) || !GatherTooMuch(g);
+}
+
+/* The columns of an item, and what it is to be compared by. */
+bool
+ReceiveItem(TupleTableSlot *slot, DestReceiver *self)
+{
+	GatherReceiver *receiver = (GatherReceiver *) self;
+	GatherRow	row = {
+		.id = DatumGetInt64(slot->tts_values[0]),
+		.customer_id = slot->tts_isnull[1] ? 0 : DatumGetInt64(slot->tts_values[1]),
+		.currency = CurrencyWord(slot->tts_values[2]),
+		.why = DatumGetInt32(slot->tts_values[12])
+	};
+
+	if (row.why & (WHY_PAYER | WHY_AMOUNT))
+	{
+		int64		open = MinorAmount(slot->tts_values[3], row.currency);
+
+		if (open != 0)
+			row.amounts[row.namounts++] = open;
+		if (open != 0 && !slot->tts_isnull[5])
+		{
+			int64		discount = MinorAmount(slot->tts_values[5], row.currency);
+
+			if (discount > 0)
+				row.amounts[row.namounts++] = open - discount;
+		}
+	}
+	if (receiver->keep != NULL)
+		KeepRow(receiver->keep, &row, slot);
+	return TakeItem(receiver->gather, &row, slot);
 }
 
 /* Lines whose payer is not known: anybody's items of their amount, when they are few. */
@@ -323,17 +368,19 @@ GatherUnknown(Gathering *g)
 	{
 		const Amount *amount = &g->amounts.at[a];
 
-		for (int i = 0; i < amount->nfound && amount->nfound <= UNKNOWN_ITEMS_MAX; i++)
+		if (amount->nfound > UNKNOWN_ITEMS_MAX)
+			continue;
+		for (const Found *found = amount->found; found != NULL; found = found->next)
 		{
-			const ItemFacts *facts = amount->found[i];
+			const ItemFacts *facts = found->facts;
+			GatherRow	row = {.id = facts->item_id, .currency = amount->currency};
 
 			CHECK_FOR_INTERRUPTS();
-			(void) PairCited(g, NULL, facts->item_id, amount->currency, false);
+			(void) PairCited(g, &row, NULL, false);
 			for (int32 l = amount->unknown; l >= 0; l = g->lines.at[l].next_unknown)
 				if (g->lines.at[l].stamp != g->stamp && GatherFindPayer(g, g->lines.at[l].party, facts->customer_id) == NULL)
 					AddPair(g, &g->lines.at[l], facts, NULL, false);
-			if (MemoryContextMemAllocated(g->out, true) > g->room / 2)
-				GatherFlush(g);
+			GatherMakeRoom(g);
 		}
 	}
 }
@@ -382,30 +429,22 @@ GatherGapsDone(Gathering *g)
 
 /* A credit note: does it make up what a line is short? */
 bool
-ReceiveCredit(TupleTableSlot *slot, DestReceiver *self)
+TakeCredit(Gathering *g, const GatherRow *row, TupleTableSlot *slot)
 {
-	Gathering  *g = ((GatherReceiver *) self)->gather;
 	ItemFacts  *facts = NULL;
-	uint32		currency;
-	int64		open;
-	int64		customer_id;
+	int64		open = row->amounts[0];
 
-	if (slot->tts_isnull[1])
-		return true;
-	customer_id = DatumGetInt64(slot->tts_values[1]);
-	currency = CurrencyWord(slot->tts_values[2]);
-	open = MinorAmount(slot->tts_values[3], currency);
-	for (int32 i = *ChainOf(&g->gap_chains, HashWords(customer_id, open)); i >= 0; i = g->gaps.at[i].next)
+	for (int32 i = *ChainOf(&g->gap_chains, HashWords(row->customer_id, open)); i >= 0; i = g->gaps.at[i].next)
 	{
 		const Gap  *gap = &g->gaps.at[i];
 		GatherLine *line = &g->lines.at[gap->line];
 
-		if (gap->customer_id != customer_id || gap->amount != open || line->currency != currency)
+		if (gap->customer_id != row->customer_id || gap->amount != open || line->currency != row->currency)
 			continue;
 		if (facts == NULL)
 		{
-			(void) PairCited(g, slot, DatumGetInt64(slot->tts_values[0]), currency, false);
-			facts = DescribeItem(slot, g->tolerances, g->out);
+			(void) PairCited(g, row, slot, false);
+			facts = DescribeItem(slot, g->tolerances, &g->out);
 		}
 		if (line->stamp != g->stamp)
 		{
@@ -413,7 +452,23 @@ ReceiveCredit(TupleTableSlot *slot, DestReceiver *self)
 			AddPair(g, line, facts, NULL, false);
 		}
 	}
-	if (facts != NULL && MemoryContextMemAllocated(g->out, true) > g->room / 2)
-		GatherFlush(g);
+	if (facts != NULL)
+		GatherMakeRoom(g);
 	return true;
+}
+
+/* The columns of an item. */
+bool
+ReceiveCredit(TupleTableSlot *slot, DestReceiver *self)
+{
+	GatherReceiver *receiver = (GatherReceiver *) self;
+	GatherRow	row = {.id = DatumGetInt64(slot->tts_values[0]), .currency = CurrencyWord(slot->tts_values[2]), .namounts = 1};
+
+	if (slot->tts_isnull[1])
+		return true;
+	row.customer_id = DatumGetInt64(slot->tts_values[1]);
+	row.amounts[0] = MinorAmount(slot->tts_values[3], row.currency);
+	if (receiver->keep != NULL)
+		KeepRow(receiver->keep, &row, slot);
+	return TakeCredit(receiver->gather, &row, slot);
 }

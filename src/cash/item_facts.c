@@ -9,6 +9,7 @@
 
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
 #include "utils/numeric.h"
 
 #include "receivables/aging.h"
@@ -32,6 +33,30 @@ enum
 };
 
 #define PERCENT_UNITS	INT64CONST(1000000) /* 100 % in 10^-4 */
+
+/* Bytes that an arena takes at once: more than the smallest that a context has from the system in a piece of its own. */
+#define ARENA_BLOCK	16384
+
+/* Room in a new block of an arena. */
+void *
+ArenaMore(Arena *arena, Size size)
+{
+	Size		block = Max(size, ARENA_BLOCK);
+	char	   *at = MemoryContextAlloc(arena->context, block);
+
+	arena->at = at + size;
+	arena->left = block - size;
+	return at;
+}
+
+/* Forget all that is in an arena's context. */
+void
+ArenaReset(Arena *arena)
+{
+	MemoryContextReset(arena->context);
+	arena->at = NULL;
+	arena->left = 0;
+}
 
 /* Heads for a number of nodes. */
 void
@@ -167,13 +192,13 @@ ShareOf(int64 amount, const Tolerance *tolerance)
 	return (int64) share;
 }
 
-/* A text in a context, as short as it was. */
+/* A text in an arena, as short as it was. */
 text *
-CopyText(Datum value, MemoryContext context)
+CopyText(Datum value, Arena *arena)
 {
 	struct varlena *from = PG_DETOAST_DATUM_PACKED(value);
 	Size		size = VARSIZE_ANY(from);
-	void	   *to = MemoryContextAlloc(context, size);
+	void	   *to = ArenaAlloc(arena, size);
 
 	memcpy(to, from, size);
 	return to;
@@ -181,16 +206,19 @@ CopyText(Datum value, MemoryContext context)
 
 /* What the weigher wants to know of an item. */
 ItemFacts *
-DescribeItem(TupleTableSlot *slot, const Tolerances *all, MemoryContext context)
+DescribeItem(TupleTableSlot *slot, const Tolerances *all, Arena *arena)
 {
-	ItemFacts  *facts = MemoryContextAlloc(context, sizeof(ItemFacts));
+	ItemFacts  *facts = ArenaAlloc(arena, sizeof(ItemFacts));
 	Datum	   *value = slot->tts_values;
 	bool	   *isnull = slot->tts_isnull;
-	uint32		currency = CurrencyWord(value[ITEM_CURRENCY]);
-	int			digits = DecimalsOf(currency);
+	uint32		currency;
+	int			digits;
 	int64		size;
 	const Tolerance *own;
 
+	slot_getallattrs(slot);
+	currency = CurrencyWord(value[ITEM_CURRENCY]);
+	digits = DecimalsOf(currency);
 	facts->item_id = DatumGetInt64(value[ITEM_ID]);
 	facts->customer_id = isnull[ITEM_CUSTOMER] ? 0 : DatumGetInt64(value[ITEM_CUSTOMER]);
 	facts->open = MinorAmount(value[ITEM_OPEN], currency);
@@ -199,8 +227,8 @@ DescribeItem(TupleTableSlot *slot, const Tolerances *all, MemoryContext context)
 	facts->issued = DatumGetDateADT(value[ITEM_DOCUMENT_DATE]);
 	facts->due = DatumGetDateADT(value[ITEM_DUE_DATE]);
 	facts->discount_date = isnull[ITEM_DISCOUNT_DATE] ? facts->issued : DatumGetDateADT(value[ITEM_DISCOUNT_DATE]);
-	facts->number = CopyText(value[ITEM_NUMBER], context);
-	facts->alt_number = isnull[ITEM_ALT_NUMBER] ? NULL : CopyText(value[ITEM_ALT_NUMBER], context);
+	facts->number = CopyText(value[ITEM_NUMBER], arena);
+	facts->alt_number = isnull[ITEM_ALT_NUMBER] ? NULL : CopyText(value[ITEM_ALT_NUMBER], arena);
 	facts->reference_key = isnull[ITEM_REFERENCE] ? 0 :
 		DatumGetInt64(DirectFunctionCall1(o2c_cash_reference_key, value[ITEM_REFERENCE]));
 
