@@ -1,6 +1,6 @@
 -- Electronic documents: UBL whose totals are derived again by XPath, on random
 -- invoices in four currencies; UBL orders; payment codes; the printable page.
-SELECT plan(43);
+SELECT plan(48);
 SELECT setseed(0.4711);
 
 SELECT o2c.create_company('Müller & Söhne <KG>', 'DE', 'EUR', vat_id => 'DE123456789', email => 'post@example.com', street => 'Straße 1', postal_code => '10115', city => 'Berlin') AS c \gset
@@ -123,6 +123,12 @@ SELECT throws_ok(format('SELECT o2c.import_ubl_order(%s, pg_temp.ubl_order(''X''
 SELECT throws_like(format('SELECT o2c.import_ubl_order(%s, pg_temp.ubl_order(''X'', ''FR12345678901'', ''SKU-9'', ''3'', ''95''))', :c), '%line 1%SKU-9%', 'an unknown product, by its line');
 SELECT throws_like(format('SELECT o2c.import_ubl_order(%s, pg_temp.ubl_order(''X'', ''FR12345678901'', ''SKU-1'', ''-3'', ''95''))', :c), '%line 1%quantity%', 'a negative quantity');
 SELECT throws_ok(format('SELECT o2c.import_ubl_order(%s, ''<a/>'')', :c), 'O2006', NULL, 'another document');
+SELECT throws_ok(format('SELECT o2c.import_ubl_order(%s, %L)', :c, x), 'O2006', NULL, 'no document, or one that has twice what may be there once')
+FROM (VALUES ('<a/><b/>'), ('text'),
+  (replace(pg_temp.ubl_order('X', 'FR12345678901', 'SKU-1', '3', '95')::text, '<cac:Price>', '<cbc:Quantity>4</cbc:Quantity><cac:Price>'))) v(x);
+SELECT throws_like(format('SELECT o2c.import_ubl_order(%s, replace(pg_temp.ubl_order(''X'', ''FR12345678901'', ''SKU-1'', ''3'', ''95'')::text, ''currencyID="EUR"'', ''currencyID="USD"'')::xml)', :c),
+  '%line 1%in USD, the order in EUR%', 'a price in another currency than the order');
+SELECT throws_ok(format('SELECT o2c.import_ubl_order(%s, pg_temp.ubl_order(repeat(''X'', 101), ''FR12345678901'', ''SKU-1'', ''3'', ''95''))', :c), 'O2004', NULL, 'a number that would be cut off to another''s');
 
 SELECT is_empty('SELECT * FROM o2c.check()', 'check() is empty');
 SELECT * FROM finish();
