@@ -61,6 +61,8 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2070', MESSAGE = pg_catalog.format('there is no template "%s"', unknown),
       HINT = 'Save it with o2c.save_template() first; o2c.template_kind lists the built-in ones.';
   END IF;
+  -- two that both would be the default come one after the other
+  PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('order2cash.dunning_policy ' || $1, 0));
   IF ($5 ->> 'is_default')::boolean THEN
     UPDATE o2c.dunning_policy p SET is_default = false
     WHERE p.company_id = $1 AND p.is_default AND p.code <> $2;
@@ -341,20 +343,30 @@ DECLARE
   day date := coalesce($2, o2c.today($1));
 BEGIN
   PERFORM o2c._require_day(day);
-  -- a returned payment, or one that was found late, opens what was settled
-  UPDATE o2c.promise p SET state = 'open', settled_on = NULL
-  FROM o2c._promise_outcomes($1, 'infinity') o
-  WHERE p.company_id = $1 AND p.id = o.promise_id AND p.state <> 'open' AND p.state::text <> o.state
-    AND EXISTS (SELECT FROM o2c._promise_outcomes($1, greatest(day, p.settled_on), ARRAY[p.id]) n
-                WHERE n.state <> p.state::text);
-  GET DIAGNOSTICS reopened = ROW_COUNT;
-  WITH settled AS (
-    UPDATE o2c.promise p SET state = o.state::o2c.promise_state, settled_on = day
-    FROM o2c._promise_outcomes($1, day) o
-    WHERE p.company_id = $1 AND p.id = o.promise_id AND p.state = 'open' AND o.state <> 'open'
-    RETURNING o.state)
-  SELECT pg_catalog.count(*) FILTER (WHERE s.state = 'kept'), pg_catalog.count(*) FILTER (WHERE s.state = 'broken')
-  INTO kept, broken FROM settled s;
+  FOR try IN 1 .. 5 LOOP
+    BEGIN
+      -- a returned payment, or one that was found late, opens what was settled
+      UPDATE o2c.promise p SET state = 'open', settled_on = NULL
+      FROM o2c._promise_outcomes($1, 'infinity') o
+      WHERE p.company_id = $1 AND p.id = o.promise_id AND p.state <> 'open' AND p.state::text <> o.state
+        AND EXISTS (SELECT FROM o2c._promise_outcomes($1, greatest(day, p.settled_on), ARRAY[p.id]) n
+                    WHERE n.state <> p.state::text);
+      GET DIAGNOSTICS reopened = ROW_COUNT;
+      WITH settled AS (
+        UPDATE o2c.promise p SET state = o.state::o2c.promise_state, settled_on = day
+        FROM o2c._promise_outcomes($1, day) o
+        WHERE p.company_id = $1 AND p.id = o.promise_id AND p.state = 'open' AND o.state <> 'open'
+        RETURNING o.state)
+      SELECT pg_catalog.count(*) FILTER (WHERE s.state = 'kept'), pg_catalog.count(*) FILTER (WHERE s.state = 'broken')
+      INTO kept, broken FROM settled s;
+      EXIT;
+    EXCEPTION WHEN SQLSTATE 'O2030' THEN
+      -- money came in between: the ledger says otherwise by now
+      IF try = 5 THEN
+        RAISE;
+      END IF;
+    END;
+  END LOOP;
   RETURN NEXT;
 END $$;
 COMMENT ON FUNCTION o2c.settle_promises(integer, date) IS

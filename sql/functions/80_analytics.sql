@@ -364,20 +364,26 @@ BEGIN
           WHERE k.company_id = $1 AND k.currency::text <> base::text
           GROUP BY k.company_id, k.id HAVING pg_catalog.sum(e.amount) <> 0) i
     GROUP BY 1, 2) v;
-  INSERT INTO o2c.journal_line (company_id, document_id, posted_on, purpose, currency, base_debit, base_credit, description)
-  SELECT $1, CASE d.sign WHEN 1 THEN document ELSE undo END, CASE d.sign WHEN 1 THEN $2 ELSE $2 + 1 END, p.purpose, r.currency,
-         GREATEST(p.sign * d.sign * r.difference, 0), GREATEST(- p.sign * d.sign * r.difference, 0),
-         CASE d.sign WHEN 1 THEN label ELSE label || ' reversed' END
-  FROM pg_temp.o2c_revaluation r
-  CROSS JOIN LATERAL (VALUES (r.purpose, 1), ('exchange', -1)) p (purpose, sign)
-  CROSS JOIN (VALUES (1), (-1)) d (sign)
-  WHERE r.difference <> 0;
-  GET DIAGNOSTICS lines = ROW_COUNT;
+  BEGIN
+    INSERT INTO o2c.journal_line (company_id, document_id, posted_on, purpose, currency, base_debit, base_credit, description)
+    SELECT $1, CASE d.sign WHEN 1 THEN document ELSE undo END, CASE d.sign WHEN 1 THEN $2 ELSE $2 + 1 END, p.purpose, r.currency,
+           GREATEST(p.sign * d.sign * r.difference, 0), GREATEST(- p.sign * d.sign * r.difference, 0),
+           CASE d.sign WHEN 1 THEN label ELSE label || ' reversed' END
+    FROM pg_temp.o2c_revaluation r
+    CROSS JOIN LATERAL (VALUES (r.purpose, 1), ('exchange', -1)) p (purpose, sign)
+    CROSS JOIN (VALUES (1), (-1)) d (sign)
+    WHERE r.difference <> 0;
+    GET DIAGNOSTICS lines = ROW_COUNT;
+  EXCEPTION WHEN unique_violation THEN
+    -- above READ COMMITTED a revaluation of the meantime is not seen
+    RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = pg_catalog.format('%s was revalued at the same moment', $2),
+      HINT = 'Try the transaction again.';
+  END;
   DROP TABLE pg_temp.o2c_revaluation;
   RETURN lines;
 END $$;
 COMMENT ON FUNCTION o2c.revalue(integer, date) IS
-  'Revalue open items in other currencies at the rate of a date: journal lines for the unrealised difference, and their reversal the day after. Again for the same date: 0 lines. Errors: O2002, O2003 without a rate, O2044.';
+  'Revalue open items in other currencies at the rate of a date: journal lines for the unrealised difference, and their reversal the day after. Again for the same date: 0 lines. Errors: O2002, O2003 without a rate, O2044; 40001 above READ COMMITTED, when another did it at the same moment.';
 
 CREATE FUNCTION o2c.take_aging_snapshot(company_id integer, as_of date, bounds integer[] DEFAULT '{0,30,60,90}') RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -29,6 +29,9 @@ CREATE TABLE o2c.journal_line (
 ALTER SEQUENCE o2c.journal_line_id_seq OWNED BY o2c.journal_line.id;
 CREATE INDEX journal_line_document_idx ON o2c.journal_line (company_id, document_id);
 CREATE INDEX journal_line_purpose_idx ON o2c.journal_line (company_id, purpose);
+-- a date is revalued once, whatever a transaction can see of another's
+CREATE UNIQUE INDEX journal_line_revaluation_key ON o2c.journal_line (company_id, posted_on, description, purpose, currency)
+  WHERE description ^@ 'revaluation ' AND purpose IN ('receivable', 'unapplied', 'unidentified');
 CREATE TRIGGER journal_line_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON o2c.journal_line
   FOR EACH STATEMENT EXECUTE FUNCTION o2c.append_only();
 CREATE CONSTRAINT TRIGGER journal_line_balance AFTER INSERT ON o2c.journal_line
