@@ -82,6 +82,7 @@ extern int	AddFromBook(Book *book, const Line *line, int from, int upto, Candida
 extern Taken *NewTaken(void);
 extern int64 TakenOf(Taken *taken, int64 item_id, bool *changed);
 extern Claims *NewClaims(void);
+extern void EndClaims(Claims *claims);
 extern void AddClaims(Claims *claims, const Line *line, int position, int round, const Answer *a);
 extern void PutTaken(const Claims *claims, const LineState *lines, Tuplestorestate *rows, TupleDesc desc);
 extern int	DecideClaims(Claims *claims, LineState *lines, int round, Taken *taken);

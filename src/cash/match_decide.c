@@ -3,15 +3,19 @@
  *		Across all lines no item is claimed twice.
  *
  * Of sure answers that together claim more of an item than is open, the better
- * evidence comes first, then the earlier day.  Memory is 48 bytes for each
- * item that an undecided line surely pays, and in the rounds after the first
- * 24 for each that is taken.
+ * evidence comes first, then the earlier day.  Claims are sorted and go to
+ * temporary files beyond their share of work_mem.  Memory is that, the claims
+ * on one item, and in the rounds after the first 24 bytes for each item that
+ * these take.
  */
 #include "cash/match.h"
 
 #include "common/int.h"
+#include "miscadmin.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+
+#include "records.h"
 
 /* What is taken of one item. */
 typedef struct TakenItem
@@ -42,8 +46,8 @@ typedef struct Claim
 
 struct Claims
 {
-	Claim	   *claim;
-	int			n;
+	Records    *records;
+	Claim	   *group;			/* on one item */
 	int			room;
 };
 
@@ -89,41 +93,6 @@ Take(Taken *taken, int64 item_id, int64 amount)
 	item->round = taken->round;
 }
 
-Claims *
-NewClaims(void)
-{
-	Claims	   *claims = palloc(sizeof(Claims));
-
-	claims->n = 0;
-	claims->room = 256;
-	claims->claim = palloc(claims->room * sizeof(Claim));
-	return claims;
-}
-
-/* Claim what a sure answer pays. */
-void
-AddClaims(Claims *claims, const Line *line, int position, int round, const Answer *a)
-{
-	while (claims->n + a->nitems > claims->room)
-	{
-		claims->room *= 2;
-		claims->claim = repalloc_huge(claims->claim, claims->room * sizeof(Claim));
-	}
-	for (int i = 0; i < a->nitems; i++)
-	{
-		Claim	   *c = &claims->claim[claims->n++];
-
-		c->item_id = a->item[i];
-		c->line_id = line->id;
-		c->total = a->cash[i] + a->settle[i];
-		c->left = a->left[i];
-		c->date = line->date;
-		c->tier = a->tier;
-		c->line = position;
-		c->round = round;
-	}
-}
-
 /* By item; the better evidence first, then the earlier day. */
 static int
 CompareClaims(const void *a, const void *b)
@@ -138,6 +107,42 @@ CompareClaims(const void *a, const void *b)
 	if (x->date != y->date)
 		return x->date < y->date ? -1 : 1;
 	return x->line_id < y->line_id ? -1 : x->line_id > y->line_id ? 1 : 0;
+}
+
+/* A list of claims in the order in which they are lined up. */
+static Records *
+ListClaims(void)
+{
+	return RecordsBegin(sizeof(Claim), CompareClaims, work_mem / 8 * INT64CONST(1024));
+}
+
+Claims *
+NewClaims(void)
+{
+	Claims	   *claims = palloc(sizeof(Claims));
+
+	claims->records = ListClaims();
+	claims->room = 64;
+	claims->group = palloc(claims->room * sizeof(Claim));
+	return claims;
+}
+
+void
+EndClaims(Claims *claims)
+{
+	RecordsEnd(claims->records);
+	pfree(claims->group);
+	pfree(claims);
+}
+
+/* Claim what a sure answer pays. */
+void
+AddClaims(Claims *claims, const Line *line, int position, int round, const Answer *a)
+{
+	for (int i = 0; i < a->nitems; i++)
+		*(Claim *) RecordsAdd(claims->records) = (Claim) {
+			.item_id = a->item[i], .line_id = line->id, .total = a->cash[i] + a->settle[i], .left = a->left[i],
+			.date = line->date, .tier = a->tier, .line = position, .round = round};
 }
 
 /* Refuse the claims on one item that go beyond what it has left, where the claims together do. */
@@ -165,70 +170,113 @@ LineUp(const Claim *claim, int n, LineState *lines)
 	}
 }
 
+/* What a line claimed before it was weighed again does not count. */
+static bool
+ClaimCounts(const Claim *claim, const LineState *lines)
+{
+	return lines[claim->line].round == claim->round;
+}
+
+/* Refuse what items cannot bear. */
+static void
+LineUpAll(Claims *claims, LineState *lines)
+{
+	const Claim *c;
+	int			n = 0;
+
+	RecordsRewind(claims->records);
+	while ((c = RecordsNext(claims->records)) != NULL)
+	{
+		if (!ClaimCounts(c, lines))
+			continue;
+		if (n > 0 && claims->group[0].item_id != c->item_id)
+		{
+			LineUp(claims->group, n, lines);
+			n = 0;
+		}
+		if (n == claims->room)
+		{
+			claims->room *= 2;
+			claims->group = repalloc_huge(claims->group, claims->room * sizeof(Claim));
+		}
+		claims->group[n++] = *c;
+	}
+	if (n > 0)
+		LineUp(claims->group, n, lines);
+}
+
 /*
  * Decide the lines whose claims can all be met; what they take counts as
- * taken in this round, if that is counted.  Returns how many lines are decided.
+ * taken in this round, if that is counted, and only what others claim is
+ * kept then.  Returns how many lines are decided.
  */
 int
 DecideClaims(Claims *claims, LineState *lines, int round, Taken *taken)
 {
-	int			n = 0;
+	Records    *others = taken == NULL ? NULL : ListClaims();
+	const Claim *c;
 	int			decided = 0;
 
-	/* what a line claimed before it was weighed again does not count */
-	for (int i = 0; i < claims->n; i++)
+	RecordsRewind(claims->records);
+	while ((c = RecordsNext(claims->records)) != NULL)
+		if (ClaimCounts(c, lines))
+			lines[c->line].refused = false;
+	LineUpAll(claims, lines);
+	RecordsRewind(claims->records);
+	while ((c = RecordsNext(claims->records)) != NULL)
 	{
-		LineState  *line = &lines[claims->claim[i].line];
+		LineState  *line = &lines[c->line];
 
-		if (line->decided || line->round != claims->claim[i].round)
+		if (!ClaimCounts(c, lines))
 			continue;
-		line->refused = false;
-		claims->claim[n++] = claims->claim[i];
-	}
-	claims->n = n;
-	qsort(claims->claim, n, sizeof(Claim), CompareClaims);
-	for (int i = 0, next; i < n; i = next)
-	{
-		for (next = i + 1; next < n && claims->claim[next].item_id == claims->claim[i].item_id; next++)
-			;
-		LineUp(&claims->claim[i], next - i, lines);
-	}
-	for (int i = 0; i < n; i++)
-	{
-		LineState  *line = &lines[claims->claim[i].line];
-
 		if (line->refused)
+		{
+			if (others != NULL)
+				*(Claim *) RecordsAdd(others) = *c;
 			continue;
+		}
 		if (!line->decided)
 			decided++;
 		line->decided = true;
 		if (taken != NULL)
 		{
 			taken->round = round;
-			Take(taken, claims->claim[i].item_id, claims->claim[i].total);
+			Take(taken, c->item_id, c->total);
 		}
+	}
+	if (others != NULL)
+	{
+		RecordsEnd(claims->records);
+		claims->records = others;
 	}
 	return decided;
 }
 
-/* What decided lines take of each item, after DecideClaims: item, amount. */
+/* What decided lines take of each item, after DecideClaims without "taken": item, amount. */
 void
 PutTaken(const Claims *claims, const LineState *lines, Tuplestorestate *rows, TupleDesc desc)
 {
-	for (int i = 0, next; i < claims->n; i = next)
-	{
-		int64		item_id = claims->claim[i].item_id;
-		int64		taken = 0;
+	const Claim *c;
+	int64		item_id = 0;
+	int64		taken = 0;
 
-		for (next = i; next < claims->n && claims->claim[next].item_id == item_id; next++)
-			if (lines[claims->claim[next].line].decided)
-				taken += claims->claim[next].total;
-		if (taken != 0)
+	RecordsRewind(claims->records);
+	do
+	{
+		c = RecordsNext(claims->records);
+		if (taken != 0 && (c == NULL || c->item_id != item_id))
 		{
 			Datum		values[2] = {Int64GetDatum(item_id), Int64GetDatum(taken)};
 			bool		nulls[2] = {false, false};
 
 			tuplestore_putvalues(rows, desc, values, nulls);
 		}
-	}
+		if (c == NULL)
+			break;
+		if (c->item_id != item_id)
+			taken = 0;
+		item_id = c->item_id;
+		if (lines[c->line].decided)
+			taken += c->total;
+	} while (true);
 }

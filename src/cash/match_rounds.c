@@ -316,7 +316,7 @@ static void
 HandOverRest(Run *run, const char *lines, const char *cands, const char *taken)
 {
 	TupleDesc	desc = CreateTemplateTupleDesc(2);
-	Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
+	Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem / 4);
 	int			at = 0;
 
 	TupleDescInitEntry(desc, 1, "id", INT8OID, -1, 0);
@@ -335,7 +335,7 @@ HandOverRest(Run *run, const char *lines, const char *cands, const char *taken)
 	HandOver(lines, rows, desc);
 	tuplestore_end(rows);
 
-	rows = tuplestore_begin_heap(false, false, work_mem);
+	rows = tuplestore_begin_heap(false, false, work_mem / 4);
 	RewindStream(&run->cands);
 	while (NextRow(&run->cands))
 	{
@@ -391,7 +391,7 @@ LaterRounds(Run *run, ReturnSetInfo *rsinfo)
 
 	while (NextRow(&run->lines))
 		(void) AddLineState(run, ColumnInt64(&run->lines, 2));
-	run->found = tuplestore_begin_heap(false, false, Max(64, work_mem / 4));
+	run->found = tuplestore_begin_heap(false, false, work_mem / 4);
 	run->taken = NewTaken();
 	run->claims = NewClaims();
 	for (int round = 2; round <= ROUNDS_MAX; round++)
@@ -441,6 +441,17 @@ ReadSettings(WeighSettings *settings, int32 company)
 	SPI_freetuptable(SPI_tuptable);
 }
 
+/* Answers, too, have a share of work_mem only: claims, lines and candidates are kept beside them. */
+static void
+ShareResult(ReturnSetInfo *rsinfo)
+{
+	MemoryContext old = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
+
+	tuplestore_end(rsinfo->setResult);
+	rsinfo->setResult = tuplestore_begin_heap((rsinfo->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem / 4);
+	MemoryContextSwitchTo(old);
+}
+
 /* Begin a call. */
 static void
 BeginRun(Run *run, FunctionCallInfo fcinfo)
@@ -449,6 +460,7 @@ BeginRun(Run *run, FunctionCallInfo fcinfo)
 
 	memset(run, 0, sizeof(Run));
 	InitMaterializedSRF(fcinfo, 0);
+	ShareResult((ReturnSetInfo *) fcinfo->resultinfo);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	ReadSettings(&run->settings, company);
@@ -478,6 +490,7 @@ o2c_cash_first_round(PG_FUNCTION_ARGS)
 	HandOverRest(&run, text_to_cstring(PG_GETARG_TEXT_PP(13)), text_to_cstring(PG_GETARG_TEXT_PP(14)),
 				 text_to_cstring(PG_GETARG_TEXT_PP(12)));
 	CloseStream(&run.cands);
+	EndClaims(run.claims);
 	SPI_finish();
 	return (Datum) 0;
 }
@@ -501,6 +514,7 @@ o2c_cash_weigh_lines(PG_FUNCTION_ARGS)
 	CloseStream(&run.book.stream);
 	CloseStream(&run.lines);
 	CloseStream(&run.cands);
+	EndClaims(run.claims);
 	SPI_finish();
 	return (Datum) 0;
 }

@@ -51,7 +51,7 @@ OpenStream(Stream *stream, const char *sql, const char *shape, bool kept)
 	if (kept)
 	{
 		stream->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(stream->portal->tupDesc), &TTSOpsMinimalTuple);
-		stream->kept = tuplestore_begin_heap(false, false, Max(64, work_mem / 4));
+		stream->kept = tuplestore_begin_heap(false, false, work_mem / 4);
 		while (FetchRows(stream))
 			for (uint64 i = 0; i < stream->nrows; i++)
 				tuplestore_puttuple(stream->kept, stream->table->vals[i]);
