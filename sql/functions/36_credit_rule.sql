@@ -111,11 +111,15 @@ BEGIN
   ), score AS (
     SELECT p.customer_id, pg_catalog.sum(p.amount * p.late) / pg_catalog.sum(p.amount) AS late, pg_catalog.max(p.late) AS worst
     FROM paid p GROUP BY 1
-  ), class AS (
+  ), class AS MATERIALIZED (
     SELECT s.customer_id, CASE WHEN s.late > 30 OR s.worst > 90 THEN 'high' WHEN s.late > 5 OR s.worst > 30 THEN 'medium' ELSE 'low' END AS risk
-    FROM score s)
+    FROM score s
+  ), locked AS MATERIALIZED (
+    -- in the order in which an import writes customers
+    SELECT c.id, k.risk FROM o2c.customer c JOIN class k ON c.company_id = $1 AND c.id = k.customer_id
+    WHERE c.risk_class IS DISTINCT FROM k.risk ORDER BY c.code FOR NO KEY UPDATE OF c)
   UPDATE o2c.customer c SET risk_class = k.risk
-  FROM class k WHERE c.company_id = $1 AND c.id = k.customer_id AND c.risk_class IS DISTINCT FROM k.risk;
+  FROM locked k WHERE c.company_id = $1 AND c.id = k.id;
   GET DIAGNOSTICS changed = ROW_COUNT;
   RETURN changed;
 END $$;

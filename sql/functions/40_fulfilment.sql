@@ -504,6 +504,8 @@ BEGIN
   END IF;
   -- who waits for these goods is served before anybody who orders now can reserve them
   orders := o2c._lock_backorders($1, product);
+  -- they may wait in other warehouses too
+  PERFORM FROM o2c.stock k WHERE k.company_id = $1 AND k.product_id = product ORDER BY k.warehouse COLLATE "C" FOR NO KEY UPDATE;
   INSERT INTO o2c.stock AS k (company_id, product_id, warehouse, on_hand) VALUES ($1, product, coalesce($4, 'main'), $3)
   ON CONFLICT ON CONSTRAINT stock_company_id_product_id_warehouse_key DO UPDATE SET on_hand = k.on_hand + EXCLUDED.on_hand;
   INSERT INTO o2c.event (company_id, entity, entity_id, event, reason, data)

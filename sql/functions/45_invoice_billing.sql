@@ -300,6 +300,8 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 BEGIN
+  -- the lines of its orders note that they are not billed
+  PERFORM o2c._lock_billed_orders($1, ARRAY[$2]);
   PERFORM o2c._require_draft($1, $2);
   DELETE FROM o2c.invoice i WHERE i.company_id = $1 AND i.id = $2;
 END $$;

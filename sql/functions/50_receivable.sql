@@ -346,6 +346,9 @@ BEGIN
   GET DIAGNOSTICS rejected = ROW_COUNT;
 
   -- references and discounts are no money: the later import says them
+  PERFORM FROM o2c.open_item k
+  WHERE k.company_id = $1 AND k.id IN (SELECT t.item_id FROM pg_temp.o2c_import_item t WHERE t.reason IS NULL AND NOT t.repeated)
+  ORDER BY k.id FOR NO KEY UPDATE;
   UPDATE o2c.open_item k SET
     structured_ref = coalesce(t.structured_ref, k.structured_ref), alt_number = coalesce(t.alt_number, k.alt_number),
     discount_date = coalesce(t.discount_date, k.discount_date), discount_amount = coalesce(t.discount_amount, k.discount_amount)
