@@ -184,7 +184,7 @@ OBJS_lifecycle = src/lifecycle/machines.o src/lifecycle/guard.o src/lifecycle/lo
 
 OBJS_credit = src/credit/account.o src/credit/alert.o src/credit/customers.o \
 	src/credit/horizon.o src/credit/invoices.o src/credit/items.o src/credit/orders.o \
-	src/credit/account_move.o src/credit/quick.o src/credit/receipts.o src/credit/screen.o src/credit/settle.o
+	src/credit/account_move.o src/credit/lock.o src/credit/quick.o src/credit/receipts.o src/credit/screen.o src/credit/settle.o
 
 OBJS_invoicing = src/invoicing/numbering.o src/invoicing/number_pattern.o src/invoicing/guard.o src/invoicing/assign.o src/invoicing/write_number.o \
 	src/invoicing/issue.o src/invoicing/early_release.o src/invoicing/series_lock.o src/invoicing/correction.o

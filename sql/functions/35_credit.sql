@@ -53,6 +53,17 @@ CREATE FUNCTION o2c._settle_exposure(company_id integer, as_of date, OUT receipt
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'o2c_credit_settle';
 COMMENT ON FUNCTION o2c._settle_exposure(integer, date) IS 'See o2c.settle_exposure(). Errors: O2002.';
 
+CREATE FUNCTION o2c._unchanged_account(same boolean) RETURNS boolean
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'o2c_credit_unchanged_account';
+COMMENT ON FUNCTION o2c._unchanged_account(boolean) IS
+  'True; what is false is refused (40001): an account that was locked has another group or currency than was read.';
+
+CREATE FUNCTION o2c._lock_posting(company integer, item_ids bigint[], invoice_ids bigint[] DEFAULT NULL, customer_ids bigint[] DEFAULT NULL)
+RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'o2c_credit_lock_posting';
+COMMENT ON FUNCTION o2c._lock_posting(integer, bigint[], bigint[], bigint[]) IS
+  'Lock until the end of the transaction what will be posted to in several statements: open items, those of invoices, their invoices, and the credit accounts of their customers, of further ones and of everybody above them, in the order of all locks. Errors: O2002, 40001.';
+
 CREATE FUNCTION o2c._credit_thresholds(company integer) RETURNS integer[]
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp

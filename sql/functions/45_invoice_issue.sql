@@ -118,6 +118,21 @@ BEGIN
     PERFORM o2c._require_no_fault(company, suspects);
   END IF;
 
+  -- many are issued series after series, and may draw numbers before they are posted:
+  -- what they correct or deduct, and all accounts, are locked before
+  IF pg_catalog.cardinality(ids) > 1 THEN
+    PERFORM o2c._lock_posting(company, NULL, pg_catalog.array_agg(DISTINCT x.used_id), pg_catalog.array_agg(DISTINCT x.customer_id))
+    FROM (SELECT i.customer_id, i.original_id AS used_id
+          FROM pg_catalog.unnest(ids) d(id)
+          CROSS JOIN LATERAL (SELECT v.customer_id, v.original_id FROM o2c.invoice v WHERE v.company_id = company AND v.id = d.id OFFSET 0) i
+          UNION ALL
+          SELECT NULL, u.invoice_id
+          FROM pg_catalog.unnest(ids) d(id)
+          CROSS JOIN LATERAL (SELECT v.original_line_id FROM o2c.invoice_line v WHERE v.company_id = company AND v.invoice_id = d.id
+                              AND CASE WHEN v.original_line_id IS NULL THEN false ELSE true END OFFSET 0) l
+          CROSS JOIN LATERAL (SELECT v.invoice_id FROM o2c.invoice_line v WHERE v.company_id = company AND v.id = l.original_line_id OFFSET 0) u) x;
+  END IF;
+
   -- numbers for many at once, one block for each series (there are few); a few
   -- documents get theirs when all else is done, so that nobody waits for it
   FOR s IN
@@ -353,6 +368,7 @@ BEGIN
   IF coalesce(pg_catalog.btrim(reason), '') = '' THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a void document needs a reason';
   END IF;
+  PERFORM o2c._lock_billed_orders($1, ARRAY[$2]);
   PERFORM o2c._require_draft($1, $2);
   PERFORM o2c._require_open_period($1, on_date);
   -- its quantities are free again, its number is not

@@ -189,6 +189,18 @@ BEGIN
   LEFT JOIN pg_temp.o2c_m_answer y ON y.line_id = l.id AND y.option = 1 AND y.decided
   ORDER BY l.id;
   ANALYZE pg_temp.o2c_m_pay (line_id, done, is_new), pg_temp.o2c_m_claim;
+  -- it is posted in several statements: documents that others pay by another instalment, and all accounts, before
+  PERFORM o2c._lock_posting(company,
+    CASE WHEN EXISTS (SELECT FROM o2c.payment_term_line t WHERE t.company_id = company AND t.instalment > 1) THEN
+      (SELECT pg_catalog.array_agg(DISTINCT i.id) FROM pg_temp.o2c_m_claim c
+       JOIN o2c.open_item i ON i.company_id = company AND i.id = c.item_id
+       WHERE i.instalment > 1 OR EXISTS (SELECT FROM o2c.open_item o
+         WHERE o.company_id = company AND o.invoice_id = i.invoice_id AND o.instalment > 1)) END,
+    NULL,
+    (SELECT pg_catalog.array_agg(x.id) FROM
+      (SELECT p.customer_id AS id FROM pg_temp.o2c_m_pay p WHERE p.customer_id IS NOT NULL
+       UNION
+       SELECT i.customer_id FROM pg_temp.o2c_m_claim c JOIN o2c.open_item i ON i.company_id = company AND i.id = c.item_id) x));
   SET CONSTRAINTS o2c.open_item_paid DEFERRED;	-- the payment comes after its item, whatever the session set
   INSERT INTO o2c.open_item (company_id, id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
   SELECT company, p.item_id, p.customer_id,
@@ -289,16 +301,15 @@ BEGIN
   IF line_ids IS NULL THEN
     RETURN 0;
   END IF;
-  -- all that they are posted to at once: items before accounts, each in order
-  PERFORM FROM o2c.open_item i WHERE i.company_id = company AND i.id IN (
-    SELECT p.item_id FROM o2c.payment p WHERE p.company_id = company AND p.id = ANY (payments)
-    UNION ALL
-    SELECT pg_catalog.unnest(ARRAY[a.credit_item_id, a.debit_item_id])
-    FROM o2c.payment p
-    JOIN o2c.open_item c ON c.company_id = company AND c.id = p.item_id
-    JOIN o2c.allocation a ON a.company_id = company AND a.credit_item_id IN (c.id, c.source_item_id)
-    WHERE p.company_id = company AND p.id = ANY (payments))
-  ORDER BY i.id FOR NO KEY UPDATE;
+  -- all that they are posted to at once, each in order
+  PERFORM o2c._lock_posting(company, pg_catalog.array_agg(x.id))
+  FROM (SELECT p.item_id AS id FROM o2c.payment p WHERE p.company_id = company AND p.id = ANY (payments)
+        UNION
+        SELECT pg_catalog.unnest(ARRAY[a.credit_item_id, a.debit_item_id])
+        FROM o2c.payment p
+        JOIN o2c.open_item c ON c.company_id = company AND c.id = p.item_id
+        JOIN o2c.allocation a ON a.company_id = company AND a.credit_item_id IN (c.id, c.source_item_id)
+        WHERE p.company_id = company AND p.id = ANY (payments)) x;
   FOR n IN 1 .. pg_catalog.cardinality(line_ids) LOOP
     BEGIN
       PERFORM o2c.return_payment(company, payments[n], reasons[n], days[n]);
@@ -337,8 +348,10 @@ BEGIN
   suggested_lines := 0;
   unmatched_lines := 0;
   auto_amount := 0;
-  -- one run a company at a time
+  -- one run a company at a time; with a snapshot of before another's end it fails here
   PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('order2cash.match_cash'), $1);
+  INSERT INTO o2c.match_watermark AS w (company_id, item_id, entry_id) VALUES ($1, 0, 0) ON CONFLICT DO NOTHING;
+  PERFORM FROM o2c.match_watermark w WHERE w.company_id = $1 FOR NO KEY UPDATE;
   SELECT coalesce((SELECT i.id FROM o2c.open_item i WHERE i.company_id = $1 ORDER BY i.id DESC LIMIT 1), 0) AS item_id,
     coalesce((SELECT e.id FROM o2c.ledger_entry e WHERE e.company_id = $1 ORDER BY e.id DESC LIMIT 1), 0) AS entry_id,
     (SELECT a.updated_at FROM o2c.payer_alias a WHERE a.company_id = $1 ORDER BY a.updated_at DESC LIMIT 1) AS alias_at

@@ -251,6 +251,8 @@ BEGIN
       MESSAGE = pg_catalog.format('payment %s is in %s, "%s" in %s', $2, pay.currency, $3, debit.currency);
   END IF;
   IF pay.customer_id IS NULL THEN
+    -- the item's document before the account, which is written first
+    PERFORM o2c._lock_posting($1, ARRAY[debit.id]);
     PERFORM o2c._identify_payments($1, ARRAY[$2], ARRAY[debit.customer_id]);
     SELECT p.* INTO pay FROM o2c.payment p WHERE p.company_id = $1 AND p.id = $2;
   END IF;
@@ -390,6 +392,10 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = '40001',
       MESSAGE = pg_catalog.format('payment %s was applied at the same moment', $2),
       HINT = 'Try the transaction again.';
+  END IF;
+  IF undo IS NOT NULL THEN
+    -- what it paid may be of several customers
+    PERFORM o2c._lock_posting($1, touched || pay.item_id);
   END IF;
   -- one step, not unapplied first
   UPDATE o2c.payment p SET state = 'returned', returned_on = on_day, return_reason = $3

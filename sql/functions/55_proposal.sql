@@ -4,18 +4,29 @@ CREATE FUNCTION o2c._lock_proposals(company integer, proposal_ids bigint[]) RETU
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
+DECLARE
+  items bigint[];
+  moved bigint;
 BEGIN
-  -- items before payments, as the posting triggers do
-  PERFORM FROM o2c.open_item i WHERE i.company_id = company AND i.id IN
-    (SELECT pg_catalog.unnest(m.item_ids || p.item_id) FROM o2c.match_proposal m
-     JOIN o2c.payment p ON p.company_id = company AND p.id = m.payment_id
-     WHERE m.company_id = company AND m.id = ANY (proposal_ids))
-  ORDER BY i.id FOR NO KEY UPDATE;
-  PERFORM FROM o2c.payment p WHERE p.company_id = company AND p.id IN
-    (SELECT m.payment_id FROM o2c.match_proposal m WHERE m.company_id = company AND m.id = ANY (proposal_ids))
-  ORDER BY p.id FOR NO KEY UPDATE;
+  -- items before payments, as the posting triggers do; documents and accounts too, since they are posted in several statements
+  SELECT pg_catalog.array_agg(DISTINCT x) INTO items
+  FROM o2c.match_proposal m
+  JOIN o2c.payment p ON p.company_id = company AND p.id = m.payment_id
+  CROSS JOIN LATERAL pg_catalog.unnest(m.item_ids || p.item_id) x
+  WHERE m.company_id = company AND m.id = ANY (proposal_ids);
+  PERFORM o2c._lock_posting(company, items);
+  SELECT pg_catalog.min(x.id) FILTER (WHERE x.item_id <> ALL (items)) INTO moved
+  FROM (SELECT p.id, p.item_id FROM o2c.payment p WHERE p.company_id = company AND p.id IN
+          (SELECT m.payment_id FROM o2c.match_proposal m WHERE m.company_id = company AND m.id = ANY (proposal_ids))
+        ORDER BY p.id FOR NO KEY UPDATE) x;
+  IF moved IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = '40001',
+      MESSAGE = pg_catalog.format('payment %s was given to a customer at the same moment', moved),
+      HINT = 'Try the transaction again.';
+  END IF;
 END $$;
-COMMENT ON FUNCTION o2c._lock_proposals(integer, bigint[]) IS 'Locks the items and payments of proposals, in the order of every posting.';
+COMMENT ON FUNCTION o2c._lock_proposals(integer, bigint[]) IS
+  'Locks what proposals are posted to: items, documents, accounts and payments, in the order of every posting. Errors: 40001.';
 
 CREATE FUNCTION o2c._post_proposals(company integer, proposal_ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -541,10 +541,9 @@ BEGIN
   ELSIF state = 'void' THEN
     RAISE EXCEPTION USING ERRCODE = 'O2033', MESSAGE = pg_catalog.format('payment order %s is void', $2);
   END IF;
-  -- items before bank lines and accounts, as everybody who posts
-  PERFORM FROM o2c.open_item i
-  WHERE i.company_id = $1 AND i.id IN (SELECT l.item_id FROM o2c.payment_order_line l WHERE l.company_id = $1 AND l.payment_order_id = $2)
-  ORDER BY i.id FOR NO KEY UPDATE;
+  -- all that is posted to, in several statements, before the bank line
+  PERFORM o2c._lock_posting($1, pg_catalog.array_agg(l.item_id), NULL, pg_catalog.array_agg(l.customer_id))
+  FROM o2c.payment_order_line l WHERE l.company_id = $1 AND l.payment_order_id = $2 AND l.item_id IS NOT NULL;
   moved_by := coalesce($4, o2c._payment_order_line_of($1, $2));
   IF moved_by IS NOT NULL THEN
     SELECT b.amount, b.booking_date, b.state::text AS state INTO line FROM o2c.bank_line b

@@ -343,6 +343,7 @@ DECLARE
   day date := coalesce($2, o2c.today($1));
 BEGIN
   PERFORM o2c._require_day(day);
+  PERFORM o2c._lock_dunning($1);
   FOR try IN 1 .. 5 LOOP
     BEGIN
       -- a returned payment, or one that was found late, opens what was settled

@@ -147,13 +147,18 @@ AS $$
 #variable_conflict use_column
 DECLARE
   result bigint;
+  items bigint[];
 BEGIN
-  -- who pays them at the same moment comes before or after
-  PERFORM FROM o2c.open_item i
-  WHERE i.company_id = $1 AND i.id IN (
-    SELECT h.item_id FROM o2c.dunning_charge h JOIN o2c.dunning_notice n ON n.company_id = h.company_id AND n.id = h.notice_id
-    WHERE h.company_id = $1 AND n.state = 'cancelled' AND h.reversed_on IS NULL)
-  ORDER BY i.id FOR NO KEY UPDATE;
+  SELECT pg_catalog.array_agg(h.item_id) INTO items
+  FROM o2c.dunning_charge h JOIN o2c.dunning_notice n ON n.company_id = h.company_id AND n.id = h.notice_id
+  WHERE h.company_id = $1 AND n.state = 'cancelled' AND h.reversed_on IS NULL;
+  IF items IS NULL THEN
+    RETURN 0;
+  END IF;
+  -- who pays them at the same moment comes before or after; whom the same run may charge next is locked with them
+  PERFORM o2c._lock_posting($1, items, NULL,
+    (SELECT pg_catalog.array_agg(DISTINCT b.customer_id) FROM o2c.open_balance b
+     WHERE b.company_id = $1 AND b.open_amount > 0 AND b.due_date < $2));
   -- what was charged with a notice that never got out, as far as it is unpaid
   WITH lost AS (
     UPDATE o2c.dunning_charge h SET reversed_on = greatest($2, n.as_of)

@@ -1,5 +1,12 @@
 -- Dunning: writing what the plan says, in a few statements for all customers.
 
+CREATE FUNCTION o2c._lock_dunning(company integer) RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$ SELECT pg_catalog.pg_advisory_xact_lock('o2c.dunning_run'::pg_catalog.regclass::pg_catalog.oid::integer, company) $$;
+COMMENT ON FUNCTION o2c._lock_dunning(integer) IS
+  'One session at a time reminds for a company or settles its promises and notices; the second sees what the first wrote.';
+
 CREATE FUNCTION o2c.settle_dunning(company_id integer, as_of date DEFAULT NULL)
 RETURNS TABLE (accepted bigint, failed bigint, cancelled bigint)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -11,6 +18,7 @@ DECLARE
   day date := coalesce($2, o2c.today($1));
 BEGIN
   PERFORM o2c._require_day(day);
+  PERFORM o2c._lock_dunning($1);
   WITH moved AS (
     UPDATE o2c.dunning_notice n SET state = s.state, accepted_on = s.accepted_on
     FROM o2c._notice_states($1) s
@@ -39,8 +47,7 @@ DECLARE
   run bigint;
 BEGIN
   PERFORM o2c._require_dunning($1, day);
-  -- one run of a company at a time; the second sees what the first wrote
-  PERFORM pg_catalog.pg_advisory_xact_lock('o2c.dunning_run'::pg_catalog.regclass::pg_catalog.oid::integer, $1);
+  PERFORM o2c._lock_dunning($1);
   PERFORM o2c.settle_promises($1, day);
   PERFORM o2c.settle_dunning($1, day);
 

@@ -1,5 +1,6 @@
 -- Credit: rights.
 GRANT UPDATE ON o2c.customer TO o2c_manager;
+GRANT EXECUTE ON FUNCTION o2c._unchanged_account, o2c._lock_posting TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin;
 GRANT EXECUTE ON FUNCTION o2c.credit_exposure, o2c._credit_parts, o2c._credit_family, o2c._credit_rate, o2c._credit_thresholds, o2c._credit_horizon
   TO o2c_reader, o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
 -- one column is enough to lock a row, and its guard refuses every change

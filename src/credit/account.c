@@ -132,24 +132,19 @@ CreditApplyWith(KeptPlan *apply, Datum *args, bool enforce)
 		bool		grows;
 		bool		mixed;
 
-		if (DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull)))
-			ereport(ERROR,
-					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-					 errmsg("the group or currency of a customer was changed at the same moment"),
-					 errhint("Try the transaction again.")));
-		head.limit = SPIGetNumeric(tuple, desc, 7);
+		head.limit = SPIGetNumeric(tuple, desc, 6);
 		if (head.limit == NULL)
 			continue;
 		head.company_id = DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull));
 		head.customer_id = DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull));
 		grows = DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull));
-		head.currency = SPI_getvalue(tuple, desc, 5);
-		head.exposure = SPIGetNumeric(tuple, desc, 6);
-		mixed = DatumGetBool(SPI_getbinval(tuple, desc, 8, &isnull));
-		head.temporary = DatumGetBool(SPI_getbinval(tuple, desc, 9, &isnull));
-		head.alert_level = DatumGetInt32(SPI_getbinval(tuple, desc, 10, &isnull));
-		head.alert_at = SPIGetNumeric(tuple, desc, 11);
-		head.alert_below = SPIGetNumeric(tuple, desc, 12);
+		head.currency = SPI_getvalue(tuple, desc, 4);
+		head.exposure = SPIGetNumeric(tuple, desc, 5);
+		mixed = DatumGetBool(SPI_getbinval(tuple, desc, 7, &isnull));
+		head.temporary = DatumGetBool(SPI_getbinval(tuple, desc, 8, &isnull));
+		head.alert_level = DatumGetInt32(SPI_getbinval(tuple, desc, 9, &isnull));
+		head.alert_at = SPIGetNumeric(tuple, desc, 10);
+		head.alert_below = SPIGetNumeric(tuple, desc, 11);
 		if (mixed || head.temporary)
 			CreditHeadComplete(&head, mixed);
 

@@ -151,10 +151,7 @@ LockAccount(Relation rel, Link *link, Snapshot snapshot)
 	head = DatumGetBool(slot_getattr(link->slot, accounts.att[ACCOUNT_HEAD], &isnull));
 	parent = slot_getattr(link->slot, accounts.att[ACCOUNT_PARENT], &isnull);
 	if (head != link->head || (isnull ? 0 : DatumGetInt64(parent)) != link->parent_id)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("the group or currency of a customer was changed at the same moment"),
-				 errhint("Try the transaction again.")));
+		RefuseChangedGroup();
 }
 
 /* A number of a locked account, or NULL. */

@@ -69,8 +69,9 @@ typedef struct AccountMove
  * change is not in the currency of the limit, the head row is written too,
  * so that at every isolation level two transactions that change the same
  * customer's exposure meet on one row.  Rows are locked in the order of
- * company, customer, head, currency.  A row whose parent is no longer the one
- * that the snapshot shows stays as it is and is reported as missed.
+ * company, customer, head, currency.  A row that is no head any more, or has
+ * another parent than the snapshot shows, is refused as soon as it is met: what
+ * follows would be locked out of order.
  */
 #define CREDIT_APPLY(source) \
 	"WITH RECURSIVE delta AS MATERIALIZED (" source ")," \
@@ -110,13 +111,29 @@ typedef struct AccountMove
 	"   returnable = a.returnable + EXCLUDED.returnable," \
 	"   group_exposure = a.group_exposure + EXCLUDED.group_exposure," \
 	"   mixed = a.mixed OR EXCLUDED.mixed" \
-	"  WHERE a.head = EXCLUDED.head AND a.parent_id IS NOT DISTINCT FROM EXCLUDED.parent_id" \
+	"  WHERE o2c._unchanged_account(a.head = EXCLUDED.head AND a.parent_id IS NOT DISTINCT FROM EXCLUDED.parent_id)" \
 	"  RETURNING a.*)" \
-	" SELECT g.company_id, g.customer_id, g.grows, d.customer_id IS NULL AS missed, d.currency," \
+	" SELECT g.company_id, g.customer_id, g.grows, d.currency," \
 	"  d.group_exposure, d.credit_limit, d.mixed, d.temporary, d.alert_level, d.alert_at, d.alert_below" \
-	" FROM change g LEFT JOIN done d" \
+	" FROM change g JOIN done d" \
 	"  ON d.company_id = g.company_id AND d.customer_id = g.customer_id AND d.currency = g.currency" \
-	" WHERE g.head OR d.customer_id IS NULL"
+	" WHERE g.head"
+
+/*
+ * The statement that locks the head accounts of customers ("customers" gives
+ * company_id and customer_id, none of them null) and of everybody above them,
+ * in the order of all locks.  It tells whether some of them changed meanwhile:
+ * CreditLock() refuses that.
+ */
+#define CREDIT_LOCK(customers) \
+	"WITH RECURSIVE chain AS (SELECT c.company_id, c.id FROM (" customers ") c(company_id, id)" \
+	"  UNION SELECT h.company_id, h.parent_id FROM chain c JOIN o2c.credit_account h" \
+	"   ON h.company_id = c.company_id AND h.customer_id = c.id AND h.head WHERE h.parent_id IS NOT NULL)," \
+	" locked AS MATERIALIZED (SELECT a.* FROM (SELECT c.company_id, c.id FROM chain c ORDER BY c.company_id, c.id OFFSET 0) d" \
+	"  CROSS JOIN LATERAL (SELECT h.company_id, h.parent_id FROM o2c.credit_account h" \
+	"   WHERE h.company_id = d.company_id AND h.customer_id = d.id AND h.head FOR NO KEY UPDATE) a)" \
+	" SELECT (SELECT count(*) FROM locked) <> (SELECT count(*) FROM chain) OR EXISTS (SELECT FROM locked l" \
+	"  WHERE l.parent_id IS NOT NULL AND (l.company_id, l.parent_id) NOT IN (SELECT c.company_id, c.id FROM chain c))"
 
 /*
  * What a line of an order in a state that counts adds: ordered and open, and
@@ -165,6 +182,8 @@ extern void CreditPolicyOf(int32 company_id, CreditPolicy *policy);
 extern bool CreditIsBeyond(CreditPolicy *policy, int32 company_id, DateADT day);
 extern void CreditApply(KeptPlan *apply, bool enforce);
 extern void CreditApplyWith(KeptPlan *apply, Datum *args, bool enforce);
+extern void CreditLock(KeptPlan *lock, Datum *args, const char *nulls);
+extern void RefuseChangedGroup(void) pg_attribute_noreturn();
 extern void CreditHeadComplete(CreditHead *head, bool mixed);
 extern void CreditAlert(const CreditHead *head);
 extern Numeric SPIGetNumeric(HeapTuple tuple, TupleDesc desc, int column);

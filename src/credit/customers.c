@@ -20,7 +20,7 @@ PG_FUNCTION_INFO_V1(o2c_credit_on_increases);
 
 /* Head rows "a" in the columns that CreditApply judges; alert_at 0 looks at every threshold. */
 #define JUDGED \
-	" RETURNING a.company_id, a.customer_id, false, false, a.currency, a.group_exposure," \
+	" RETURNING a.company_id, a.customer_id, false, a.currency, a.group_exposure," \
 	" a.credit_limit, a.mixed, a.temporary, a.alert_level, a.alert_at, a.alert_below"
 
 /* Customers whose account names another parent than their parent_code does. */
@@ -35,8 +35,16 @@ PG_FUNCTION_INFO_V1(o2c_credit_on_increases);
 #define RENAMED \
 	"SELECT n.company_id, n.id, n.parent_code FROM new_rows n UNION " CHILDREN
 
-/* Every customer of every tree that a moved one leaves or joins, locked. */
-#define LOCK_TREES(relevant) \
+/* Customers whose own account changes. */
+#define CHANGED \
+	" UNION ALL SELECT n.company_id, n.id FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id" \
+	"  AND (n.currency <> o.currency OR n.credit_limit IS DISTINCT FROM o.credit_limit)"
+
+/*
+ * Every customer of every tree that a moved one leaves or joins, locked with
+ * "others" in one order; the trees, and whether a head is no longer one.
+ */
+#define LOCK_TREES(relevant, others) \
 	"WITH RECURSIVE moved AS MATERIALIZED (" MOVED(relevant) ")," \
 	" up AS (SELECT m.company_id, m.id FROM moved m" \
 	"  UNION SELECT m.company_id, m.parent_id FROM moved m WHERE m.parent_id IS NOT NULL" \
@@ -44,11 +52,14 @@ PG_FUNCTION_INFO_V1(o2c_credit_on_increases);
 	"   ON h.company_id = u.company_id AND h.customer_id = u.id AND h.head WHERE h.parent_id IS NOT NULL)," \
 	" tree AS (SELECT u.company_id, u.id FROM up u" \
 	"  UNION SELECT h.company_id, h.customer_id FROM tree t JOIN o2c.credit_account h" \
-	"   ON h.company_id = t.company_id AND h.parent_id = t.id)" \
-	" SELECT array_agg(x.company_id), array_agg(x.customer_id) FROM (" \
-	"  SELECT a.company_id, a.customer_id FROM o2c.credit_account a" \
-	"  WHERE (a.company_id, a.customer_id) IN (SELECT t.company_id, t.id FROM tree t)" \
-	"  ORDER BY a.company_id, a.customer_id, a.head DESC, a.currency FOR NO KEY UPDATE) x"
+	"   ON h.company_id = t.company_id AND h.parent_id = t.id)," \
+	" wanted AS MATERIALIZED (SELECT t.company_id, t.id FROM tree t" others ")" \
+	" SELECT array_agg(x.company_id) FILTER (WHERE x.moves), array_agg(x.customer_id) FILTER (WHERE x.moves)," \
+	"  count(DISTINCT (x.company_id, x.customer_id)) <> count(*) FILTER (WHERE x.head)" \
+	" FROM (SELECT l.*, (l.company_id, l.customer_id) IN (SELECT t.company_id, t.id FROM tree t) AS moves FROM (" \
+	"  SELECT a.company_id, a.customer_id, a.head FROM o2c.credit_account a" \
+	"  WHERE (a.company_id, a.customer_id) IN (SELECT w.company_id, w.id FROM wanted w)" \
+	"  ORDER BY a.company_id, a.customer_id, a.head DESC, a.currency FOR NO KEY UPDATE) l) x"
 #define SET_PARENTS(relevant) \
 	"UPDATE o2c.credit_account a SET parent_id = m.parent_id FROM (" MOVED(relevant) ") m" \
 	" WHERE a.company_id = m.company_id AND a.customer_id = m.id AND a.head"
@@ -60,9 +71,28 @@ typedef struct MovePlans
 	KeptPlan	set_parents;
 } MovePlans;
 
-/* Move customers within their groups, when any has to. */
+/* Lock all accounts that change; args are then the trees in which customers move, false when none does. */
+static bool
+LockTrees(MovePlans *plans, Datum *args)
+{
+	HeapTuple	tuple;
+	TupleDesc	desc;
+	bool		isnull;
+
+	KeptPlanExecuteRow(&plans->lock_trees, NULL, NULL, SPI_OK_SELECT);
+	tuple = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	if (DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull)))
+		RefuseChangedGroup();
+	args[0] = SPI_getbinval(tuple, desc, 1, &isnull);
+	if (!isnull)
+		args[1] = SPI_getbinval(tuple, desc, 2, &isnull);
+	return !isnull;
+}
+
+/* Move customers within their groups, which are locked. */
 static void
-MoveCustomers(MovePlans *plans)
+MoveCustomers(MovePlans *plans, Datum *args)
 {
 	static KeptPlan circle = {
 		.sql = "WITH RECURSIVE above AS ("
@@ -113,14 +143,6 @@ MoveCustomers(MovePlans *plans)
 		.nargs = 2,
 		.argtypes = {INT4ARRAYOID, INT8ARRAYOID}
 	};
-	Datum		args[2];
-	bool		isnull;
-
-	KeptPlanExecute(&plans->lock_trees, NULL, NULL, SPI_OK_SELECT);
-	args[0] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	if (isnull)
-		return;
-	args[1] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
 
 	KeptPlanExecuteDerived(&plans->set_parents, NULL, NULL, SPI_OK_UPDATE);
 	if (KeptPlanExecute(&torn, args, NULL, SPI_OK_SELECT) > 0)
@@ -139,16 +161,10 @@ MoveCustomers(MovePlans *plans)
 	CreditApplyWith(&touch, args, false);
 }
 
-/* Give a customer's account another currency, which it may while nothing is open. */
+/* Give a customer's account, which is locked, another currency: it may while nothing is open. */
 static void
 ChangeCurrency(void)
 {
-	static KeptPlan lock = {
-		.sql = "SELECT FROM new_rows n"
-		" JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id AND o.currency <> n.currency"
-		" JOIN o2c.credit_account a ON a.company_id = n.company_id AND a.customer_id = n.id"
-		" ORDER BY a.company_id, a.customer_id, a.head DESC, a.currency FOR NO KEY UPDATE OF a"
-	};
 	/* what somebody else added while we waited is there now */
 	static KeptPlan exposed = {
 		.sql = "SELECT c.code, a.currency FROM new_rows n"
@@ -174,7 +190,6 @@ ChangeCurrency(void)
 		"  credit_limit = EXCLUDED.credit_limit, parent_id = EXCLUDED.parent_id, temporary = EXCLUDED.temporary"
 	};
 
-	KeptPlanExecute(&lock, NULL, NULL, SPI_OK_SELECT);
 	if (KeptPlanExecute(&exposed, NULL, NULL, SPI_OK_SELECT) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_O2C_BUSINESS_RULE),
@@ -206,12 +221,6 @@ o2c_credit_on_customers(PG_FUNCTION_ARGS)
 		" coalesce(bool_or(n.parent_code IS DISTINCT FROM o.parent_code OR n.code <> o.code), false)"
 		" FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id"
 	};
-	static KeptPlan lock_limits = {
-		.sql = "SELECT FROM o2c.credit_account a WHERE a.head AND (a.company_id, a.customer_id) IN"
-		"  (SELECT n.company_id, n.id FROM new_rows n JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id"
-		"   AND n.credit_limit IS DISTINCT FROM o.credit_limit)"
-		" ORDER BY a.company_id, a.customer_id FOR NO KEY UPDATE"
-	};
 	static KeptPlan set_limits = {
 		.sql = "WITH u AS (UPDATE o2c.credit_account a SET credit_limit = n.credit_limit, alert_at = 0,"
 		"   alert_level = CASE WHEN n.credit_limit IS NULL THEN 0 ELSE a.alert_level END"
@@ -220,16 +229,18 @@ o2c_credit_on_customers(PG_FUNCTION_ARGS)
 		"  AND n.credit_limit IS DISTINCT FROM o.credit_limit"
 		JUDGED ") SELECT * FROM u"
 	};
-	static MovePlans inserted = {{.sql = LOCK_TREES(CHILDREN)}, {.sql = SET_PARENTS(CHILDREN)}};
-	static MovePlans updated = {{.sql = LOCK_TREES(RENAMED)}, {.sql = SET_PARENTS(RENAMED)}};
+	static MovePlans inserted = {{.sql = LOCK_TREES(CHILDREN, "")}, {.sql = SET_PARENTS(CHILDREN)}};
+	static MovePlans updated = {{.sql = LOCK_TREES(RENAMED, CHANGED)}, {.sql = SET_PARENTS(RENAMED)}};
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_credit_on_customers");
 	TriggerFrame frame;
+	Datum		args[2];
 
 	TriggerFrameBegin(&frame, trigdata);
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
 	{
 		KeptPlanExecuteDerived(&open, NULL, NULL, SPI_OK_INSERT);
-		MoveCustomers(&inserted);
+		if (LockTrees(&inserted, args))
+			MoveCustomers(&inserted, args);
 	}
 	else
 	{
@@ -239,6 +250,7 @@ o2c_credit_on_customers(PG_FUNCTION_ARGS)
 		bool		limits;
 		bool		currencies;
 		bool		parents;
+		bool		moves = false;
 
 		KeptPlanExecute(&changes, NULL, NULL, SPI_OK_SELECT);
 		tuple = SPI_tuptable->vals[0];
@@ -246,15 +258,14 @@ o2c_credit_on_customers(PG_FUNCTION_ARGS)
 		limits = DatumGetBool(SPI_getbinval(tuple, desc, 1, &isnull));
 		currencies = DatumGetBool(SPI_getbinval(tuple, desc, 2, &isnull));
 		parents = DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull));
+		if (currencies || parents || limits)
+			moves = LockTrees(&updated, args);
 		if (currencies)
 			ChangeCurrency();
-		if (parents)
-			MoveCustomers(&updated);
+		if (moves)
+			MoveCustomers(&updated, args);
 		if (limits)
-		{
-			KeptPlanExecute(&lock_limits, NULL, NULL, SPI_OK_SELECT);
 			CreditApply(&set_limits, false);
-		}
 	}
 	TriggerFrameEnd(&frame);
 	return PointerGetDatum(NULL);

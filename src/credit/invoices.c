@@ -155,11 +155,12 @@ FindInvoiceMoves(TriggerData *trigdata, InvoiceMoves *moves)
 /*
  * Lock the prepayment invoices and corrected documents concerned, items before
  * documents as payments do: a payment and the invoice that deducts it wait for
- * each other, and the later one sees both.  Their keys are left in args; false
- * when there are none.
+ * each other, and the later one sees both.  What a payment settles it has locked
+ * itself, and must not wait for other instalments of it, whose payments wait
+ * for the document.  Their keys are left in args; false when there are none.
  */
 static bool
-LockAdvances(Datum *args)
+LockAdvances(Datum *args, bool issued)
 {
 	static KeptPlan find = {
 		.sql = "SELECT array_agg(p.company_id ORDER BY p.company_id, p.id), array_agg(p.id ORDER BY p.company_id, p.id)"
@@ -186,8 +187,11 @@ LockAdvances(Datum *args)
 	if (isnull)
 		return false;
 	args[1] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
-	KeptPlanExecute(&lock_items, args, NULL, SPI_OK_SELECT);
-	KeptPlanExecute(&lock, args, NULL, SPI_OK_SELECT);
+	if (issued)
+	{
+		KeptPlanExecute(&lock_items, args, NULL, SPI_OK_SELECT);
+		KeptPlanExecute(&lock, args, NULL, SPI_OK_SELECT);
+	}
 	return true;
 }
 
@@ -267,16 +271,6 @@ o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 		" ON s.company_id = b.company_id AND s.id = b.order_id"
 		" ORDER BY s.company_id, s.id FOR NO KEY UPDATE OF s) x"
 	};
-	/* what is billed, used and posted writes accounts in several statements: all are locked before, in order */
-	static KeptPlan lock_accounts = {
-		.sql = "WITH RECURSIVE chain AS (SELECT n.company_id, n.customer_id AS id FROM new_rows n"
-		"   JOIN old_rows o ON o.company_id = n.company_id AND o.id = n.id"
-		"   WHERE o.state = 'draft' AND n.state NOT IN ('draft', 'void')"
-		"  UNION SELECT h.company_id, h.parent_id FROM chain c JOIN o2c.credit_account h"
-		"   ON h.company_id = c.company_id AND h.customer_id = c.id AND h.head WHERE h.parent_id IS NOT NULL)"
-		" SELECT FROM o2c.credit_account a WHERE a.head AND (a.company_id, a.customer_id) IN (SELECT c.company_id, c.id FROM chain c)"
-		" ORDER BY a.company_id, a.customer_id FOR NO KEY UPDATE"
-	};
 	static KeptPlan bill = {
 		.sql = "UPDATE o2c.sales_order_line l SET billed = l.billed + b.quantity, invoiced = l.invoiced - b.back"
 		" FROM (" BILLED ") b WHERE l.company_id = b.company_id AND l.id = b.order_line_id"
@@ -306,7 +300,11 @@ o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 	if (moves.issued == 0 && !moves.settled && !moves.advanced)
 		return PointerGetDatum(NULL);
 	TriggerFrameBegin(&frame, trigdata);
-	/* orders, items and documents are locked before accounts, and those of all lines at once */
+	/*
+	 * Orders, items and documents are locked before accounts, and those of all
+	 * lines at once.  One document writes its customer's accounts only; those of
+	 * many were locked by o2c._issue().
+	 */
 	if (moves.issued > 0)
 	{
 		bool		isnull;
@@ -319,10 +317,7 @@ o2c_credit_on_invoices(PG_FUNCTION_ARGS)
 		milestones = !isnull && DatumGetBool(any);
 	}
 	if (moves.issued > 0 || moves.settled)
-		advances = LockAdvances(args);
-	/* one document writes its customer's accounts only */
-	if (moves.issued > 1)
-		KeptPlanExecute(&lock_accounts, NULL, NULL, SPI_OK_SELECT);
+		advances = LockAdvances(args, moves.issued > 0);
 	if (moves.issued > 0)
 	{
 		if (rebill)

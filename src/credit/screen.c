@@ -158,10 +158,7 @@ LockAccounts(Screen *screen, Datum *args)
 	/* who is above somebody since the statement began must not be locked later, out of order */
 	for (int i = 0; i < screen->naccounts; i++)
 		if (screen->accounts[i].parent_id != 0 && AccountOf(screen, screen->accounts[i].parent_id) == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-					 errmsg("the group of customer \"%s\" was changed at the same moment", screen->accounts[i].code),
-					 errhint("Try the transaction again.")));
+			RefuseChangedGroup();
 }
 
 /* The place of stock of a line, or NULL. */
@@ -315,6 +312,9 @@ o2c_credit_screen(PG_FUNCTION_ARGS)
 		bool		nulls[3] = {false, true, true};
 
 		CHECK_FOR_INTERRUPTS();
+		/* its head was another one when the statement that locks it began */
+		if (AccountOf(&screen, customer_id) == NULL)
+			RefuseChangedGroup();
 		for (next = first; next < n && GetInt64(rows->vals[next], desc, 1) == order_id; next++)
 			;
 		taken = palloc((next - first) * sizeof(Place *));

@@ -73,18 +73,11 @@ LockAll(Datum *args, char *nulls)
 		.nargs = NARGS, .argtypes = ARGTYPES
 	};
 	static KeptPlan accounts = {
-		.sql = "WITH RECURSIVE chain AS (SELECT c.id FROM"
-		"   (SELECT s.customer_id AS id FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = ANY ($5 || $6)"
-		"    UNION SELECT p.customer_id FROM o2c.payment p WHERE p.company_id = $1 AND p.item_id = ANY ($4)) c"
-		"  UNION SELECT h.parent_id FROM chain c JOIN o2c.credit_account h"
-		"   ON h.company_id = $1 AND h.customer_id = c.id AND h.head WHERE h.parent_id IS NOT NULL)"
-		" SELECT coalesce(bool_or(x.parent_id NOT IN (SELECT c.id FROM chain c WHERE c.id IS NOT NULL)), false)"
-		"  FROM (SELECT a.parent_id FROM o2c.credit_account a WHERE a.company_id = $1 AND a.head"
-		"  AND a.customer_id IN (SELECT c.id FROM chain c) ORDER BY a.customer_id FOR NO KEY UPDATE) x",
+		.sql = CREDIT_LOCK("SELECT $1, s.customer_id FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = ANY ($5 || $6)"
+						   " UNION SELECT $1, p.customer_id FROM o2c.payment p"
+						   "  WHERE p.company_id = $1 AND p.item_id = ANY ($4) AND p.customer_id IS NOT NULL"),
 		.nargs = NARGS, .argtypes = ARGTYPES
 	};
-
-	char		none;
 
 	/* without a horizon every order counts */
 	KeptPlanExecute(nulls[LAST] == 'n' ? &all_orders : &orders, args, nulls, SPI_OK_SELECT);
@@ -92,13 +85,7 @@ LockAll(Datum *args, char *nulls)
 	args[LEAVE] = OnlyValue(2, &nulls[LEAVE]);
 	KeptPlanExecute(&items, args, nulls, SPI_OK_SELECT);
 	args[ITEMS] = OnlyValue(1, &nulls[ITEMS]);
-	KeptPlanExecuteRow(&accounts, args, nulls, SPI_OK_SELECT);
-	/* who is above somebody since the statement began must not be locked later, out of order */
-	if (DatumGetBool(OnlyValue(1, &none)))
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("the group of a customer was changed at the same moment"),
-				 errhint("Try the transaction again.")));
+	CreditLock(&accounts, args, nulls);
 }
 
 /* _settle_exposure(company_id, as_of): see o2c.settle_exposure(). */

@@ -385,8 +385,12 @@ MergeInvoices(ItemChanges *changes, const InvoiceChange *first, InvoiceChange *c
 	return next;
 }
 
-/* Invoices that were noted move with their items: what is open, and their state. */
-void
+/*
+ * Invoices that were noted move with their items: what is open, and their state.
+ * The writer is left for the caller to end, when accounts follow; NULL when there
+ * are none.
+ */
+TableWriter *
 CarryToInvoices(Relation sibling, ItemChanges *changes)
 {
 	static const char *const columns[] = {"open_amount", "state"};
@@ -399,7 +403,7 @@ CarryToInvoices(Relation sibling, ItemChanges *changes)
 	MemoryContext before;
 
 	if (RecordsCount(changes->invoices) == 0)
-		return;
+		return NULL;
 	RecordsRewind(changes->invoices);
 	invoices = TableWriterBegin(TableByName(sibling, "invoice"), CMD_UPDATE, columns, lengthof(columns));
 	open_amount = TableWriterAttribute(invoices, "open_amount");
@@ -431,5 +435,5 @@ CarryToInvoices(Relation sibling, ItemChanges *changes)
 	}
 	MemoryContextSwitchTo(before);
 	MemoryContextDelete(row_context);
-	TableWriterEnd(invoices);
+	return invoices;
 }

@@ -139,6 +139,7 @@ o2c_post_items(PG_FUNCTION_ARGS)
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_post_items");
 	TriggerFrame frame;
 	ItemChanges changes;
+	TableWriter *invoices;
 	bool		save = o2c_posting;
 
 	if (tuplestore_tuple_count(trigdata->tg_newtable) == 0)
@@ -149,7 +150,9 @@ o2c_post_items(PG_FUNCTION_ARGS)
 	PG_TRY();
 	{
 		PostNewItems(trigdata, &changes);
-		CarryToInvoices(trigdata->tg_relation, &changes);
+		invoices = CarryToInvoices(trigdata->tg_relation, &changes);
+		if (invoices != NULL)
+			TableWriterEnd(invoices);
 	}
 	PG_FINALLY();
 	{

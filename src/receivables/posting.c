@@ -125,6 +125,7 @@ PostChanges(TriggerData *trigdata, ItemChanges *changes, const PostingSteps *ste
 		bool		credit = TableWriterTakeOver(items, "credit_on_items");
 		Balances   *balances = BalancesBegin(trigdata->tg_relation);
 		const UnfitItem *unfit = UpdateItems(items, balances, changes);
+		TableWriter *invoices;
 
 		BalancesEnd(balances);
 		if (unfit != NULL)
@@ -133,10 +134,13 @@ PostChanges(TriggerData *trigdata, ItemChanges *changes, const PostingSteps *ste
 			steps->write(trigdata, changes);
 		else
 			NoteInvoices(changes);
-		CarryToInvoices(trigdata->tg_relation, changes);
-		TableWriterEnd(items);
+		invoices = CarryToInvoices(trigdata->tg_relation, changes);
+		/* before the trigger of invoices: what it finds of prepayments goes to accounts that are locked by now, all in one order */
 		if (credit)
 			CreditOnChanges(changes);
+		if (invoices != NULL)
+			TableWriterEnd(invoices);
+		TableWriterEnd(items);
 		CarryToPayments(trigdata->tg_relation, changes);
 	}
 	PG_FINALLY();

@@ -131,7 +131,7 @@ extern ItemPart *ItemChangesAdd(ItemChanges *changes, int32 company_id, int64 it
 extern void ItemChangesEnd(ItemChanges *changes);
 extern const UnfitItem *UpdateItems(TableWriter *items, Balances *balances, ItemChanges *changes);
 extern void NoteInvoice(ItemChanges *changes, const ItemChange *change);
-extern void CarryToInvoices(Relation sibling, ItemChanges *changes);
+extern TableWriter *CarryToInvoices(Relation sibling, ItemChanges *changes);
 extern void CarryToPayments(Relation sibling, ItemChanges *changes);
 extern bool ItemHasPayment(int32 company_id, int64 item_id);
 extern bool IsPaymentNumber(Datum number);
