@@ -61,6 +61,51 @@ AS $$ SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('order
 COMMENT ON FUNCTION o2c._one_at_a_time() IS
   'What install(), migrate() and uninstall() begin with: the second waits for the first to commit and finds what it made.';
 
+CREATE FUNCTION o2c._installed_relations(kind text) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+  -- only what install() names: a user's own table in the schema is none of ours
+  SELECT pg_catalog.string_agg(r.name, ', ') FROM (
+    SELECT pg_catalog.format('o2c_bi.%I', m[1]) AS name
+    FROM o2c._install_steps() s,
+         pg_catalog.regexp_matches(s.script, 'CREATE OR REPLACE VIEW o2c_bi\.(\w+)', 'g') m
+    WHERE $1 = 'view' AND s.part = 'views'
+    UNION ALL
+    SELECT pg_catalog.format('o2c.%I', m[1])
+    FROM o2c._install_steps() s,
+         pg_catalog.regexp_matches(s.script, 'CREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?o2c\.(\w+)', 'g') m
+    WHERE $1 = 'table' AND s.part IN ('tables', 'migrations')) r
+  WHERE pg_catalog.to_regclass(r.name) IS NOT NULL
+$$;
+COMMENT ON FUNCTION o2c._installed_relations(text) IS
+  'The tables or views (kind) that install() made and that are still there, as a list for a statement.';
+
+CREATE FUNCTION o2c._lock_all() RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+DECLARE
+  relations text := pg_catalog.concat_ws(', ', o2c._installed_relations('table'), o2c._installed_relations('view'));
+BEGIN
+  FOR try IN 1 .. 500 LOOP
+    BEGIN
+      -- nearly everybody begins with the company: who has it is waited for with
+      -- empty hands, who comes later waits; who has another table and waits for
+      -- the company goes on before the next try
+      LOCK TABLE o2c.company IN ACCESS EXCLUSIVE MODE;
+      EXECUTE 'LOCK TABLE ' || relations || ' IN ACCESS EXCLUSIVE MODE NOWAIT';
+      RETURN;
+    EXCEPTION WHEN lock_not_available THEN
+      PERFORM pg_catalog.pg_sleep(0.02 + 0.08 * pg_catalog.random());
+    END;
+  END LOOP;
+  RAISE EXCEPTION USING ERRCODE = '55P03', MESSAGE = 'the tables of order2cash are in use',
+    HINT = 'Try again when long transactions have ended; pg_locks shows who holds them.';
+END $$;
+COMMENT ON FUNCTION o2c._lock_all() IS
+  'Lock every table and view of order2cash at once or none, so that nobody who is at work meets a deadlock. Errors: 55P03 when they are in use for more than half a minute.';
+
 CREATE FUNCTION o2c._create_roles() RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -139,6 +184,7 @@ BEGIN
       MESSAGE = 'order2cash is not installed in this database',
       HINT = 'Call o2c.install() first.';
   END IF;
+  PERFORM o2c._lock_all();
   WHILE present <> target LOOP
     SELECT s.script, pg_catalog.split_part(s.name, '--', 2) AS to_version INTO step
     FROM o2c._install_steps() s
@@ -157,7 +203,7 @@ BEGIN
   RETURN pg_catalog.format('tables version %s', target);
 END $$;
 COMMENT ON FUNCTION o2c.migrate() IS
-  'Bring the tables to the extension''s version and replay views, grants and code lists; idempotent. Errors: O2001.';
+  'Bring the tables to the extension''s version and replay views, grants and code lists; idempotent. Who is at work is waited for, who comes meanwhile waits. Errors: O2001, 55P03 (tables in use for long).';
 
 CREATE FUNCTION o2c.uninstall(drop_data boolean DEFAULT false) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -172,6 +218,7 @@ BEGIN
   IF o2c._installed_version() IS NULL THEN
     RETURN 'not installed';
   END IF;
+  PERFORM o2c._lock_all();
   -- count what the owner may not see, too; a refusal undoes this
   ALTER TABLE o2c.company NO FORCE ROW LEVEL SECURITY;
   SELECT pg_catalog.count(*) INTO companies FROM o2c.company;
@@ -181,16 +228,10 @@ BEGIN
       DETAIL = pg_catalog.format('There are %s companies.', companies),
       HINT = 'Call o2c.uninstall(drop_data => true) to drop them for ever.';
   END IF;
-  -- only what install() names: a user's own table in the schema stays, and a
-  -- user's own view or foreign key on ours makes the DROP refuse
-  SELECT pg_catalog.string_agg(pg_catalog.format('o2c_bi.%I', m[1]), ', ') INTO views
-  FROM o2c._install_steps() s,
-       pg_catalog.regexp_matches(s.script, 'CREATE OR REPLACE VIEW o2c_bi\.(\w+)', 'g') m
-  WHERE s.part = 'views' AND pg_catalog.to_regclass('o2c_bi.' || m[1]) IS NOT NULL;
-  SELECT pg_catalog.string_agg(pg_catalog.format('o2c.%I', m[1]), ', ') INTO tables
-  FROM o2c._install_steps() s,
-       pg_catalog.regexp_matches(s.script, 'CREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?o2c\.(\w+)', 'g') m
-  WHERE s.part IN ('tables', 'migrations') AND pg_catalog.to_regclass('o2c.' || m[1]) IS NOT NULL;
+  -- a user's own table in the schema stays, and a user's own view or foreign
+  -- key on ours makes the DROP refuse
+  views := o2c._installed_relations('view');
+  tables := o2c._installed_relations('table');
   IF views IS NOT NULL THEN
     EXECUTE 'DROP VIEW ' || views;
   END IF;
@@ -201,7 +242,7 @@ BEGIN
   RETURN 'uninstalled; the o2c_ roles stay, they belong to the whole cluster';
 END $$;
 COMMENT ON FUNCTION o2c.uninstall(boolean) IS
-  'Drop what install() made. Refuses (O2007) while companies exist, unless drop_data.';
+  'Drop what install() made. Refuses (O2007) while companies exist, unless drop_data; 55P03 while tables are in use for long.';
 
 CREATE FUNCTION o2c.version()
 RETURNS TABLE (library text, extension text, tables text, pg_cron boolean, dispatcher text, warnings text[])
