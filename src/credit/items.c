@@ -26,10 +26,26 @@
 
 PG_FUNCTION_INFO_V1(o2c_credit_on_items);
 
+/* Zero, kept: all rows of a statement are compared with it. */
+static Numeric
+Zero(void)
+{
+	static Numeric zero = NULL;
+
+	if (zero == NULL)
+	{
+		MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
+
+		zero = int64_to_numeric(0);
+		MemoryContextSwitchTo(before);
+	}
+	return zero;
+}
+
 static inline bool
 IsZero(Numeric value)
 {
-	return NumericCompare(value, int64_to_numeric(0)) == 0;
+	return NumericCompare(value, Zero()) == 0;
 }
 
 /* What the rows of one account change. */
@@ -59,11 +75,14 @@ AddRows(TriggerData *trigdata, Tuplestorestate *rows, bool add, OneAccount *acco
 	while (one && (row = RowReaderNext(&reader)) != NULL)
 	{
 		bool		isnull;
-		Numeric		open = DatumGetNumeric(slot_getattr(row, open_att, &isnull));
+		Datum		stored = slot_getattr(row, open_att, &isnull);
+		Numeric		open = DatumGetNumeric(stored);
 		int32		company_id = DatumGetInt32(slot_getattr(row, company_att, &isnull));
 		Datum		currency = slot_getattr(row, currency_att, &isnull);
 		int64		customer_id = DatumGetInt64(slot_getattr(row, customer_att, &isnull));
 		Numeric	   *sum;
+		Numeric		before;
+		bool		credit;
 
 		if (isnull || IsZero(open))
 			continue;
@@ -73,23 +92,22 @@ AddRows(TriggerData *trigdata, Tuplestorestate *rows, bool add, OneAccount *acco
 			move->company_id = company_id;
 			move->customer_id = customer_id;
 			move->currency = datumCopy(currency, false, -1);
-			move->items = move->unapplied = move->returnable = int64_to_numeric(0);
+			move->items = int64_to_numeric(0);
+			move->unapplied = int64_to_numeric(0);
+			move->returnable = int64_to_numeric(0);
 		}
 		one = company_id == move->company_id && customer_id == move->customer_id &&
 			DatumGetBool(DirectFunctionCall2Coll(texteq, DEFAULT_COLLATION_OID, currency, move->currency));
 		if (!one)
 			break;
-		/* a credit that is open adds to what is unapplied */
-		if (account->receipts)
-			sum = &move->returnable;
-		else if (NumericCompare(open, int64_to_numeric(0)) > 0)
-			sum = &move->items;
-		else
-		{
-			sum = &move->unapplied;
-			open = DatumGetNumeric(DirectFunctionCall1(numeric_uminus, NumericGetDatum(open)));
-		}
-		*sum = add ? NumericAdd(*sum, open) : NumericSubtract(*sum, open);
+		/* a credit that is open adds to what is unapplied, with the other sign */
+		credit = !account->receipts && NumericCompare(open, Zero()) < 0;
+		sum = account->receipts ? &move->returnable : credit ? &move->unapplied : &move->items;
+		before = *sum;
+		*sum = add != credit ? NumericAdd(before, open) : NumericSubtract(before, open);
+		pfree(before);
+		if ((Pointer) open != DatumGetPointer(stored))
+			pfree(open);
 	}
 	RowReaderEnd(&reader);
 	return one;
@@ -135,7 +153,7 @@ typedef struct ItemColumns
 static void
 AddToAccounts(TriggerData *trigdata, Tuplestorestate *rows, const ItemColumns *columns, bool add, HTAB *accounts)
 {
-	Numeric		zero = int64_to_numeric(0);
+	Numeric		zero = Zero();
 	MemoryContext sums = CurrentMemoryContext;
 	MemoryContext row_context;
 	RowReader	reader;
