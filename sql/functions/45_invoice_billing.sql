@@ -172,6 +172,23 @@ END $$;
 COMMENT ON FUNCTION o2c._bill_shipping(integer, bigint[], bigint[]) IS
   'Add an order''s cost of shipping, as a charge with the tax of its goods, to the first of its invoices, unless company.settings {"invoice": {"shipping": false}}.';
 
+CREATE FUNCTION o2c._lock_prepayments(company integer, order_ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+BEGIN
+  -- whoever credits one of them meanwhile is waited for, and then seen
+  PERFORM FROM o2c.open_item i
+  WHERE i.company_id = company AND i.invoice_id IN (
+    SELECT p.id FROM o2c.invoice p WHERE p.company_id = company AND p.kind = 'prepayment' AND p.order_id = ANY (order_ids))
+  ORDER BY i.id FOR NO KEY UPDATE;
+  PERFORM FROM o2c.invoice p
+  WHERE p.company_id = company AND p.kind = 'prepayment' AND p.state <> 'draft' AND p.order_id = ANY (order_ids)
+  ORDER BY p.id FOR NO KEY UPDATE;
+END $$;
+COMMENT ON FUNCTION o2c._lock_prepayments(integer, bigint[]) IS
+  'Lock prepayment invoices of orders, which are locked, and their open items.';
+
 CREATE FUNCTION o2c._deduct_prepayments(company integer, drafts bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -185,16 +202,7 @@ BEGIN
                                        AND x.kind = 'prepayment' AND x.state IN ('issued', 'paid') OFFSET 0) p) THEN
     RETURN;
   END IF;
-  -- whoever credits one of them meanwhile is waited for, and then seen
-  PERFORM FROM o2c.open_item i
-  WHERE i.company_id = company AND i.invoice_id IN (
-    SELECT p.id FROM o2c.invoice p WHERE p.company_id = company AND p.kind = 'prepayment'
-      AND p.order_id IN (SELECT d.order_id FROM o2c.invoice d WHERE d.company_id = company AND d.id = ANY (drafts)))
-  ORDER BY i.id FOR NO KEY UPDATE;
-  PERFORM FROM o2c.invoice p
-  WHERE p.company_id = company AND p.kind = 'prepayment' AND p.state <> 'draft'
-    AND p.order_id IN (SELECT d.order_id FROM o2c.invoice d WHERE d.company_id = company AND d.id = ANY (drafts))
-  ORDER BY p.id FOR NO KEY UPDATE;
+  PERFORM o2c._lock_prepayments(company, ARRAY(SELECT d.order_id FROM o2c.invoice d WHERE d.company_id = company AND d.id = ANY (drafts)));
   -- both are laid end to end, prepayments by age and drafts by id: where they
   -- overlap, one is taken off the other.  CASE and unnest, because without
   -- statistics kind and state would be taken for rare and the drafts for few,
@@ -273,6 +281,7 @@ AS $$
 DECLARE
   until constant date := coalesce($2, o2c.today($1));
   orders bigint[];
+  staged bigint[];
   drafts bigint[];
 BEGIN
   PERFORM o2c._require_company($1);
@@ -284,6 +293,14 @@ BEGIN
   JOIN o2c.sales_order o ON o.company_id = l.company_id AND o.id = l.order_id
   WHERE l.company_id = $1 AND l.invoiced < greatest(l.quantity, l.shipped) - l.returned
     AND o.state IN ('confirmed', 'fulfilling', 'fulfilled', 'closed', 'cancelled');
+  -- orders that are billed by milestones come after the others, and what was prepaid of both is deducted: locked at once
+  SELECT pg_catalog.array_agg(DISTINCT m.order_id) INTO staged FROM o2c.billing_milestone m
+  WHERE m.company_id = $1 AND m.reached_on <= until
+    AND NOT EXISTS (SELECT FROM o2c.invoice_line l WHERE l.company_id = m.company_id AND l.milestone_id = m.id);
+  IF staged IS NOT NULL THEN
+    PERFORM FROM o2c.sales_order o WHERE o.company_id = $1 AND o.id = ANY (orders || staged) ORDER BY o.id FOR NO KEY UPDATE;
+    PERFORM o2c._lock_prepayments($1, orders || staged);
+  END IF;
   drafts := coalesce(o2c._bill_orders($1, coalesce(orders, '{}'), until), '{}')
          || coalesce(o2c._bill_milestones($1, until), '{}')
          || coalesce(o2c._bill_subscriptions($1, until), '{}');

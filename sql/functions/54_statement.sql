@@ -315,6 +315,8 @@ BEGIN
   UPDATE pg_temp.o2c_line l SET known = true
   FROM pg_temp.o2c_batch x
   WHERE x.statement_no = l.statement_no AND x.entry_ref = l.entry_ref AND x.booking_date = l.booking_date AND (x.n = 1 OR NOT x.open);
+  PERFORM FROM o2c.bank_line b
+  WHERE b.company_id = company AND b.id IN (SELECT x.ids FROM pg_temp.o2c_batch x WHERE x.n > 1 AND x.open) ORDER BY b.id FOR NO KEY UPDATE;
   UPDATE o2c.bank_line b SET state = 'ignored', details = coalesce(b.details, '{}') || '{"replaced_by": "details"}'
   FROM pg_temp.o2c_batch x WHERE b.company_id = company AND b.id = x.ids AND x.n > 1 AND x.open AND b.state = 'open';
   GET DIAGNOSTICS replaced = ROW_COUNT;

@@ -44,7 +44,7 @@ GRANT INSERT, UPDATE, DELETE ON o2c.invoice, o2c.invoice_line, o2c.invoice_allow
   o2c.billing_milestone TO o2c_clerk;
 GRANT EXECUTE ON FUNCTION o2c._seed_company_invoice TO o2c_admin;
 GRANT EXECUTE ON FUNCTION o2c._draw_block, o2c._draw_numbers, o2c._next_number, o2c._recalculate, o2c._total,
-  o2c.recalculate_invoice, o2c._require_draft, o2c._lock_billed_orders, o2c._bill_orders, o2c._bill_shipping, o2c._deduct_prepayments, o2c._bill_milestones,
+  o2c.recalculate_invoice, o2c._require_draft, o2c._lock_billed_orders, o2c._bill_orders, o2c._bill_shipping, o2c._lock_prepayments, o2c._deduct_prepayments, o2c._bill_milestones,
   o2c._bill_subscriptions, o2c.prepayment_invoice, o2c.invoice_order, o2c.run_billing, o2c.drop_draft,
   o2c._issue, o2c._issue_drafts, o2c._held_drafts, o2c._settle_nothing, o2c._post_invoices, o2c.issue_invoice, o2c.issue_invoices, o2c.void_invoice,
   o2c.credit_invoice, o2c._require_rebillable, o2c.debit_invoice, o2c._settle_credit, o2c.import_ubl_order
