@@ -41,6 +41,79 @@ static int	nlanes = 0;
 static TimestampTz lanes_at = 0;
 static TimestampTz cursors_at = 0;
 
+/* What this very database is armed by. */
+static const char *
+Identity(void)
+{
+	static char *identity = NULL;
+
+	if (identity == NULL)
+	{
+		if (SPI_execute("SELECT o2c._database_identity()", true, 1) != SPI_OK_SELECT)
+			elog(ERROR, "could not read the database's identity");
+		identity = TextValue(0, 1, dispatcher.context);
+	}
+	return identity;
+}
+
+/*
+ * Give back what was claimed for channels that may not send any more: switched
+ * off, or of a company that was disarmed or paused.
+ */
+static void
+ReleaseForbidden(void)
+{
+	static Statement forbidden = {
+		.sql = "SELECT r.company_id, r.code FROM unnest($2, $3) r(company_id, code)"
+		" WHERE NOT EXISTS (SELECT FROM o2c.channel c"
+		"  WHERE c.company_id = r.company_id AND c.code = r.code AND c.enabled)"
+		"  OR NOT EXISTS (SELECT FROM o2c.dispatch_state d WHERE d.company_id IN (0, r.company_id)"
+		"   AND d.armed_identity = $1)"
+		"  OR EXISTS (SELECT FROM o2c.dispatch_state d WHERE d.company_id IN (0, r.company_id) AND d.paused)",
+		.nargs = 3,
+		.argtypes = {TEXTOID, INT4ARRAYOID, TEXTARRAYOID},
+		.expected = SPI_OK_SELECT
+	};
+	Datum	   *columns[2];
+	Datum		args[3];
+	uint64		nrows;
+	int			n = 0;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &dispatcher.channels)
+		n += dlist_container(Channel, node, iter.cur)->nwaiting > 0;
+	if (n == 0)
+		return;
+	columns[0] = palloc(sizeof(Datum) * n);
+	columns[1] = palloc(sizeof(Datum) * n);
+	n = 0;
+	dlist_foreach(iter, &dispatcher.channels)
+	{
+		Channel    *channel = dlist_container(Channel, node, iter.cur);
+
+		if (channel->nwaiting == 0)
+			continue;
+		columns[0][n] = Int32GetDatum(channel->company_id);
+		columns[1][n++] = CStringGetTextDatum(channel->code);
+	}
+	args[0] = CStringGetTextDatum(Identity());
+	args[1] = ArrayOf(columns[0], NULL, n, INT4OID);
+	args[2] = ArrayOf(columns[1], NULL, n, TEXTOID);
+	nrows = Execute(&forbidden, args, NULL);
+	for (uint64 r = 0; r < nrows; r++)
+	{
+		char	   *code = TextValue(r, 2, CurrentMemoryContext);
+
+		dlist_foreach(iter, &dispatcher.channels)
+		{
+			Channel    *channel = dlist_container(Channel, node, iter.cur);
+
+			if (channel->company_id == IntValue(r, 1) && strcmp(channel->code, code) == 0)
+				ReleaseWaiting(channel);
+		}
+	}
+}
+
 /* Which lanes have something, and when the first of each is due. */
 static void
 ListLanes(void)
@@ -73,7 +146,6 @@ ListLanes(void)
 		.nargs = 2,
 		.argtypes = {TEXTOID, INT4OID}
 	};
-	static char *identity = NULL;
 	Lane	   *old = palloc(sizeof(Lane) * Max(nlanes, 1));
 	int			nold = nlanes;
 	TimestampTz now = GetCurrentTimestamp();
@@ -84,13 +156,7 @@ ListLanes(void)
 	memcpy(old, lanes, sizeof(Lane) * nlanes);
 	if (!keep_cursors)
 		cursors_at = now;
-	if (identity == NULL)
-	{
-		if (SPI_execute("SELECT o2c._database_identity()", true, 1) != SPI_OK_SELECT)
-			elog(ERROR, "could not read the database's identity");
-		identity = TextValue(0, 1, dispatcher.context);
-	}
-	args[0] = CStringGetTextDatum(identity);
+	args[0] = CStringGetTextDatum(Identity());
 	args[1] = Int32GetDatum(MAX_LANES);
 	n = (int) Execute(&list, args, NULL);
 
@@ -512,7 +578,7 @@ ClaimWanted(void)
 
 /*
  * Claim what there is room for, in the transaction that is open; lanes are
- * listed again when they may have changed.
+ * listed again when they may have changed, and with them what may send.
  */
 void
 ClaimMessages(bool list)
@@ -522,7 +588,10 @@ ClaimMessages(bool list)
 	DropPending();
 	if (list || lanes_at == 0 ||
 		TimestampDifferenceExceeds(lanes_at, GetCurrentTimestamp(), LANE_REFRESH_MS))
+	{
+		ReleaseForbidden();
 		ListLanes();
+	}
 	if (WantedLanes(limits, GetCurrentTimestamp()))
 	{
 		claim_open = true;

@@ -17,10 +17,11 @@ install_o2c($node);
 $node->safe_psql('o2c', qq{INSERT INTO o2c.channel (company_id, code, kind, url, settings) VALUES
 	(1, 'ok', 'sms', '$base/ok', '{"backoff": 0.1}'),
 	(1, 'slow', 'webhook', '$base/stall_reply', '{"timeout": 3, "backoff": 60}'),
+	(1, 'queue', 'webhook', '$base/stall_reply/queue', '{"timeout": 12}'),
 	(1, 'hang', 'webhook', '$base/stall_reply', '{"timeout": 300}'),
 	(1, 'busy', 'webhook', '$base/status/503', '{"backoff": 3600}'),
 	(1, 'half', 'sms', '$base/stall_body', '{"timeout": 1, "response": {"ok": {"status": "ok"}}}')});
-my $state = sub { $node->safe_psql('o2c', "SELECT state FROM o2c.message WHERE idempotency_key = '$_[0]'") };
+$node->safe_psql('o2c', "UPDATE o2c.channel SET max_concurrency = 1 WHERE code = 'queue'");
 my $until = sub { $node->poll_query_until('o2c', "SELECT state = '$_[1]' FROM o2c.message WHERE idempotency_key = '$_[0]'") };
 my $hook = sub {
 	my ($channel, @keys) = @_;
@@ -92,6 +93,26 @@ sleep 0.5;
 wait_for(sub { run_log([ 'pg_isready', '-q', '-d', $node->connstr('postgres') ]) }, 'the server answers again', 60);
 ok($until->('f', 'delivered'), 'the next dispatcher takes the report in');
 $check->('after a kill');
+
+# What waits its turn behind a slow one is given back when its channel is
+# switched off or its company disarmed.
+for my $stop (["UPDATE o2c.channel SET enabled = false WHERE code = 'queue'", "UPDATE o2c.channel SET enabled = true WHERE code = 'queue'"],
+	['SELECT o2c.disarm_dispatch(1)', 'SELECT o2c.arm_dispatch(1)'])
+{
+	my $before = grep { $_->[1] eq '/stall_reply/queue' } requests($http);
+	$node->safe_psql('o2c', q{SELECT o2c.arm_dispatch(1); SELECT o2c.arm_dispatch(o2c.create_company('Other', 'DE', 'EUR')); SELECT o2c.disarm_dispatch(0)})
+	  if $stop->[0] =~ /disarm/;
+	$node->safe_psql('o2c', q{INSERT INTO o2c.message (company_id, channel, body_text) SELECT 1, 'queue', 'x' FROM generate_series(1, 5)});
+	wait_for(sub { (grep { $_->[1] eq '/stall_reply/queue' } requests($http)) > $before }, 'the first is under way', 60);
+	is($node->safe_psql('o2c', "SELECT count(*) FROM o2c.message WHERE channel = 'queue' AND state = 'sending'"), '5', 'the others are claimed');
+	$node->safe_psql('o2c', $stop->[0]);
+	ok($node->poll_query_until('o2c', "SELECT count(*) = 4 FROM o2c.message WHERE channel = 'queue' AND state = 'queued'"), "given back: $stop->[0]");
+	$node->poll_query_until('o2c', "SELECT count(*) = 0 FROM o2c.message WHERE channel = 'queue' AND state = 'sending'");
+	is((grep { $_->[1] eq '/stall_reply/queue' } requests($http)) - $before, 1, 'and not sent');
+	$node->safe_psql('o2c', "SELECT o2c.cancel_message(1, id) FROM o2c.message WHERE channel = 'queue' AND state = 'queued'");
+	$node->safe_psql('o2c', $stop->[1]);
+}
+$check->('after switching off');
 
 # The database goes while messages are in the air.
 $hook->('hang', 'g');
