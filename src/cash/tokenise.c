@@ -359,6 +359,18 @@ AddRange(CashText *t, int run, const char *from, const char *to, int len, int wr
 	}
 }
 
+/* Does a run end a number of so many digits that begins behind the base: "2025/101 + 2025/121" has no range? */
+static bool
+EndsNumber(const CashText *t, int from, int run, int len)
+{
+	char		value[CASH_VALUE_MAX];
+
+	for (int first = run - 1; first >= from && first > run - 4 && Joinable(t, first); first--)
+		if (JoinRuns(t, first, run, value) == len)
+			return true;
+	return false;
+}
+
 /*
  * Numbers: every chain of joinable runs; then short runs behind a number are
  * completed with its prefix, and ranges are opened.
@@ -369,7 +381,8 @@ AddNumbers(CashText *t)
 	char		base[BASES_MAX][CASH_VALUE_MAX];
 	int			baselen[BASES_MAX];
 	int			nbases = 0;
-	int			baselast = -1;
+	int			baselast = -1;	/* the last member of its list */
+	int			baseend = -1;	/* where it ends itself */
 	int			before[CASH_RUNS_MAX];	/* where the base ended when a run began */
 
 	for (int i = 0; i < t->nruns; i++)
@@ -406,7 +419,8 @@ AddNumbers(CashText *t)
 				char		value[CASH_VALUE_MAX];
 				int			cut = baselen[b] - t->runs[i].len;
 				bool		range = i == baselast + 1 &&
-					IsRangeConnector(t, t->runs[baselast].end, t->runs[i].start);
+					IsRangeConnector(t, t->runs[baselast].end, t->runs[i].start) &&
+					!EndsNumber(t, baseend + 1, i, baselen[b]);
 
 				if (cut <= 0)
 				{
@@ -453,7 +467,7 @@ AddNumbers(CashText *t)
 			if (nfresh > 0 && !completed)
 			{
 				nbases = nfresh;
-				baselast = i;
+				baselast = baseend = i;
 				memcpy(base, fresh, sizeof(fresh));
 				memcpy(baselen, freshlen, sizeof(freshlen));
 			}
