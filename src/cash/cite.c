@@ -9,6 +9,8 @@
  */
 #include "cash/weigh.h"
 
+#include "utils/datetime.h"
+
 /* Groups of digits in a document number, without leading zeros. */
 typedef struct Groups
 {
@@ -118,7 +120,7 @@ ShortForm(const CashText *t, int run, const Groups *groups)
 
 	if (n < 2 || run + 1 >= t->nruns || a->mark)
 		return 0;
-	if (groups->rawlen[0] == 4 && t->runs[run + 1].start - a->end <= 2 && IsGroup(&t->runs[run + 1], groups, n - 1) &&
+	if (IsYear(groups, 0) && t->runs[run + 1].start - a->end <= 2 && IsGroup(&t->runs[run + 1], groups, n - 1) &&
 		((a->len == 2 && strncmp(a->digits, groups->digits[0] + 2, 2) == 0) ||
 		 /* with two digits behind the year it may be a month */
 		 (IsGroup(a, groups, 0) && groups->len[n - 1] >= 3)))
@@ -287,6 +289,21 @@ IsMarked(const CashText *t, const CashToken *token)
 	return token->first >= 0 && token->first == token->last && t->runs[token->first].mark != 0;
 }
 
+/* Which group of a number tells: the last, or the first of what ends in the year of the item. */
+static int
+TellingGroup(const Candidate *c, const Groups *groups)
+{
+	int			last = groups->n - 1;
+	int			year;
+	int			month;
+	int			day;
+
+	if (last < 1 || !IsYear(groups, last))
+		return last;
+	j2date(c->issued + POSTGRES_EPOCH_JDATE, &year, &month, &day);
+	return atoi(groups->digits[last]) == year && atoi(groups->digits[0]) != year ? 0 : last;
+}
+
 /* Compare one number of a candidate with all tokens. */
 static void
 CiteNumber(const Line *line, Candidate *c, const NumberForms *f)
@@ -295,9 +312,11 @@ CiteNumber(const Line *line, Candidate *c, const NumberForms *f)
 	const char *digits = f->digits;
 	int			n = f->n;
 	const Groups *groups = &f->groups;
+	int			telling;
 
 	if (f->key == 0)
 		return;
+	telling = TellingGroup(c, groups);
 	for (int i = 0; i < t->ntokens; i++)
 	{
 		const CashToken *token = &t->tokens[i];
@@ -317,10 +336,10 @@ CiteNumber(const Line *line, Candidate *c, const NumberForms *f)
 						 memcmp(token->value, digits + n - token->len, token->len) == 0)
 					cite = CITE_PART;
 				else if (token->len >= 3 && groups->n >= 2 && token->first == token->last &&
-						 token->len == groups->len[groups->n - 1] &&
-						 memcmp(token->value, groups->digits[groups->n - 1], token->len) == 0)
+						 token->len == groups->len[telling] &&
+						 memcmp(token->value, groups->digits[telling], token->len) == 0)
 					cite = token->len >= 5 ? CITE_PART : CITE_TAIL;
-				else if (token->len >= 3 && token->len < n && token->first == token->last &&
+				else if (token->len >= 3 && token->len < n && token->first == token->last && (telling == groups->n - 1 || token->len > 4) &&
 						 memcmp(token->value, digits + n - token->len, token->len) == 0)
 					cite = CITE_TAIL;
 				else if (n >= 6 && token->len >= 5 &&
@@ -383,8 +402,8 @@ CiteOrder(const Line *line, Candidate *c)
 }
 
 /* Do both citations use the same stretch of text? */
-static bool
-Overlap(const Candidate *a, const Candidate *b)
+bool
+CiteOverlap(const Candidate *a, const Candidate *b)
 {
 	if (a->first < 0 || b->first < 0)
 		return a->token == b->token;
@@ -414,6 +433,9 @@ CiteCandidates(Line *line, Candidate *cand, int n)
 		CiteNumber(line, c, c->forms);
 		if (c->alt_number != NULL && c->cite < CITE_EXACT)
 			CiteNumber(line, c, c->alt_forms);
+		/* what the text calls an order or a customer is no end of ours, nor ours with a slip */
+		if (c->cite > CITE_NONE && c->cite <= CITE_PART && c->pos >= 0 && WeighCalled(line->tokens, c->pos) < 0)
+			c->cite = CITE_NONE;
 		if (c->order_number != NULL && c->cite < CITE_DERIVED)
 			CiteOrder(line, c);
 	}
@@ -444,7 +466,7 @@ CiteCandidates(Line *line, Candidate *cand, int n)
 				continue;
 			}
 			/* a tail or slip on the very text that cites another exactly: kept for equal amounts only */
-			if (Overlap(&cand[i], better) && cand[i].cite != CITE_TYPO && cand[i].cite != CITE_DERIVED &&
+			if (CiteOverlap(&cand[i], better) && cand[i].cite != CITE_TYPO && cand[i].cite != CITE_DERIVED &&
 				cand[i].rel <= better->rel)
 				cand[i].cite = CITE_NONE;
 		}

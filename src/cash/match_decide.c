@@ -142,7 +142,7 @@ AddClaims(Claims *claims, const Line *line, int position, int round, const Answe
 	for (int i = 0; i < a->nitems; i++)
 		*(Claim *) RecordsAdd(claims->records) = (Claim) {
 			.item_id = a->item[i], .line_id = line->id, .total = a->cash[i] + a->settle[i], .left = a->left[i],
-			.date = line->date, .tier = a->tier, .line = position, .round = round};
+			.date = line->date, .tier = a->plain ? 1 : a->tier, .line = position, .round = round};
 }
 
 /* Refuse the claims on one item that go beyond what it has left, where the claims together do. */

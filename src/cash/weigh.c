@@ -13,6 +13,26 @@
 /* From here on a name is worth a person's look; alone it decides nothing. */
 #define NAME_LIKELY	0.4
 
+/* An item due so many days nearer than another of its amount is rather meant, if nothing else tells. */
+#define AGAIN_DAYS	7
+
+/* Does an item fall due before another?  Of the same day, the lower number. */
+static bool
+DueBefore(const Candidate *a, const Candidate *b)
+{
+	return a->due < b->due || (a->due == b->due && strcmp(a->number, b->number) <= 0);
+}
+
+/* Does an item fall due nearer to the line's day than another? */
+static bool
+DueNearer(const Weighing *w, const Candidate *a, const Candidate *b)
+{
+	int			far_a = abs(a->due - w->line->date);
+	int			far_b = abs(b->due - w->line->date);
+
+	return far_a < far_b || (far_a == far_b && DueBefore(a, b));
+}
+
 /* One item of exactly the amount (or less its discount) with some citation. */
 static bool
 WeighWeakCitation(Weighing *w)
@@ -52,14 +72,38 @@ WeighWeakCitation(Weighing *w)
 	{
 		const Candidate *c = &w->cand[best];
 		bool		late = net && !WeighInDiscount(w, c);
-		Answer	   *a = WeighNewAnswer(w, c->by_order ? "order" :
-								  c->cite == CITE_TYPO ? "number_slip" : "number_part", 3,
-								  ties ? 0.5 : 0.999, ties == 0 && w->closed < 0);
+		int			twin = c->cite == CITE_TYPO && !net ? WeighTwin(w, c) : -1;
+		bool		sure = ties == 0 && w->closed < 0;
+		Answer	   *a;
+
+		/*
+		 * What looks like another number of the series may be one, where the
+		 * amount comes again with time, or of a group each pays the same.
+		 */
+		if (twin >= 0 && abs(c->due - w->line->date) - abs(w->cand[twin].due - w->line->date) <= AGAIN_DAYS)
+			twin = -1;
+		if ((twin >= 0 || c->group) && c->cite == CITE_TYPO && c->first >= 0 &&
+			CiteResembles(w->line->tokens, c->first, c->forms) > 0)
+			sure = false;
+		else
+			twin = -1;
+		a = WeighNewAnswer(w, c->by_order ? "order" :
+						   c->cite == CITE_TYPO ? "number_slip" : "number_part", 3,
+						   sure || w->closed >= 0 ? 0.999 : 0.5, sure);
+		/* the customer's own short form of the number claims as the number does: the earlier day first */
+		if (a != NULL)
+			a->plain = c->cite == CITE_PART && c->rel >= REL_KNOWN && !net;
 
 		if (a != NULL && net && !late)
 			a->settle_kind = "discount";
 		WeighAddItem(a, c, w->line->amount, net && !late ? c->discount : 0);
 		WeighExplain(w, a, c, WeighEquation(w, net ? "equals the open amount less discount of" : "equals the open amount", c->open));
+		if (twin >= 0)
+		{
+			a = WeighNewAnswer(w, "amount", 6, 0.4, false);
+			WeighAddItem(a, &w->cand[twin], w->line->amount, 0);
+			WeighExplain(w, a, &w->cand[twin], WeighEquation(w, "equals this item as well, due nearer to the day:", c->open));
+		}
 		return ties == 0;
 	}
 }
@@ -83,23 +127,6 @@ OtherCited(const Weighing *w, int meant)
 			w->cand[i].cite >= CITE_TAIL && w->cand[i].cite < CITE_EXACT && w->cand[i].cite != CITE_TYPO)
 			return true;
 	return false;
-}
-
-/* Does an item fall due before another?  Of the same day, the lower number. */
-static bool
-DueBefore(const Candidate *a, const Candidate *b)
-{
-	return a->due < b->due || (a->due == b->due && strcmp(a->number, b->number) <= 0);
-}
-
-/* Does an item fall due nearer to the line's day than another? */
-static bool
-DueNearer(const Weighing *w, const Candidate *a, const Candidate *b)
-{
-	int			far_a = abs(a->due - w->line->date);
-	int			far_b = abs(b->due - w->line->date);
-
-	return far_a < far_b || (far_a == far_b && DueBefore(a, b));
 }
 
 /*
@@ -141,6 +168,7 @@ WeighAmount(Weighing *w)
 	bool		sure;
 	const char *rule;
 	const char *strange;
+	const char *others;
 
 	/* equal amounts first, then less a discount that may still be taken */
 	for (int pass = 0; pass < 2 && count == 0; pass++)
@@ -171,12 +199,13 @@ WeighAmount(Weighing *w)
 		return false;
 	rule = group ? "amount_group" : net ? "amount_discount" :
 		level == REL_NAME ? "amount_name" : "amount";
-	sure = count == 1 && w->closed < 0 && !WeighOnAccountWords(w->line) &&
+	sure = count == 1 && w->closed < 0 &&
 		(level == REL_ACCOUNT || w->line->payer < REL_ACCOUNT || group) &&
 		(level > REL_NAME || group || w->cand[order[0]].similarity >= 0.8) &&
-		!(net && level < REL_KNOWN) && !OtherCited(w, order[0]);
+		!(net && level < REL_KNOWN) && !OtherCited(w, order[0]) && !WeighOtherPurpose(w->line);
 	strange = count == 1 ? WeighStrange(w, &w->cand[order[0]], false) : NULL;
-	sure = sure && strange == NULL;
+	others = count == 1 ? WeighOthersNumber(w) : NULL;
+	sure = sure && strange == NULL && others == NULL;
 	for (int i = 0; i < n; i++)
 	{
 		const Candidate *c = &w->cand[order[i]];
@@ -188,6 +217,7 @@ WeighAmount(Weighing *w)
 		WeighAddItem(a, c, w->line->amount, net ? c->discount : 0);
 		WeighExplain(w, a, c, strange != NULL ?
 				psprintf("%s equals only this item, but the text cites %s, which is not known", WeighMoney(w->line, w->line->amount), strange) :
+				others != NULL ? psprintf("%s equals only this item, but the text cites %s, which is another customer's", WeighMoney(w->line, w->line->amount), others) :
 				count == 1 ? WeighEquation(w, "equals only this item's", c->open) :
 				psprintf("%s equals this and %d other items", WeighMoney(w->line, w->line->amount), count - 1));
 	}
@@ -205,7 +235,7 @@ WeighLikelyNames(Weighing *w)
 	int			order[ANSWERS_MAX];
 	int			n = 0;
 
-	if (w->line->payer == REL_ACCOUNT || WeighOnAccountWords(w->line))
+	if (w->line->payer == REL_ACCOUNT || WeighOtherPurpose(w->line))
 		return;
 	for (int i = 0; i < w->n; i++)
 	{
@@ -250,7 +280,7 @@ WeighBundle(Weighing *w)
 	bool		sure;
 	bool		own;
 
-	if (n < 2 || WeighOnAccountWords(w->line) || w->closed >= 0)
+	if (n < 2 || WeighOtherPurpose(w->line) || w->closed >= 0)
 		return false;
 	if (!w->line->late)
 	{

@@ -96,6 +96,7 @@ typedef struct Answer
 {
 	bool		sure;			/* may be posted by itself */
 	int			tier;			/* order of claims: lower first */
+	bool		plain;			/* ... where it claims among the first: as good as the number */
 	const char *rule;
 	double		confidence;
 	int64		customer_id;
@@ -139,6 +140,7 @@ extern void CiteForms(Candidate *c);
 extern int	CiteDigits(const NumberForms *f);
 extern bool CiteBegins(const CashText *t, int run, const NumberForms *f);
 extern bool CiteEnds(const CashRun *run, const NumberForms *f);
+extern bool CiteOverlap(const Candidate *a, const Candidate *b);
 extern int	CiteResembles(const CashText *t, int run, const NumberForms *f);
 extern int	WeighLine(Line *line, Candidate *cand, int n,
 					  const WeighSettings *settings, Answer *answers);
@@ -151,23 +153,30 @@ extern void WeighExplain(Weighing *w, Answer *a, const Candidate *c, const char 
 extern bool WeighOwn(const Candidate *c);
 extern bool WeighPayable(const Weighing *w, const Candidate *c);
 extern bool WeighInDiscount(const Weighing *w, const Candidate *c);
-extern bool WeighUnfinished(const Line *line);
-extern bool WeighOnAccountWords(const Line *line);
-extern bool WeighCreditWords(const Line *line);
 extern bool WeighStated(const Line *line, int64 amount, int *pos);
 extern bool WeighCitesMore(const Weighing *w);
 extern int WeighEqualRival(const Weighing *w);
+extern int WeighTwin(const Weighing *w, const Candidate *c);
 extern void WeighAddAllCited(Weighing *w, Answer *a);
 extern const char *WeighEquation(const Weighing *w, const char *what, int64 other);
 extern int WeighOthers(const Weighing *w, int *who, int64 *amount, int max, bool credits);
 extern bool WeighHasTwin(const int64 *amount, int n, const int *members, int size);
 extern void WeighEarliestTwins(const int64 *amount, int n, int *members, int size);
-extern int WeighStatedMore(const Line *line);
 extern int WeighCompareNumbers(const Candidate *a, const Candidate *b);
 extern bool WeighCited(Weighing *w);
 extern bool WeighExcess(Weighing *w);
 
+/* weigh_words.c */
+extern bool WeighUnfinished(const Line *line);
+extern bool WeighOtherPurpose(const Line *line);
+extern bool WeighCreditWords(const Line *line);
+extern int WeighStatedMore(const Line *line);
+
 /* weigh_strange.c */
+extern int WeighCalled(const CashText *t, int start);
+extern bool WeighCalledOther(const Weighing *w, const Candidate *c);
 extern const char *WeighStrange(const Weighing *w, const Candidate *meant, bool cut);
+extern const char *WeighOthersNumber(const Weighing *w);
+extern bool WeighEndsInPiece(const Weighing *w);
 
 #endif							/* O2C_WEIGH_H */

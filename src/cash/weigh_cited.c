@@ -16,6 +16,7 @@ CitedExact(Weighing *w)
 	const Candidate *first = &w->cand[w->cited[0]];
 	bool		negative = false;
 	bool		foreign = false;
+	int			rival = -1;
 	Answer	   *a;
 
 	if (w->citedmany || w->sum != w->line->amount)
@@ -26,11 +27,25 @@ CitedExact(Weighing *w)
 		foreign |= w->cand[w->cited[i]].rel == REL_FOREIGN &&
 			w->cand[w->cited[i]].cite != CITE_REFERENCE;
 	}
+	/* nobody knows the payer: the number may be his own order, or the payer's name is that of who has this amount as well */
+	if (w->ncited == 1 && first->rel <= REL_UNKNOWN && first->cite == CITE_EXACT)
+	{
+		rival = WeighEqualRival(w);
+		foreign |= rival >= 0 || WeighCalledOther(w, first);
+	}
 	a = WeighNewAnswer(w, w->ncited > 1 ? (negative ? "net" : "numbers") :
 				  first->cite == CITE_REFERENCE ? "reference" : "number",
 				  1, foreign ? 0.9 : 0.9999, !foreign);
 	WeighAddAllCited(w, a);
 	WeighExplain(w, a, first, WeighEquation(w, "equals the open amount", w->sum));
+	if (rival >= 0)
+	{
+		a = WeighNewAnswer(w, "conflict", 8, 0.4, false);
+		WeighAddItem(a, &w->cand[rival], w->line->amount, w->cand[rival].open - w->line->amount);
+		if (a != NULL && a->settle[0] > 0)
+			a->settle_kind = "discount";
+		WeighExplain(w, a, &w->cand[rival], WeighEquation(w, "equals this item as well:", w->cand[rival].open));
+	}
 	return true;
 }
 
@@ -81,6 +96,16 @@ CitedOneOfSeveral(Weighing *w)
 	return sure;
 }
 
+/* Is what cites an item with a slip the number of something settled, or of somebody else? */
+static bool
+OnKnownNumber(const Weighing *w, const Candidate *c)
+{
+	for (int i = 0; i < w->n; i++)
+		if (w->cand[i].cite >= CITE_EXACT && CiteOverlap(c, &w->cand[i]))
+			return true;
+	return false;
+}
+
 /*
  * Cited items and weaker citations together make the payment, in exactly one
  * way: first numbers completed from lists and ranges, then tails, then slips.
@@ -115,9 +140,10 @@ CitedWithDerived(Weighing *w)
 				const Candidate *cited = &w->cand[w->cited[k]];
 
 				own |= cited->customer_id == c->customer_id;
-				covered |= c->cite < CITE_DERIVED && cited->first >= 0 && c->first >= 0 &&
-					c->first <= cited->last && cited->first <= c->last;
+				covered |= c->cite < CITE_DERIVED && CiteOverlap(c, cited);
 			}
+			if (c->cite == CITE_TYPO)
+				covered |= WeighTwin(w, c) >= 0 || OnKnownNumber(w, c);
 			if (covered || (!own && !(w->line->payer <= REL_UNKNOWN && c->cite == CITE_DERIVED)))
 				continue;
 			extra[nextra] = i;
@@ -372,7 +398,7 @@ CitedPartial(Weighing *w)
 	a = WeighNewAnswer(w, "partial", 4, rival >= 0 ? 0.3 : 0.99,
 				  rival < 0 && (WeighOwn(c) || c->cite == CITE_REFERENCE) && c->rel != REL_FOREIGN &&
 				  (c->cite >= CITE_EXACT || (c->cite >= CITE_PART && c->rel >= REL_ACCOUNT)) &&
-				  c->issued <= w->line->date && !WeighCreditWords(w->line) && WeighStrange(w, c, false) == NULL &&
+				  c->issued <= w->line->date && !WeighCalledOther(w, c) && !WeighCreditWords(w->line) && WeighStrange(w, c, false) == NULL &&
 				  !WeighCitesMore(w));
 	WeighAddItem(a, c, w->line->amount, 0);
 	if (a != NULL && !a->sure && rival < 0)

@@ -90,6 +90,32 @@ HasOtherNumber(const Weighing *w)
 	return found;
 }
 
+/* Does a number that nobody reads stand between the cited ones of a list? */
+static bool
+HasUnreadBetween(const Weighing *w)
+{
+	const CashText *t = w->line->tokens;
+	int			first = t->nruns;
+	int			last = -1;
+
+	for (int i = 0; i < w->ncited; i++)
+		if (w->cand[w->cited[i]].first >= 0)
+		{
+			first = Min(first, w->cand[w->cited[i]].first);
+			last = Max(last, w->cand[w->cited[i]].last);
+		}
+	for (int r = first; r < last; r++)
+	{
+		bool		read = t->runs[r].mark != 0 || WeighCalled(t, t->runs[r].start) < 0;
+
+		for (int i = 0; i < w->n && !read; i++)
+			read = !w->cand[i].dropped && w->cand[i].cite >= CITE_PART && w->cand[i].first <= r && r <= w->cand[i].last;
+		if (!read)
+			return true;
+	}
+	return false;
+}
+
 /* Are settled items cited as well, and the rest is not what they came to? */
 static bool
 CitesSettled(const Weighing *w, int64 rest)
@@ -122,12 +148,17 @@ WeighExcess(Weighing *w)
 	bool		unfinished = WeighUnfinished(w->line);
 	bool		strange;
 	bool		fee;
+	bool		round;
+	bool		sure;
+	int64		step = w->line->minor == 0 ? 500 : 5;	/* of round amounts */
 	Answer	   *a;
 
 	if (excess <= 0 || w->citedmany)
 		return false;
+	for (int i = 0; i < w->line->minor; i++)
+		step *= 10;
 	for (int i = 0; i < w->ncited; i++)
-		own &= WeighOwn(&w->cand[w->cited[i]]) && w->cand[w->cited[i]].cite >= CITE_PART;
+		own &= WeighOwn(&w->cand[w->cited[i]]) && w->cand[w->cited[i]].cite >= CITE_PART && !WeighCalledOther(w, &w->cand[w->cited[i]]);
 	if (!w->line->late)
 	{
 		w->line->asked = true;	/* again when what others clearly pay is gone */
@@ -141,6 +172,8 @@ WeighExcess(Weighing *w)
 	 */
 	strange = WeighStrange(w, NULL, unfinished) != NULL || CitesSettled(w, excess);
 	fee = WeighStated(w->line, excess, NULL);
+	/* people pay too much by round amounts, among others that are not round */
+	round = excess % step == 0 && w->sum % step != 0 && !unfinished;
 	if (own && CitedContinued(w, who, n, excess))
 		return true;
 	CashSubsetSearch(amount, n, excess, w->settings->max_size, w->settings->budget, &subset);
@@ -166,9 +199,15 @@ WeighExcess(Weighing *w)
 	}
 	if (subset.solutions >= 1 && subset.chance <= 1)
 	{
-		a = WeighNewAnswer(w, "list_completed", 7, 0.9,
-					  own && !strange && !fee && subset.solutions == 1 && subset.complete && !w->line->windowed &&
-					  subset.chance <= w->settings->max_chance);
+		/* ... unless the text cites what makes it, be it badly */
+		for (int i = 0; i < subset.size; i++)
+			round &= w->cand[who[subset.members[i]]].cite == CITE_NONE || w->cand[who[subset.members[i]]].cite == CITE_TYPO;
+		sure = own && !strange && !fee && !round && subset.solutions == 1 && subset.complete && !w->line->windowed &&
+			subset.chance <= w->settings->max_chance;
+		/* what is sure goes before what was only worth a look */
+		if (sure)
+			w->nanswers = 0;
+		a = WeighNewAnswer(w, "list_completed", 7, 0.9, sure);
 		WeighAddAllCited(w, a);
 		for (int i = 0; i < subset.size; i++)
 			WeighAddItem(a, &w->cand[who[subset.members[i]]], amount[subset.members[i]], 0);
@@ -206,7 +245,7 @@ WeighExcess(Weighing *w)
 	}
 	a = WeighNewAnswer(w, "overpayment", 4, 0.99,
 				  own && w->sum > 0 && w->line->whole && subset.solutions == 0 && subset.complete && !unfinished && !strange && !WeighCitesMore(w) &&
-				  !(w->line->windowed && HasOtherNumber(w)) &&
+				  !(w->line->windowed && HasOtherNumber(w)) && !WeighEndsInPiece(w) && !HasUnreadBetween(w) &&
 				  (n <= w->settings->max_size || excess < sorted));
 	WeighAddAllCited(w, a);
 	if (a != NULL && !a->sure)

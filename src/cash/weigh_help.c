@@ -1,7 +1,7 @@
 /*
  * weigh_help.c
  *		What every hypothesis of the weigher uses: answers and their
- *		sentences, words in the text, other items of the payer.
+ *		sentences, other items of the payer.
  */
 #include "cash/weigh.h"
 
@@ -125,117 +125,6 @@ WeighInDiscount(const Weighing *w, const Candidate *c)
 	return c->discount > 0 && w->line->date <= c->discount_date + w->settings->grace_days;
 }
 
-/* Does the text have one of these, be it within a longer word? */
-static bool
-SaysOneOf(const char *text, const char *const *words, int n)
-{
-	for (int i = 0; i < n; i++)
-		if (strstr(text, words[i]) != NULL)
-			return true;
-	return false;
-}
-
-/* Is the text marked as leaving out items, or cut by the bank? */
-bool
-WeighUnfinished(const Line *line)
-{
-	static const char *const marks[] = {
-		" U.A", " ETC", " U.W", " USW", "...", " AND OTHERS", " E.A", " E.O", " DIV", " WEITERE", " MORE", " OTHERS", " ALTRI", " AUTRES", " OTROS"
-	};
-	const char *s = line->tokens->folded;
-	int			len = line->tokens->len;
-
-	if (line->tokens->cut)
-		return true;
-	if (SaysOneOf(s, marks, lengthof(marks)))
-		return true;
-	/* "+3" at the end */
-	for (int i = len - 1; i > 0 && i > len - 4; i--)
-		if (s[i] == '+')
-			return true;
-	return false;
-}
-
-/* How a word may stand in a text: alone, as the beginning of one, or anywhere in one. */
-typedef enum Within
-{
-	ALONE, BEGINS, ANYWHERE
-} Within;
-
-typedef struct Word
-{
-	const char *word;
-	Within		within;
-} Word;
-
-/* Where the text, from a place in it on, has a word; NULL when it has not. */
-static const char *
-FindWord(const char *text, const char *from, const Word *word)
-{
-	int			len = strlen(word->word);
-
-	for (const char *at = strstr(from, word->word); at != NULL; at = strstr(at + 1, word->word))
-		if ((word->within == ANYWHERE || at == text || !IsLetter(at[-1])) &&
-			(word->within != ALONE || !IsLetter(at[len])))
-			return at;
-	return NULL;
-}
-
-/* Words that say: on account, in advance. */
-bool
-WeighOnAccountWords(const Line *line)
-{
-	static const Word words[] = {
-		{"AKONTO", BEGINS}, {"A CONTO", BEGINS}, {"ACONTO", BEGINS}, {"ON ACCOUNT", ALONE}, {"ABSCHLAG", ANYWHERE},
-		{"ANZAHLUNG", ANYWHERE}, {"VORAUSZAHLUNG", ANYWHERE}, {"PREPAY", BEGINS}, {"PREPAID", BEGINS}, {"ADVANCE", ALONE},
-		{"PROFORMA", BEGINS}, {"PRO FORMA", BEGINS}, {"DEPOSIT", ALONE}, {"ACOMPTE", BEGINS}, {"ACCONTO", ALONE}, {"ACCONTI", ALONE},
-		{"ANTICIPO", BEGINS}, {"ANTICIPI", ALONE}, {"ADIANTAMENTO", BEGINS}, {"VOORSCHOT", ANYWHERE}, {"VORKASSE", BEGINS},
-		{"DOWN PAYMENT", BEGINS}, {"DOWNPAYMENT", BEGINS}, {"AANBETALING", ANYWHERE}, {"VOORUITBETALING", ANYWHERE},
-		{"FORSKOTT", BEGINS}, {"FOERSKOTT", BEGINS}, {"FORSKUD", BEGINS}, {"ENNAKKO", BEGINS}, {"ZALICZK", BEGINS},
-		{"PRZEDPLAT", BEGINS}, {"ZALOH", BEGINS}, {"ELOLEG", BEGINS}, {"AVANS", ALONE}, {"ON ODEME", ALONE},
-	};
-	const char *s = line->tokens->folded;
-
-	for (int i = 0; i < lengthof(words); i++)
-		if (FindWord(s, s, &words[i]) != NULL)
-			return true;
-	return false;
-}
-
-/* Words that say: a credit note is deducted. */
-bool
-WeighCreditWords(const Line *line)
-{
-	static const Word words[] = {
-		{"CREDIT NOTE", BEGINS}, {"CREDITNOTE", BEGINS}, {"CREDIT MEMO", BEGINS}, {"AVOIR", ALONE}, {"AVOIRS", ALONE},
-		{"CREDITNOTA", BEGINS}, {"NOTA CREDITO", BEGINS}, {"NOTA DI CREDITO", ALONE}, {"NOTA DE CREDITO", ALONE},
-		{"NOTE DE CREDIT", ALONE}, {"LESS CREDIT", ALONE}, {"CRN", ALONE}, {"HYVITYS", BEGINS}, {"KREDITNOT", BEGINS},
-		{"KREDITFAKTURA", BEGINS}, {"KOREKT", BEGINS}, {"DOBROPIS", BEGINS}, {"JOVAIRAS", BEGINS}
-	};
-	static const Word gutschrift = {"GUTSCHR", BEGINS};
-	const char *s = line->tokens->folded;
-	int			len = line->tokens->len;
-
-	for (int i = 0; i < lengthof(words); i++)
-		if (FindWord(s, s, &words[i]) != NULL)
-			return true;
-	/* "SEPA-Gutschrift" is what German banks call money that comes in */
-	for (const char *at = FindWord(s, s, &gutschrift); at != NULL; at = FindWord(s, at + 1, &gutschrift))
-		if (!(at - s >= 2 && at[-1] == '-' && IsLetter(at[-2])) && !(at - s >= 5 && strncmp(at - 5, "SEPA ", 5) == 0))
-			return true;
-	/* CN, GS, NC as words of their own */
-	for (int i = 0; i + 1 < len; i++)
-	{
-		bool		start = i == 0 || !((s[i - 1] >= 'A' && s[i - 1] <= 'Z') || (s[i - 1] >= '0' && s[i - 1] <= '9'));
-		bool		end = i + 2 >= len || !(s[i + 2] >= 'A' && s[i + 2] <= 'Z');
-
-		if (start && end && (strncmp(s + i, "CN", 2) == 0 || strncmp(s + i, "GS", 2) == 0 ||
-							 strncmp(s + i, "NC", 2) == 0))
-			return true;
-	}
-	return false;
-}
-
 /* Does an amount that the text states equal this? */
 bool
 WeighStated(const Line *line, int64 amount, int *pos)
@@ -284,6 +173,23 @@ WeighEqualRival(const Weighing *w)
 	return -1;
 }
 
+/* Another own item of the same open amount, the one due nearest to the line's day; -1 for none. */
+int
+WeighTwin(const Weighing *w, const Candidate *c)
+{
+	int			twin = -1;
+
+	for (int i = 0; i < w->n; i++)
+	{
+		const Candidate *o = &w->cand[i];
+
+		if (o->item_id != c->item_id && o->open == c->open && WeighOwn(o) && WeighPayable(w, o) &&
+			(twin < 0 || abs(o->due - w->line->date) < abs(w->cand[twin].due - w->line->date)))
+			twin = i;
+	}
+	return twin;
+}
+
 /* Is another open item of the payer cited, not as well as those that count as cited? */
 bool
 WeighCitesMore(const Weighing *w)
@@ -293,7 +199,10 @@ WeighCitesMore(const Weighing *w)
 		const Candidate *c = &w->cand[i];
 		bool		cited = false;
 
-		if (!WeighOwn(c) || c->group || c->open == 0 || c->cite < CITE_PART || c->cite >= CITE_EXACT)
+		/* four digits at its end, or its counter, say enough */
+		bool		ends = c->cite == CITE_TAIL && c->first >= 0 && w->line->tokens->runs[c->first].len >= 4;
+
+		if (!WeighOwn(c) || c->group || c->open == 0 || !(ends || (c->cite >= CITE_PART && c->cite < CITE_EXACT)))
 			continue;
 		for (int k = 0; k < w->ncited; k++)
 			cited |= w->cited[k] == i || w->cand[w->cited[k]].first == c->first;
@@ -389,22 +298,6 @@ WeighEarliestTwins(const int64 *amount, int n, int *members, int size)
 				break;
 			}
 		}
-}
-
-/* "+3" at the end of the text: how many more there are; 0 = not said. */
-int
-WeighStatedMore(const Line *line)
-{
-	const char *s = line->tokens->folded;
-	int			i = line->tokens->len - 1;
-	int			n = 0;
-	int			unit = 1;
-
-	while (i >= 0 && s[i] == ' ')
-		i--;
-	for (; i >= 0 && s[i] >= '0' && s[i] <= '9' && unit <= 100; i--, unit *= 10)
-		n += (s[i] - '0') * unit;
-	return i >= 0 && s[i] == '+' && n > 0 && n < 60 ? n : 0;
 }
 
 /* Order of document numbers: shorter first, then as text. */

@@ -19,7 +19,7 @@
 static const char *const invoice_words[] = {
 	"RECHN*", "RECH", "RG", "RGNR", "RE", "RENR", "RNR", "RN", "FAKTUR*", "FAKT*", "FACT*", "FRA", "FATT*", "FT",
 	"FATUR*", "INVOICE*", "INV", "INVNO", "INVNR", "BILL", "LASKU*", "SZAMLA*", "SZLA", "FV", "FNR", "ARVE*",
-	"SASKAIT*", "RACUN*", "TIM", "TIMOLOGI*", "PARAST*", "R", "F"
+	"SASKAIT*", "SASK", "RACUN*", "REGNING*", "BELEG*", "NOTA", "FOLIO", "FAT", "NFE", "TIM", "TIMOLOGI*", "PARAST*", "R", "F"
 };
 
 /* What else people number. */
@@ -30,14 +30,15 @@ static const char *const other_words[] = {
 	"KONTO*", "BLZ", "KUNDE*", "KUND", "KUNDNR", "KD", "KDNR", "CUST*", "CLIENT*", "PELAT*", "KOD*", "COD*", "CODE",
 	"PARANGEL*", "PARAGGEL*", "SYMVAS*", "KLANT*", "DEB*", "RELATIE*", "ASIAKAS*", "KLIENT*", "ACCT", "ACCOUNT*",
 	"MUSTERI*", "KST", "PROJEKT*", "PROJECT*", "PROJET*", "JOB", "MANDAT*", "MREF", "CRED", "EREF", "KREF", "BREF",
-	"TAN", "TXN*", "PLZ", "ID", "STNR", "ZEICHEN"
+	"TAN", "TXN*", "PLZ", "ID", "STNR", "ZEICHEN", "NARUDZB*", "UGOVOR*", "DOGOVOR*", "PORCHKA", "ENCOMENDA*", "UZSAKYM*", "SUTART*",
+	"AFTALE*", "INKOOP*", "OC", "KUPAC*", "SIFRA*", "PIRKEJ*", "MALERNR", "TRACE*", "TRX", "UETR", "CONF", "BATCH", "CENTRE", "CENTER"
 };
 
-/* What the text calls the number that begins with a run: +1 an invoice, -1 something else, 0 nothing. */
-static int
-CalledInvoice(const CashText *t, int run)
+/* What the text calls the number that begins at a place in it: +1 an invoice, -1 something else, 0 nothing. */
+int
+WeighCalled(const CashText *t, int start)
 {
-	int			at = t->runs[run].start;
+	int			at = start;
 
 	for (int words = 0; words < WORDS_BACK; words++)
 	{
@@ -57,12 +58,19 @@ CalledInvoice(const CashText *t, int run)
 		if (CashIsOneOf(t->folded + at, end - at, other_words, lengthof(other_words)))
 			return -1;
 		/* letters that the number itself begins with */
-		if (words == 0 && end == t->runs[run].start && end - at <= 4)
+		if (words == 0 && end == start && end - at <= 4)
 			continue;
 		if (!CashIsFiller(t->folded + at, end - at))
 			return 0;
 	}
 	return 0;
+}
+
+/* Does the text call the number that cites an item an order or the like? */
+bool
+WeighCalledOther(const Weighing *w, const Candidate *c)
+{
+	return c->cite != CITE_REFERENCE && !c->by_order && c->pos >= 0 && WeighCalled(w->line->tokens, c->pos) < 0;
 }
 
 /* Where the letters and digits of a token end in the text. */
@@ -188,7 +196,7 @@ WeighStrange(const Weighing *w, const Candidate *meant, bool cut)
 		if (t->runs[run].mark || (run > 0 && t->runs[run - 1].end == t->runs[run].start))
 			continue;
 		chain = ChainLength(t, run);
-		called = CalledInvoice(t, run);
+		called = WeighCalled(t, t->runs[run].start);
 		if (called < 0)
 		{
 			run += chain - 1;
@@ -220,4 +228,50 @@ WeighStrange(const Weighing *w, const Candidate *meant, bool cut)
 		run += runs - 1;
 	}
 	return NULL;
+}
+
+/*
+ * The number of another customer's item that the text calls an order or the
+ * like; NULL for none.  Such a number is seldom one of ours by accident: who
+ * gives it may mean that item, or he pays something else.
+ */
+const char *
+WeighOthersNumber(const Weighing *w)
+{
+	for (int i = 0; i < w->n; i++)
+	{
+		const Candidate *c = &w->cand[i];
+
+		if (c->dropped && c->item_id != 0 && c->cite == CITE_EXACT && c->pos >= 0 &&
+			WeighCalled(w->line->tokens, c->pos) < 0)
+			return c->number;
+	}
+	return NULL;
+}
+
+/* Does the text end in the beginning of a number of the payer's that is not cited, where the bank cut it? */
+bool
+WeighEndsInPiece(const Weighing *w)
+{
+	const CashText *t = w->line->tokens;
+	int			last = t->nruns - 1;
+	int			cited = -1;
+
+	if (last < 0 || t->runs[last].end != t->len || WeighCalled(t, t->runs[last].start) < 0 ||
+		IsMonth(t, last, 1) || (last > 0 && IsMonth(t, last - 1, 2)))
+		return false;
+	for (int i = 0; i < w->n; i++)
+		if (w->cand[i].cite >= CITE_PART)
+			cited = Max(cited, w->cand[i].last);
+	/* from the last run, or from one before that is joined with it */
+	for (int run = last; run > cited; run--)
+	{
+		if (t->runs[last].end - t->runs[run].start >= 3)
+			for (int i = 0; i < w->n; i++)
+				if (WeighOwn(&w->cand[i]) && w->cand[i].cite < CITE_PART && CiteBegins(t, run, w->cand[i].forms))
+					return true;
+		if (run == 0 || ChainLength(t, run - 1) < 2)
+			break;
+	}
+	return false;
 }

@@ -48,7 +48,7 @@ INSERT INTO lines VALUES
   ('letters', 'C12', 1084.12, 'ref F7CE2025/0018888A', '2025/0010012=1084.12 auto amount', 'nor is the inside of a word'),
   ('theirs', 'C13', 1091.13, 'Rechnung 2025/0029998', '2025/0010013=1091.13 auto amount', 'another customer''s number is known, and not meant'),
   ('theirs in dollars', 'C14', 1098.14, 'Rechnung 2025/0029999', '2025/0010014=1098.14 auto amount', 'in whatever currency'),
-  ('prepaid', 'C15', 1105.15, 'ΠΡΟΚΑΤΑΒΟΛΗ', '2025/0010015=1105.15 auto amount', 'Greek letters are read, though not all words are known'),
+  ('prepaid', 'C15', 1105.15, 'ΠΡΟΚΑΤΑΒΟΛΗ', '2025/0010015=1105.15 suggested amount', 'Greek letters are read'),
   ('word', 'C16', 1112.16, 'DAVANSO HALL', '2025/0010016=1112.16 auto amount', 'a word for a payment in advance counts as a word only'),
   ('avans', 'C17', 1119.17, 'avans', '2025/0010017=1119.17 suggested amount', 'as here'),
   ('compound', 'C18', 1126.18, 'Mietvorauszahlung', '2025/0010018=1126.18 suggested amount', 'or as the end of a German one'),
