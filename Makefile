@@ -202,7 +202,7 @@ OBJS_match = src/cash/fold.o src/cash/tokenise.o src/cash/text_keys.o src/cash/w
 
 OBJS_dispatch = src/dispatch/outbox.o src/dispatch/address.o src/dispatch/hosts.o \
 	src/dispatch/control.o src/dispatch/launcher.o \
-	src/dispatch/worker.o src/dispatch/loop.o src/dispatch/pace.o src/dispatch/work.o src/dispatch/channel.o src/dispatch/claim.o src/dispatch/record.o \
+	src/dispatch/worker.o src/dispatch/loop.o src/dispatch/pace.o src/dispatch/work.o src/dispatch/channel.o src/dispatch/lane.o src/dispatch/claim.o src/dispatch/record.o \
 	src/dispatch/pump.o src/dispatch/transfer.o src/dispatch/mail.o \
 	src/dispatch/variables.o src/dispatch/request.o src/dispatch/reply.o src/dispatch/compose.o \
 	src/dispatch/recorder.o src/dispatch/secrets.o src/dispatch/webhook.o

@@ -12,7 +12,8 @@
  * pace.c		what may start when
  * work.c		the frame of its transactions
  * channel.c	what is known of a channel
- * claim.c		lanes, claiming
+ * lane.c		which messages wait, and room for them
+ * claim.c		claiming
  * record.c		loading, recording, renewing, rescuing
  * pump.c		libcurl's sockets and PostgreSQL's wait
  * transfer.c	libcurl: a message on its way

@@ -100,7 +100,7 @@ typedef enum TransferState
 	TRANSFER_DONE
 } TransferState;
 
-/* What became of a message; the order is that of result_state[] in claim.c. */
+/* What became of a message; the order is that of result_state[] in record.c. */
 typedef enum ResultKind
 {
 	RESULT_RELEASE,				/* never started: back to the queue */
@@ -237,8 +237,30 @@ extern bool DispatchSetup(DispatchIdle *idle);
 extern Channel *ChannelOf(int32 company_id, const char *code, TransactionId xmin,
 						  uint64 row, int first);
 
-/* claim.c */
+/* lane.c */
+#define MAX_LANES 4096
+
+typedef struct Lane
+{
+	int32		company_id;
+	Channel    *channel;
+	int			priority;
+	TimestampTz due;			/* of its first message */
+	TimestampTz cursor_at;		/* where the last claim ended */
+	int64		cursor_id;
+	bool		quiet;			/* the channel has quiet hours */
+	bool		exhausted;		/* the last claim found less than it asked for */
+} Lane;
+
+extern Lane lanes[MAX_LANES];
+extern int	nlanes;
+
+extern bool LanesWanted(int *limits);
+extern void LanesRefresh(bool list);
+extern void LanesRewind(void);
 extern bool ClaimWanted(void);
+
+/* claim.c */
 extern void ClaimMessages(bool list);
 extern void ClaimCommitted(void);
 
