@@ -183,7 +183,7 @@ extern bool CreditIsBeyond(CreditPolicy *policy, int32 company_id, DateADT day);
 extern void CreditApply(KeptPlan *apply, bool enforce);
 extern void CreditApplyWith(KeptPlan *apply, Datum *args, bool enforce);
 extern void CreditLock(KeptPlan *lock, Datum *args, const char *nulls);
-extern void RefuseChangedGroup(void) pg_attribute_noreturn();
+pg_noreturn extern void RefuseChangedGroup(void);
 extern void CreditHeadComplete(CreditHead *head, bool mixed);
 extern void CreditAlert(const CreditHead *head);
 extern Numeric SPIGetNumeric(HeapTuple tuple, TupleDesc desc, int column);
