@@ -5,7 +5,8 @@
  * An issued document may carry only a number that its own transaction drew:
  * every block is noted here until the transaction ends, and the guard of
  * invoices asks.  A block drawn in a subtransaction that is rolled back is
- * forgotten with it, as the counter forgets it.
+ * forgotten with it, as the counter forgets it.  So is a document noted there;
+ * one that was only numbered there waits again.
  *
  * A series whose assign is commit gives its numbers in a deferred trigger.
  * The guard notes each document that was issued without a number; the first
@@ -45,6 +46,8 @@ typedef struct PendingDocument
 	DateADT		on_date;
 	int64		id;
 	char	   *series;
+	SubTransactionId noted;
+	SubTransactionId numbered;	/* invalid while it waits */
 } PendingDocument;
 
 /* All of them live in TopTransactionContext. */
@@ -71,7 +74,7 @@ ForgetXact(XactEvent event, void *arg)
 	}
 }
 
-/* Blocks of a subtransaction go to its parent, or away with it. */
+/* Blocks and documents of a subtransaction go to its parent, or away with it. */
 static void
 ForgetSubXact(SubXactEvent event, SubTransactionId mySubid,
 			  SubTransactionId parentSubid, void *arg)
@@ -81,10 +84,18 @@ ForgetSubXact(SubXactEvent event, SubTransactionId mySubid,
 		for (DrawnBlock *block = drawn; block != NULL; block = block->next)
 			if (block->subid == mySubid)
 				block->subid = parentSubid;
+		for (int i = 0; i < npending; i++)
+		{
+			if (pending[i].noted == mySubid)
+				pending[i].noted = parentSubid;
+			if (pending[i].numbered == mySubid)
+				pending[i].numbered = parentSubid;
+		}
 	}
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
 		DrawnBlock **link = &drawn;
+		int			kept = 0;
 
 		while (*link != NULL)
 		{
@@ -93,6 +104,15 @@ ForgetSubXact(SubXactEvent event, SubTransactionId mySubid,
 			else
 				link = &(*link)->next;
 		}
+		for (int i = 0; i < npending; i++)
+		{
+			if (pending[i].noted == mySubid)
+				continue;
+			if (pending[i].numbered == mySubid)
+				pending[i].numbered = InvalidSubTransactionId;
+			pending[kept++] = pending[i];
+		}
+		npending = kept;
 	}
 }
 
@@ -143,23 +163,37 @@ void
 NoteUnnumbered(int32 company, int64 id, const char *series, DateADT on_date)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
-	PendingDocument *document;
+	PendingDocument document = {
+		.company = company,
+		.on_date = on_date,
+		.id = id,
+		.noted = GetCurrentSubTransactionId(),
+		.numbered = InvalidSubTransactionId
+	};
 
 	Register();
-	if (npending == maxpending)
+	if (pending == NULL)
 	{
-		maxpending = maxpending == 0 ? 16 : maxpending * 2;
-		pending = pending == NULL ? palloc(maxpending * sizeof(PendingDocument)) :
-			repalloc_huge(pending, maxpending * sizeof(PendingDocument));
+		pending = palloc(16 * sizeof(PendingDocument));
+		maxpending = 16;
 	}
-	document = &pending[npending++];
-	document->company = company;
-	document->id = id;
-	document->on_date = on_date;
+	else if (npending == maxpending)
+	{
+		pending = repalloc_huge(pending, maxpending * 2 * sizeof(PendingDocument));
+		maxpending *= 2;
+	}
 	/* those of one call have the same series: share its name */
-	document->series = npending > 1 && strcmp(document[-1].series, series) == 0 ?
-		document[-1].series : pstrdup(series);
+	document.series = npending > 0 && strcmp(pending[npending - 1].series, series) == 0 ?
+		pending[npending - 1].series : pstrdup(series);
+	pending[npending++] = document;
 	MemoryContextSwitchTo(old);
+}
+
+/* Whether two documents are numbered in one block. */
+static bool
+IsSameGroup(const PendingDocument *a, const PendingDocument *b)
+{
+	return a->company == b->company && a->on_date == b->on_date && strcmp(a->series, b->series) == 0;
 }
 
 /* By company, series and date, which is a group, then by id. */
@@ -179,45 +213,66 @@ ComparePending(const void *left, const void *right)
 	return a->id < b->id ? -1 : a->id > b->id;
 }
 
+/* Say of a group's documents where they are numbered. */
+static void
+MarkGroup(const PendingDocument *group, SubTransactionId before, SubTransactionId after)
+{
+	for (int i = 0; i < npending; i++)
+		if (pending[i].numbered == before && IsSameGroup(&pending[i], group))
+			pending[i].numbered = after;
+}
+
+/* Forget documents that were numbered where they were noted: both hold, or neither. */
+static void
+ForgetNumbered(void)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < npending; i++)
+		if (pending[i].numbered != pending[i].noted)
+			pending[kept++] = pending[i];
+	npending = kept;
+}
+
 /*
  * Number the documents that wait for it: in one block for each series and
  * date, series always in the same order so that two transactions cannot
  * deadlock.  Before the transaction commits, only those whose series draws at
- * issue.  The rows may be gone again with a savepoint: whoever writes looks.
+ * issue.  They are marked before: whoever comes here again from a trigger
+ * leaves them alone, and when this subtransaction fails they wait again.
  */
 void
 NumberPending(Relation invoice, bool at_commit)
 {
-	int			kept = 0;
-	int			n = npending;
+	SubTransactionId now = GetCurrentSubTransactionId();
+	PendingDocument *waiting;
 	int64	   *ids;
+	int			n = 0;
 
-	if (n == 0)
+	if (npending == 0)
 		return;
-	qsort(pending, n, sizeof(PendingDocument), ComparePending);
-	ids = palloc_extended(n * sizeof(int64), MCXT_ALLOC_HUGE);
-	npending = 0;
-	for (int first = 0; first < n;)
+	waiting = palloc_extended(npending * sizeof(PendingDocument), MCXT_ALLOC_HUGE);
+	ids = palloc_extended(npending * sizeof(int64), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < npending; i++)
+		if (pending[i].numbered == InvalidSubTransactionId)
+			waiting[n++] = pending[i];
+	qsort(waiting, n, sizeof(PendingDocument), ComparePending);
+	for (int i = 0; i < n;)
 	{
-		PendingDocument *group = &pending[first];
+		PendingDocument *group = &waiting[i];
 		int			count = 0;
 
-		for (; first < n && pending[first].company == group->company &&
-			 pending[first].on_date == group->on_date &&
-			 strcmp(pending[first].series, group->series) == 0; first++)
-		{
-			if (count == 0 || ids[count - 1] != pending[first].id)
-				ids[count++] = pending[first].id;
-		}
+		for (; i < n && IsSameGroup(&waiting[i], group); i++)
+			if (count == 0 || ids[count - 1] != waiting[i].id)
+				ids[count++] = waiting[i].id;
+		MarkGroup(group, InvalidSubTransactionId, now);
 		if (!NumberDocuments(invoice, group->company, group->series, group->on_date,
 							 ids, count, at_commit))
-		{
-			memmove(&pending[kept], group, (&pending[first] - group) * sizeof(PendingDocument));
-			kept += &pending[first] - group;
-		}
+			MarkGroup(group, now, InvalidSubTransactionId);
 	}
-	npending = kept;
 	pfree(ids);
+	pfree(waiting);
+	ForgetNumbered();
 }
 
 /*

@@ -58,7 +58,8 @@ o2c_check_journal_balance(PG_FUNCTION_ARGS)
 
 /*
  * Whether a code is the currency of the company.  Items come in crowds of one
- * company: the last answer is kept while the transaction lasts.
+ * company: the last answer is kept while the transaction, or the part of it that
+ * a savepoint may take back, lasts.
  */
 static bool
 IsBaseCurrency(int32 company_id, Datum currency)
@@ -68,11 +69,13 @@ IsBaseCurrency(int32 company_id, Datum currency)
 		.columns = {"company_id", "currency"}
 	};
 	static TransactionId last_xid = InvalidTransactionId;
+	static SubTransactionId last_subid;
 	static int32 last_company;
 	static char last_code[8];
 	TransactionId xid = GetTopTransactionIdIfAny();
+	SubTransactionId subid = GetCurrentSubTransactionId();
 
-	if (!TransactionIdIsValid(xid) || xid != last_xid || company_id != last_company)
+	if (!TransactionIdIsValid(xid) || xid != last_xid || subid != last_subid || company_id != last_company)
 	{
 		DirectScan	scan;
 		HeapTuple	tuple;
@@ -92,6 +95,7 @@ IsBaseCurrency(int32 company_id, Datum currency)
 		}
 		DirectScanEnd(&scan, AccessShareLock);
 		last_company = company_id;
+		last_subid = subid;
 		last_xid = xid;
 	}
 	return strlen(last_code) == VARSIZE_ANY_EXHDR(DatumGetTextPP(currency)) &&
