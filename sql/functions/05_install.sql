@@ -265,6 +265,9 @@ BEGIN
   IF library <> extension OR extension <> tables THEN
     warnings := warnings || 'versions differ: run ALTER EXTENSION order2cash UPDATE and o2c.migrate()'::text;
   END IF;
+  IF pg_catalog.current_setting('server_version_num')::integer BETWEEN 180000 AND 180001 THEN
+    warnings := warnings || 'PostgreSQL 18 before 18.2 may leave out rows for which a statement waited: update it'::text;
+  END IF;
   IF tables IS NOT NULL THEN
     -- domains contribute functions named _warnings_<domain>() returning text[]
     FOR hook IN SELECT p.proname FROM pg_catalog.pg_proc p

@@ -42,7 +42,9 @@ PG_FUNCTION_INFO_V1(o2c_credit_on_increases);
 
 /*
  * Every customer of every tree that a moved one leaves or joins, locked with
- * "others" in one order; the trees, and whether a head is no longer one.
+ * "others" in one order; the trees, and whether a head is no longer one.  Each
+ * is locked by its key: PostgreSQL 18 before 18.2 may leave out a row of a
+ * join for which it waited.
  */
 #define LOCK_TREES(relevant, others) \
 	"WITH RECURSIVE moved AS MATERIALIZED (" MOVED(relevant) ")," \
@@ -56,10 +58,10 @@ PG_FUNCTION_INFO_V1(o2c_credit_on_increases);
 	" wanted AS MATERIALIZED (SELECT t.company_id, t.id FROM tree t" others ")" \
 	" SELECT array_agg(x.company_id) FILTER (WHERE x.moves), array_agg(x.customer_id) FILTER (WHERE x.moves)," \
 	"  count(DISTINCT (x.company_id, x.customer_id)) <> count(*) FILTER (WHERE x.head)" \
-	" FROM (SELECT l.*, (l.company_id, l.customer_id) IN (SELECT t.company_id, t.id FROM tree t) AS moves FROM (" \
-	"  SELECT a.company_id, a.customer_id, a.head FROM o2c.credit_account a" \
-	"  WHERE (a.company_id, a.customer_id) IN (SELECT w.company_id, w.id FROM wanted w)" \
-	"  ORDER BY a.company_id, a.customer_id, a.head DESC, a.currency FOR NO KEY UPDATE) l) x"
+	" FROM (SELECT l.*, (l.company_id, l.customer_id) IN (SELECT t.company_id, t.id FROM tree t) AS moves" \
+	"  FROM (SELECT DISTINCT w.company_id, w.id FROM wanted w ORDER BY w.company_id, w.id) k, LATERAL (" \
+	"   SELECT a.company_id, a.customer_id, a.head FROM o2c.credit_account a" \
+	"   WHERE a.company_id = k.company_id AND a.customer_id = k.id ORDER BY a.head DESC, a.currency FOR NO KEY UPDATE) l) x"
 #define SET_PARENTS(relevant) \
 	"UPDATE o2c.credit_account a SET parent_id = m.parent_id FROM (" MOVED(relevant) ") m" \
 	" WHERE a.company_id = m.company_id AND a.customer_id = m.id AND a.head"
