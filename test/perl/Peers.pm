@@ -11,7 +11,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(new_server install_o2c start_peer start_tls_peer stop_peer set_mode mails requests port_of
-  wait_for states unused_port);
+  wait_for eventually states unused_port);
 
 my $root = $ENV{O2C_ROOT} || "$FindBin::Bin/../..";
 my %pid;
@@ -146,6 +146,19 @@ sub wait_for
 	return 1;
 }
 
+# Wait until the query says true.  What does not come about in a minute never
+# will: then the test ends here with what the database holds, and hangs nobody.
+sub eventually
+{
+	my ($node, $query, $what, %option) = @_;
+	my $db = $option{database} // 'o2c';
+	return pass($what) if wait_for(sub { $node->safe_psql($db, $query) eq 't' }, $what, $option{limit} // 60);
+	diag $node->safe_psql($db, q{SELECT id, idempotency_key, channel, state, attempts, next_attempt_at, last_error
+		FROM o2c.message WHERE state IN ('queued', 'sending', 'retry', 'uncertain') ORDER BY id LIMIT 10});
+	fail($what);
+	die "gave up waiting: $what\n";
+}
+
 # Wait until every message has left the queue; the states with their counts.
 sub states
 {
@@ -153,8 +166,8 @@ sub states
 	my $db = $option{database} // 'o2c';
 	$node->poll_query_until($db,
 		"SELECT NOT EXISTS (SELECT FROM o2c.message WHERE state IN ('queued', 'sending', 'retry'))")
-	  or diag $node->safe_psql($db, "SELECT id, channel, state, attempts, next_attempt_at, last_error FROM o2c.message WHERE state IN ('queued', 'sending', 'retry') LIMIT 5")
-	  unless $option{now};
+	  or die "messages stay in the queue:\n"
+	  . $node->safe_psql($db, "SELECT id, channel, state, attempts, next_attempt_at, last_error FROM o2c.message WHERE state IN ('queued', 'sending', 'retry') LIMIT 5") . "\n";
 	return $node->safe_psql($db, "SELECT string_agg(state || ' ' || n, ', ' ORDER BY state::text) FROM (SELECT state, count(*) AS n FROM o2c.message GROUP BY 1) s");
 }
 

@@ -22,7 +22,10 @@ $node->safe_psql('o2c', qq{INSERT INTO o2c.channel (company_id, code, kind, url,
 	(1, 'busy', 'webhook', '$base/status/503', '{"backoff": 3600}'),
 	(1, 'half', 'sms', '$base/stall_body', '{"timeout": 1, "response": {"ok": {"status": "ok"}}}')});
 $node->safe_psql('o2c', "UPDATE o2c.channel SET max_concurrency = 1 WHERE code = 'queue'");
-my $until = sub { $node->poll_query_until('o2c', "SELECT state = '$_[1]' FROM o2c.message WHERE idempotency_key = '$_[0]'") };
+my $until = sub {
+	my ($key, $state, $what) = @_;
+	eventually($node, "SELECT state = '$state' FROM o2c.message WHERE idempotency_key = '$key'", $what // "$key is $state");
+};
 my $hook = sub {
 	my ($channel, @keys) = @_;
 	$node->safe_psql('o2c', qq{INSERT INTO o2c.message (company_id, channel, body_text, idempotency_key)
@@ -37,7 +40,7 @@ $node->safe_psql('o2c', q{
 	CREATE TRIGGER slowly BEFORE UPDATE ON o2c.message FOR EACH ROW WHEN (NEW.state = 'sending') EXECUTE FUNCTION slowly();
 	INSERT INTO o2c.message (company_id, channel, recipient, body_text, idempotency_key)
 		SELECT 1, 'ok', '0170' || g, 'x', 'm' || g FROM generate_series(1, 10) g;});
-$node->poll_query_until('o2c', "SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'order2cash dispatcher' AND wait_event = 'PgSleep'");
+eventually($node, "SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'order2cash dispatcher' AND wait_event = 'PgSleep'", 'a claim is under way');
 is($node->safe_psql('o2c', q{
 	UPDATE o2c.message SET last_error = 'touched' WHERE idempotency_key = 'm9' AND state = 'queued' RETURNING state;
 	UPDATE o2c.message SET next_attempt_at = now() WHERE idempotency_key = 'm10' AND state = 'queued' RETURNING state}), "queued\nqueued",
@@ -55,7 +58,7 @@ $node->safe_psql('o2c', q{CREATE OR REPLACE FUNCTION o2c._message_still_due(comp
 is(states($node), 'cancelled 3, sent 11', 'three are cancelled before they are sent');
 $node->safe_psql('o2c', q{INSERT INTO o2c.message (company_id, channel, recipient, body_text, idempotency_key, recheck) VALUES (1, 'ok', '0181', 'x', 'stale5', true)});
 is(states($node), 'cancelled 4, sent 11', 'and one by itself');
-ok($node->poll_query_until('o2c', 'SELECT count(*) = 0 FROM o2c.message_claim'), 'no claim stays');
+eventually($node, 'SELECT count(*) = 0 FROM o2c.message_claim', 'no claim stays');
 
 # A report that comes before the answer was written down is not forgotten.
 $hook->('slow', 'a', 'b', 'c');
@@ -64,9 +67,9 @@ is($node->safe_psql('o2c', "SELECT o2c.record_delivery(1, 'a', 'delivered', NULL
 is($node->safe_psql('o2c', "SELECT o2c.record_delivery(1, 'b', 'bounced', 'nobody here', 'rb')"), 'sending', 'so is a bounce');
 my ($rc, $out, $err) = $node->psql('o2c', "\\set VERBOSITY verbose\nSELECT o2c.resolve_message(1, id, 'sent') FROM o2c.message WHERE idempotency_key = 'c'");
 like($err, qr/O2010: +message \d+ is being sent/, 'nobody decides on what is being sent');
-ok($until->('a', 'delivered'), 'the delivery counts in the end');
-ok($until->('b', 'dead'), 'and the bounce');
-ok($until->('c', 'uncertain'), 'without a report nobody knows');
+$until->('a', 'delivered', 'the delivery counts in the end');
+$until->('b', 'dead', 'and the bounce');
+$until->('c', 'uncertain', 'without a report nobody knows');
 $check->('after reports that came early');
 
 # One that the peer had accepted is not sent again, whatever it answered.
@@ -75,13 +78,13 @@ $until->($_, 'retry') for 'd', 'e';
 is($node->safe_psql('o2c', "SELECT o2c.record_delivery(1, 'd', 'delivered')"), 'delivered', 'a delivery of what waits for another attempt');
 is($node->safe_psql('o2c', "SELECT o2c.record_delivery(1, 'e', 'bounced')"), 'dead', 'a bounce of it');
 is($node->safe_psql('o2c', "SELECT o2c.resolve_message(1, id, 'resend') FROM o2c.message WHERE idempotency_key = 'e'"), 'queued', 'a dead one is sent again');
-ok($until->('e', 'retry'), 'what was reported before does not count then');
+$until->('e', 'retry', 'what was reported before does not count then');
 $node->safe_psql('o2c', "SELECT o2c.cancel_message(1, id) FROM o2c.message WHERE idempotency_key = 'e'");
 $check->('after reports on what waited');
 
 # An acceptance that the reply's text should confirm, and the reply breaks off.
 $node->safe_psql('o2c', q{INSERT INTO o2c.message (company_id, channel, recipient, body_text, idempotency_key) VALUES (1, 'half', '0170', 'x', 'half')});
-ok($until->('half', 'uncertain'), 'half a reply is no refusal');
+$until->('half', 'uncertain', 'half a reply is no refusal');
 
 # Early reports survive the dispatcher.
 $hook->('hang', 'f');
@@ -91,7 +94,7 @@ is($node->safe_psql('o2c', "SELECT o2c.record_delivery(1, 'f', 'delivered', NULL
 kill 'KILL', $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'order2cash dispatcher'");
 sleep 0.5;
 wait_for(sub { run_log([ 'pg_isready', '-q', '-d', $node->connstr('postgres') ]) }, 'the server answers again', 60);
-ok($until->('f', 'delivered'), 'the next dispatcher takes the report in');
+$until->('f', 'delivered', 'the next dispatcher takes the report in');
 $check->('after a kill');
 
 # What waits its turn behind a slow one is given back when its channel is
@@ -106,8 +109,8 @@ for my $stop (["UPDATE o2c.channel SET enabled = false WHERE code = 'queue'", "U
 	wait_for(sub { (grep { $_->[1] eq '/stall_reply/queue' } requests($http)) > $before }, 'the first is under way', 60);
 	is($node->safe_psql('o2c', "SELECT count(*) FROM o2c.message WHERE channel = 'queue' AND state = 'sending'"), '5', 'the others are claimed');
 	$node->safe_psql('o2c', $stop->[0]);
-	ok($node->poll_query_until('o2c', "SELECT count(*) = 4 FROM o2c.message WHERE channel = 'queue' AND state = 'queued'"), "given back: $stop->[0]");
-	$node->poll_query_until('o2c', "SELECT count(*) = 0 FROM o2c.message WHERE channel = 'queue' AND state = 'sending'");
+	eventually($node, "SELECT count(*) = 4 FROM o2c.message WHERE channel = 'queue' AND state = 'queued'", "given back: $stop->[0]");
+	eventually($node, "SELECT count(*) = 0 FROM o2c.message WHERE channel = 'queue' AND state = 'sending'", 'the first one ends');
 	is((grep { $_->[1] eq '/stall_reply/queue' } requests($http)) - $before, 1, 'and not sent');
 	$node->safe_psql('o2c', "SELECT o2c.cancel_message(1, id) FROM o2c.message WHERE channel = 'queue' AND state = 'queued'");
 	$node->safe_psql('o2c', $stop->[1]);
