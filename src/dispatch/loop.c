@@ -28,6 +28,9 @@
 /* What could not be recorded is tried again after so long. */
 #define STUCK_MS 30000
 
+/* What a former dispatcher left and somebody holds, so often. */
+#define RESCUE_MS 2000
+
 static double record_ms = 5;	/* what recording took the last time */
 static TimestampTz stuck_until = 0; /* when stuck results are tried again */
 
@@ -75,15 +78,19 @@ MayServe(int *serve)
 static int
 RescueWork(void *arg)
 {
-	RescueMessages(arg != NULL);
+	RescueMessages();
 	return 0;
 }
 
-/* Look after messages that nobody holds any more; at the start, a former dispatcher's. */
-bool
-Rescue(bool start)
+/*
+ * Look after messages that a former dispatcher left.  One that cannot be looked
+ * after now holds up nothing else: its evidence stays, and we come again.
+ */
+void
+Rescue(void)
 {
-	return RunGuarded(RescueWork, start ? &start : NULL, NULL);
+	if (!RunGuarded(RescueWork, NULL, NULL))
+		dispatcher.left_behind = true;
 }
 
 /* What one transaction does: results in, messages out, one flush for both. */
@@ -217,6 +224,8 @@ Stop(void)
 		ReleaseWaiting(dlist_container(Channel, node, iter.cur));
 	TakeStuck();
 	(void) TakeTurn(true, false, false);
+	if (dispatcher.nclaimed == 0)
+		RecorderEnd();
 }
 
 /* The loop: until shutdown is asked for, or the database may not be served any more. */
@@ -225,6 +234,7 @@ ServeDatabase(void)
 {
 	TimestampTz renewed_at = GetCurrentTimestamp();
 	TimestampTz checked_at = renewed_at;
+	TimestampTz rescued_at = renewed_at;
 	TimestampTz listed_at = 0;
 	TimestampTz trouble_until = 0;
 	bool		woken = true;
@@ -293,9 +303,16 @@ ServeDatabase(void)
 			{
 				if (dispatcher.nclaimed > 0)
 					ok = RunGuarded(RenewWork, NULL, NULL);
-				ok = ok && Rescue(false);
 				renewed_at = now;
 			}
+			if (ok && TimestampDifferenceExceeds(rescued_at, now, dispatcher.left_behind ? RESCUE_MS :
+												 o2c_dispatch_lease * 1000 / 3))
+			{
+				Rescue();
+				rescued_at = now;
+			}
+			if (dispatcher.left_behind)
+				wait = Min(wait, RESCUE_MS);
 			if (!ok)
 			{
 				trouble_until = TimestampTzPlusMilliseconds(now, 1000);

@@ -7,6 +7,8 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
 
 #include "dispatch/worker.h"
 
@@ -290,31 +292,40 @@ RenewLeases(void)
 }
 
 /*
- * Messages that an earlier dispatcher left behind.  At the start its recorder
- * tells what it had done with each; later, and for one of another machine,
- * only that its lease ran out: then nobody knows.
+ * Write down what became of messages of claims that nobody works on: those of
+ * the owner, by his recorder; without one, those whose lease ran out, of which
+ * nobody knows.  A message that somebody holds is passed by, and its claim
+ * stays.
  */
-void
-RescueMessages(bool start)
+static void
+RescueClaims(const pg_uuid_t *owner, RecorderEntry *entries, int n, Datum known)
 {
 	static Statement rescue = {
-		.sql = "WITH left_behind AS ("
-		" SELECT m.company_id, m.id, CASE"
-		"   WHEN m.lease_owner = $1 AND e.phase IS NULL OR e.phase = 1 THEN 'queued'"
+		.sql = "WITH claim AS ("
+		" SELECT k.company_id, k.id, k.lease_owner, k.message_ids FROM o2c.message_claim k"
+		" WHERE CASE WHEN $1 IS NULL THEN k.lease_until < now() AND k.lease_owner <> ALL ($5) ELSE k.lease_owner = $1 END"
+		" FOR UPDATE SKIP LOCKED),"
+		" held AS ("
+		" SELECT k.company_id, k.id AS claim, m.id FROM claim k CROSS JOIN unnest(k.message_ids) i(id)"
+		" JOIN o2c.message m ON m.company_id = k.company_id AND m.id = i.id AND m.state = 'sending'"
+		"  AND m.lease_owner = k.lease_owner),"
+		" left_behind AS ("
+		" SELECT h.company_id, h.claim, h.id, CASE"
+		"   WHEN $1 IS NOT NULL AND e.phase IS NULL OR e.phase = 1 THEN 'queued'"
 		"   WHEN e.phase = 3 THEN 'sent'"
 		"   WHEN e.phase = 4 THEN 'retry'"
 		"   WHEN jsonb_typeof(c.settings->'idempotency_window') = 'number'"
 		"    AND m.first_attempt_at + make_interval(secs => least((c.settings->>'idempotency_window')::float8, 1e8)) > now()"
 		"    THEN 'retry' ELSE 'uncertain' END AS becomes"
-		" FROM o2c.message_claim k CROSS JOIN unnest(k.message_ids) i(id)"
-		" JOIN o2c.message m ON m.company_id = k.company_id AND m.id = i.id AND m.state = 'sending'"
-		"  AND m.lease_owner = k.lease_owner"
+		" FROM held h JOIN o2c.message m ON m.company_id = h.company_id AND m.id = h.id AND m.state = 'sending'"
 		" JOIN o2c.channel c ON c.company_id = m.company_id AND c.code = m.channel"
-		" LEFT JOIN unnest($2, $3, $4) e(company_id, id, phase)"
-		"  ON m.lease_owner = $1 AND e.company_id = m.company_id AND e.id = m.id"
-		" WHERE k.lease_owner <> $5 AND (k.lease_owner = $1 OR k.lease_until < now())),"
-		" over AS (DELETE FROM o2c.message_claim k"
-		"  WHERE k.lease_owner <> $5 AND (k.lease_owner = $1 OR k.lease_until < now())),"
+		" LEFT JOIN unnest($2, $3, $4) e(company_id, id, phase) ON e.company_id = m.company_id AND e.id = m.id"
+		" FOR NO KEY UPDATE OF m SKIP LOCKED),"
+		" passed_by AS ("
+		" SELECT company_id, claim FROM (SELECT company_id, claim, 1 AS n FROM held"
+		"  UNION ALL SELECT company_id, claim, -1 FROM left_behind) u GROUP BY company_id, claim HAVING sum(n) > 0),"
+		" over AS (DELETE FROM o2c.message_claim k USING claim c WHERE k.company_id = c.company_id AND k.id = c.id"
+		"  AND NOT EXISTS (SELECT FROM passed_by p WHERE p.company_id = k.company_id AND p.claim = k.id)),"
 		" moved AS ("
 		" UPDATE o2c.message m SET state = b.becomes::o2c.message_state, lease_owner = NULL,"
 		"  attempts = m.attempts - (b.becomes = 'queued')::int,"
@@ -328,20 +339,12 @@ RescueMessages(bool start)
 		" FROM moved WHERE becomes = 'uncertain')"
 		" SELECT array_agg(company_id), array_agg(id) FROM moved HAVING count(*) > 0",
 		.nargs = 5,
-		.argtypes = {UUIDOID, INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, UUIDOID},
+		.argtypes = {UUIDOID, INT4ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, UUIDARRAYOID},
 		.expected = SPI_OK_SELECT
 	};
-	pg_uuid_t	previous;
-	RecorderEntry *entries = NULL;
-	int			n = 0;
-	bool		valid = false;
 	Datum	   *columns[3];
 	Datum		args[5];
-	char		nulls[] = "     ";
 
-	BeginWork("rescuing messages");
-	if (start)
-		valid = RecorderRead(MyDatabaseId, &previous, &entries, &n);
 	for (int c = 0; c < 3; c++)
 		columns[c] = palloc(sizeof(Datum) * Max(n, 1));
 	for (int i = 0; i < n; i++)
@@ -350,17 +353,82 @@ RescueMessages(bool start)
 		columns[1][i] = Int64GetDatum(entries[i].id);
 		columns[2][i] = Int32GetDatum(entries[i].phase);
 	}
-	args[0] = valid ? UUIDPGetDatum(&previous) : (Datum) 0;
-	nulls[0] = valid ? ' ' : 'n';
+	args[0] = owner == NULL ? (Datum) 0 : UUIDPGetDatum(owner);
 	args[1] = ArrayOf(columns[0], NULL, n, INT4OID);
 	args[2] = ArrayOf(columns[1], NULL, n, INT8OID);
 	args[3] = ArrayOf(columns[2], NULL, n, INT4OID);
-	args[4] = UUIDPGetDatum(&dispatcher.owner);
-	if (Execute(&rescue, args, nulls) > 0)
+	args[4] = known;
+	if (Execute(&rescue, args, owner == NULL ? "n    " : NULL) > 0)
 	{
 		bool		isnull;
 
 		TakeLateReports(Value(0, 1, &isnull), Value(0, 2, &isnull));
 	}
+}
+
+/* Is a claim of the owner left? */
+static bool
+ClaimsLeft(const pg_uuid_t *owner)
+{
+	static Statement left = {
+		.sql = "SELECT FROM o2c.message_claim k WHERE k.lease_owner = $1 LIMIT 1",
+		.nargs = 1,
+		.argtypes = {UUIDOID},
+		.expected = SPI_OK_SELECT
+	};
+	Datum		args[1];
+
+	args[0] = UUIDPGetDatum(owner);
+	return Execute(&left, args, NULL) > 0;
+}
+
+/*
+ * Look after messages that earlier dispatchers left behind.  Their recorders
+ * tell what they had done with each, and are there until all of it is written
+ * down; of one of another machine nobody knows.
+ */
+void
+RescueMessages(void)
+{
+	List	   *files;
+	List	   *over = NIL;
+	ListCell   *lc;
+	Datum	   *known;
+	int			nknown = 0;
+	bool		left_behind = false;
+
+	BeginWork("rescuing messages");
+	/* what it joins is as large as what was in the air */
+	(void) set_config_option("enable_hashjoin", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	files = RecorderFiles(MyDatabaseId);
+	known = palloc(sizeof(Datum) * (list_length(files) + 1));
+	known[nknown++] = UUIDPGetDatum(&dispatcher.owner);
+	foreach(lc, files)
+	{
+		char	   *path = lfirst(lc);
+		pg_uuid_t  *owner = palloc(sizeof(pg_uuid_t));
+		RecorderEntry *entries = NULL;
+		int			n = 0;
+		MemoryContext old;
+
+		if (RecorderRead(path, owner, &entries, &n))
+		{
+			RescueClaims(owner, entries, n, ArrayOf(known, NULL, 1, UUIDOID));
+			known[nknown++] = UUIDPGetDatum(owner);
+			if (ClaimsLeft(owner))
+			{
+				left_behind = true;
+				continue;
+			}
+		}
+		old = MemoryContextSwitchTo(dispatcher.context);
+		over = lappend(over, pstrdup(path));
+		MemoryContextSwitchTo(old);
+	}
+	RescueClaims(NULL, NULL, 0, ArrayOf(known, NULL, nknown, UUIDOID));
 	EndWork();
+	foreach(lc, over)
+		RecorderForget(lfirst(lc));
+	list_free_deep(over);
+	dispatcher.left_behind = left_behind;
 }

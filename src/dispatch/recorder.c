@@ -11,6 +11,9 @@
  *
  * The file lies in the data directory under a name that base backups skip; it
  * names its own inode and the machine's boot, so that a copy is no evidence.
+ * Each run has a file of its own, which is there until all that it tells of has
+ * been written down: what could not be at once is evidence for whoever comes
+ * later.
  */
 #include "o2c.h"
 
@@ -46,11 +49,38 @@ static RecorderFile *recorder = NULL;
 static int	free_slots[RECORDER_SLOTS];
 static int	nfree = 0;
 
-/* "pgsql_tmp" at the front keeps the file out of base backups. */
-static void
-RecorderPath(Oid dboid, char *path)
+static char own_path[MAXPGPATH];
+
+/* "pgsql_tmp" at the front keeps the files out of base backups. */
+static int
+RecorderPrefix(Oid dboid, char *path)
 {
-	snprintf(path, MAXPGPATH, "pgsql_tmp_order2cash_%u", dboid);
+	return snprintf(path, MAXPGPATH, "pgsql_tmp_order2cash_%u", dboid);
+}
+
+/* The files that former dispatchers of the database left; palloc'd. */
+List *
+RecorderFiles(Oid dboid)
+{
+	char		prefix[MAXPGPATH];
+	int			len = RecorderPrefix(dboid, prefix);
+	DIR		   *dir = AllocateDir(".");
+	struct dirent *de;
+	List	   *files = NIL;
+
+	while ((de = ReadDir(dir, ".")) != NULL)
+		if (strncmp(de->d_name, prefix, len) == 0 &&
+			(de->d_name[len] == '\0' || de->d_name[len] == '.') && strcmp(de->d_name, own_path) != 0)
+			files = lappend(files, pstrdup(de->d_name));
+	FreeDir(dir);
+	return files;
+}
+
+/* What a file told of has been written down, or cannot be trusted. */
+void
+RecorderForget(const char *path)
+{
+	(void) unlink(path);
 }
 
 /* The machine's boot; empty where the system does not tell. */
@@ -71,13 +101,12 @@ BootId(char *out)
 }
 
 /*
- * Read what the last dispatcher of the database left.  False when there is
- * nothing that can be trusted.  The entries are palloc'd.
+ * Read what a dispatcher of the database left.  False when there is nothing
+ * that can be trusted.  The entries are palloc'd.
  */
 bool
-RecorderRead(Oid dboid, pg_uuid_t *owner, RecorderEntry **entries, int *n)
+RecorderRead(const char *path, pg_uuid_t *owner, RecorderEntry **entries, int *n)
 {
-	char		path[MAXPGPATH];
 	char		boot_id[BOOT_ID_LEN];
 	struct stat st;
 	RecorderFile *file;
@@ -85,7 +114,6 @@ RecorderRead(Oid dboid, pg_uuid_t *owner, RecorderEntry **entries, int *n)
 	bool		valid = false;
 
 	*n = 0;
-	RecorderPath(dboid, path);
 	fd = OpenTransientFile(path, O_RDONLY | PG_BINARY);
 	if (fd < 0)
 		return false;
@@ -112,25 +140,35 @@ RecorderRead(Oid dboid, pg_uuid_t *owner, RecorderEntry **entries, int *n)
 	return valid;
 }
 
-/* Begin this run's own file; the old one has been read and acted upon. */
+/* Begin this run's own file. */
 void
 RecorderBegin(Oid dboid, const pg_uuid_t *owner)
 {
 	char		path[MAXPGPATH];
 	struct stat st;
 	int			fd;
+	int			len = RecorderPrefix(dboid, path);
 
-	RecorderPath(dboid, path);
-	(void) unlink(path);
+	path[len++] = '.';
+	for (int i = 0; i < UUID_LEN; i++)
+		len += snprintf(path + len, MAXPGPATH - len, "%02x", owner->data[i]);
 	fd = OpenTransientFile(path, O_RDWR | O_CREAT | O_EXCL | PG_BINARY);
 	if (fd < 0)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not create file \"%s\": %m", path)));
-	if (ftruncate(fd, RECORDER_SIZE) != 0 || fstat(fd, &st) != 0)
+	strlcpy(own_path, path, MAXPGPATH);
+	/* its room is taken now: writing to a map of a full disk is a signal */
+	if ((errno = posix_fallocate(fd, 0, RECORDER_SIZE)) != 0 || fstat(fd, &st) != 0)
+	{
+		int			save_errno = errno;
+
+		(void) unlink(path);
+		errno = save_errno;
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not write file \"%s\": %m", path)));
+	}
 	recorder = mmap(NULL, RECORDER_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (recorder == MAP_FAILED)
 		ereport(ERROR,
@@ -179,4 +217,12 @@ RecorderFree(int slot)
 {
 	RecorderMark(slot, PHASE_FREE);
 	free_slots[nfree++] = slot;
+}
+
+/* This run has written down all that it knew. */
+void
+RecorderEnd(void)
+{
+	if (recorder != NULL)
+		RecorderForget(own_path);
 }

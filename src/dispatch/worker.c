@@ -157,11 +157,7 @@ o2c_dispatch_worker_main(Datum arg)
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY)
 		dispatcher.hard_limit = Min(dispatcher.hard_limit, Max(8, (int) (files.rlim_cur / 2)));
 	PumpInit();
-	if (!Rescue(true))
-	{
-		dispatcher.idle = DISPATCH_FAILED;
-		proc_exit(0);
-	}
+	Rescue();
 	RecorderBegin(MyDatabaseId, &dispatcher.owner);
 	ereport(LOG, (errmsg("order2cash dispatcher started for database %u", MyDatabaseId)));
 

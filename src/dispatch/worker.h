@@ -191,6 +191,7 @@ typedef struct Dispatcher
 	TimestampTz next_due;		/* when the next message of any lane is due */
 	uint64		sent;
 	uint64		failed;
+	bool		left_behind;	/* a former one's messages, that somebody holds */
 } Dispatcher;
 
 extern Dispatcher dispatcher;
@@ -201,7 +202,7 @@ extern bool TakeWake(void);
 /* loop.c */
 extern bool RunGuarded(int (*work) (void *), void *arg, int *result);
 extern bool MayServe(int *serve);
-extern bool Rescue(bool start);
+extern void Rescue(void);
 extern void ServeDatabase(void);
 
 /* pace.c */
@@ -265,7 +266,7 @@ extern void ClaimMessages(bool list);
 extern void ClaimCommitted(void);
 
 /* record.c */
-extern void RescueMessages(bool start);
+extern void RescueMessages(void);
 extern void LoadMessages(Transfer **transfers, int n);
 extern void RecordResults(int most);
 extern void RecordCommitted(void);
@@ -350,8 +351,11 @@ typedef struct RecorderEntry
 
 #define RECORDER_SLOTS 65536
 
-extern bool RecorderRead(Oid dboid, pg_uuid_t *owner, RecorderEntry **entries, int *n);
+extern List *RecorderFiles(Oid dboid);
+extern bool RecorderRead(const char *path, pg_uuid_t *owner, RecorderEntry **entries, int *n);
+extern void RecorderForget(const char *path);
 extern void RecorderBegin(Oid dboid, const pg_uuid_t *owner);
+extern void RecorderEnd(void);
 extern int	RecorderTake(int32 company_id, int64 id);
 extern void RecorderMark(int slot, RecorderPhase phase);
 extern void RecorderFree(int slot);

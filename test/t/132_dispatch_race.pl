@@ -12,16 +12,17 @@ use Time::HiRes qw(sleep);
 
 my $http = start_peer('http');
 my $base = 'http://127.0.0.1:' . port_of($http);
-my $node = new_server('race', 'restart_after_crash = on');
+my $node = new_server('race', 'restart_after_crash = on', 'max_prepared_transactions = 1');
 install_o2c($node);
 $node->safe_psql('o2c', qq{INSERT INTO o2c.channel (company_id, code, kind, url, settings) VALUES
 	(1, 'ok', 'sms', '$base/ok', '{"backoff": 0.1}'),
 	(1, 'slow', 'webhook', '$base/stall_reply', '{"timeout": 3, "backoff": 60}'),
 	(1, 'queue', 'webhook', '$base/stall_reply/queue', '{"timeout": 12}'),
+	(1, 'held', 'webhook', '$base/stall_reply', '{"timeout": 12}'),
 	(1, 'hang', 'webhook', '$base/stall_reply', '{"timeout": 300}'),
 	(1, 'busy', 'webhook', '$base/status/503', '{"backoff": 3600}'),
 	(1, 'half', 'sms', '$base/stall_body', '{"timeout": 1, "response": {"ok": {"status": "ok"}}}')});
-$node->safe_psql('o2c', "UPDATE o2c.channel SET max_concurrency = 1 WHERE code = 'queue'");
+$node->safe_psql('o2c', "UPDATE o2c.channel SET max_concurrency = 1 WHERE code IN ('queue', 'held')");
 my $until = sub {
 	my ($key, $state, $what) = @_;
 	eventually($node, "SELECT state = '$state' FROM o2c.message WHERE idempotency_key = '$key'", $what // "$key is $state");
@@ -32,6 +33,12 @@ my $hook = sub {
 		SELECT 1, '$channel', 'x', k FROM unnest('{@{[ join ',', @keys ]}}'::text[]) k});
 };
 my $check = sub { is($node->safe_psql('o2c', 'SELECT * FROM o2c.check()'), '', "check() is empty: $_[0]") };
+
+my $crash = sub {
+	kill 'KILL', $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'order2cash dispatcher'");
+	sleep 0.5;
+	wait_for(sub { run_log([ 'pg_isready', '-q', '-d', $node->connstr('postgres') ]) }, 'the server answers again', 60);
+};
 
 # A claim locks message after message.  One that is changed after the claim has
 # begun and before its turn stays in the queue and is sent.
@@ -91,11 +98,31 @@ $hook->('hang', 'f');
 $until->('f', 'sending');
 wait_for(sub { grep { $_->[0] eq 'f' } requests($http) }, 'the peer has it', 60);
 is($node->safe_psql('o2c', "SELECT o2c.record_delivery(1, 'f', 'delivered', NULL, 'rf')"), 'sending', 'reported while it is being sent');
-kill 'KILL', $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'order2cash dispatcher'");
-sleep 0.5;
-wait_for(sub { run_log([ 'pg_isready', '-q', '-d', $node->connstr('postgres') ]) }, 'the server answers again', 60);
+$crash->();
 $until->('f', 'delivered', 'the next dispatcher takes the report in');
 $check->('after a kill');
+
+# One that somebody holds, for however long and however often the dispatcher
+# dies meanwhile, holds up no other, and what is known of it is not forgotten.
+$hook->('held', 'held1', 'held2', 'held3');
+wait_for(sub { grep { $_->[0] eq 'held1' } requests($http) }, 'the first is under way', 60);
+$until->('held3', 'sending');
+$node->safe_psql('o2c', q{BEGIN; SELECT FROM o2c.message WHERE idempotency_key = 'held2' FOR UPDATE; PREPARE TRANSACTION 'somebody'});
+for my $round (1, 2)
+{
+	$crash->();
+	$until->($round == 1 ? 'held1' : 'held3', 'uncertain', "crash $round: what was handed over is uncertain");
+	$node->safe_psql('o2c', "INSERT INTO o2c.message (company_id, channel, recipient, body_text, idempotency_key) VALUES (1, 'ok', '0170', 'x', 'while$round')");
+	$until->("while$round", 'sent', 'others are sent');
+	is($node->safe_psql('o2c', "SELECT state FROM o2c.message WHERE idempotency_key = 'held2'"), 'sending', 'while one is held');
+	wait_for(sub { grep { $_->[0] eq 'held3' } requests($http) }, 'the third is under way', 60) if $round == 1;
+}
+$node->safe_psql('o2c', "UPDATE o2c.message_claim SET lease_until = now() - interval '1 minute'; COMMIT PREPARED 'somebody'");
+ok(wait_for(sub { grep { $_->[0] eq 'held2' } requests($http) }, 'held2 is sent', 60), 'once let go it is sent: it never had been');
+$until->('held2', 'uncertain', 'once');
+is((grep { $_->[0] eq 'held2' } requests($http)), 1, 'only');
+is(scalar(() = glob($node->data_dir . '/pgsql_tmp_order2cash_*')), 1, 'nothing is kept of what is known');
+$check->('after a message was held');
 
 # What waits its turn behind a slow one is given back when its channel is
 # switched off or its company disarmed.
