@@ -164,10 +164,9 @@ sub states
 {
 	my ($node, %option) = @_;
 	my $db = $option{database} // 'o2c';
-	$node->poll_query_until($db,
-		"SELECT NOT EXISTS (SELECT FROM o2c.message WHERE state IN ('queued', 'sending', 'retry'))")
-	  or die "messages stay in the queue:\n"
-	  . $node->safe_psql($db, "SELECT id, channel, state, attempts, next_attempt_at, last_error FROM o2c.message WHERE state IN ('queued', 'sending', 'retry') LIMIT 5") . "\n";
+	my $waiting = "FROM o2c.message WHERE state IN ('queued', 'sending', 'retry')";
+	wait_for(sub { $node->safe_psql($db, "SELECT NOT EXISTS (SELECT $waiting)") eq 't' }, 'nothing is left in the queue', 120)
+	  or die "messages stay in the queue:\n" . $node->safe_psql($db, "SELECT id, channel, state, attempts, next_attempt_at, last_error $waiting LIMIT 5") . "\n";
 	return $node->safe_psql($db, "SELECT string_agg(state || ' ' || n, ', ' ORDER BY state::text) FROM (SELECT state, count(*) AS n FROM o2c.message GROUP BY 1) s");
 }
 
