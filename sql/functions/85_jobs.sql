@@ -169,6 +169,55 @@ END $$;
 COMMENT ON FUNCTION o2c._require_job_right(text, regprocedure) IS
   'Refuse a job whose function the caller may not execute, naming the roles that may. Errors: 42501.';
 
+CREATE FUNCTION o2c._job_wait(failures integer) RETURNS interval
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$ SELECT least(pg_catalog.power(2, least(failures, 6)), 60) * '1 minute'::interval $$;
+COMMENT ON FUNCTION o2c._job_wait(integer) IS 'How long a job waits that had failed so often before: 1, 2, 4 … 60 minutes.';
+
+CREATE FUNCTION o2c._begin_job(company_id integer, job_name text, at_time timestamptz) RETURNS boolean
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  -- one that was begun before and neither ended nor failed took its session with it
+  UPDATE o2c.job j SET begun_at = $3, retry_at = $3 + o2c._job_wait(j.failures + (j.begun_at IS NOT NULL)::integer),
+    failures = j.failures + (j.begun_at IS NOT NULL)::integer,
+    last_error = CASE WHEN j.begun_at IS NULL THEN j.last_error ELSE 'was interrupted' END
+  FROM (SELECT j.company_id, j.name
+        FROM o2c.job j JOIN o2c.company c ON c.company_id = j.company_id
+        WHERE j.company_id = $1 AND j.name = $2
+          AND o2c._job_due(j.every, j.run_at, j.day_of_month, j.enabled, j.last_for, j.last_started_at, j.retry_at, c.time_zone, $3)
+        FOR UPDATE OF j SKIP LOCKED) due
+  WHERE j.company_id = due.company_id AND j.name = due.name;
+  RETURN FOUND;
+END $$;
+COMMENT ON FUNCTION o2c._begin_job(integer, text, timestamptz) IS
+  'Note, to be committed before it runs, that a due job is begun: until it has ended or failed it waits as if it had failed. False when it is not due, or another tick has it in work.';
+
+CREATE FUNCTION o2c._job_failed(company_id integer, job_name text, at_time timestamptz, sqlstate_of text, message text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, o2c, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM pg_catalog.set_config('lock_timeout', '1s', true);
+  UPDATE o2c.job j SET last_started_at = $3, failures = j.failures + 1, last_error = $5, begun_at = NULL,
+    retry_at = $3 + o2c._job_wait(j.failures)
+  WHERE j.company_id = $1 AND j.name = $2;
+  BEGIN
+    INSERT INTO o2c.job_run (company_id, name, for_day, ok, result, started_at)
+    SELECT $1, $2, ($3 AT TIME ZONE c.time_zone)::date, false, $4 || ': ' || $5, pg_catalog.now()
+    FROM o2c.company c WHERE c.company_id = $1;
+  EXCEPTION WHEN lock_not_available THEN
+    NULL; -- the company itself is held: o2c.job says it
+  END;
+  RETURN false;
+END $$;
+COMMENT ON FUNCTION o2c._job_failed(integer, text, timestamptz, text, text) IS
+  'Record the failure of a job that could not do so itself: its time was up, or its company is locked.';
+
 CREATE FUNCTION o2c._run_job(company_id integer, job_name text, at_time timestamptz) RETURNS boolean
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -182,19 +231,21 @@ DECLARE
   work regprocedure;
   outcome text;
   note text;
+  bounded boolean := false;
 BEGIN
   -- another tick that has it in work does it; what it has done is not due
   SELECT j.*, c.time_zone INTO job
   FROM o2c.job j JOIN o2c.company c ON c.company_id = j.company_id
   WHERE j.company_id = $1 AND j.name = $2
   FOR UPDATE OF j SKIP LOCKED;
-  IF NOT FOUND OR NOT o2c._job_due(job.every, job.run_at, job.day_of_month, job.enabled, job.last_for, job.last_started_at,
-                                   job.retry_at, job.time_zone, $3) THEN
+  IF NOT FOUND OR NOT coalesce(job.begun_at = $3, false)
+    AND NOT o2c._job_due(job.every, job.run_at, job.day_of_month, job.enabled, job.last_for, job.last_started_at,
+                         job.retry_at, job.time_zone, $3) THEN
     RETURN NULL;
   END IF;
   work := pg_catalog.to_regprocedure(pg_catalog.format('o2c.%I(integer, date)', '_job_' || $2));
   IF work IS NULL THEN
-    UPDATE o2c.job j SET last_error = 'there is no function o2c._job_' || $2, retry_at = $3 + '1 day'::interval
+    UPDATE o2c.job j SET last_error = 'there is no function o2c._job_' || $2, retry_at = $3 + '1 day'::interval, begun_at = NULL
     WHERE j.company_id = $1 AND j.name = $2;
     RETURN NULL;
   END IF;
@@ -204,6 +255,11 @@ BEGIN
     day := greatest(job.last_for + 1, target - 366);
   END IF;
   began := pg_catalog.clock_timestamp();
+  -- whoever holds a lock for long has this job wait, and not all the others
+  IF pg_catalog.current_setting('lock_timeout') = '0' THEN
+    PERFORM pg_catalog.set_config('lock_timeout', '30s', true);
+    bounded := true;
+  END IF;
   BEGIN
     PERFORM o2c._require_job_right($2, work);
     SET CONSTRAINTS ALL DEFERRED;
@@ -218,18 +274,25 @@ BEGIN
     SET CONSTRAINTS ALL IMMEDIATE;
   EXCEPTION WHEN OTHERS THEN
     -- only this job's work is undone
-    UPDATE o2c.job j SET last_started_at = $3, failures = j.failures + 1, last_error = SQLERRM,
-      retry_at = $3 + least(pg_catalog.power(2, least(j.failures, 6)), 60) * '1 minute'::interval
+    UPDATE o2c.job j SET last_started_at = $3, failures = j.failures + 1, last_error = SQLERRM, begun_at = NULL,
+      retry_at = $3 + o2c._job_wait(j.failures)
     WHERE j.company_id = $1 AND j.name = $2;
     INSERT INTO o2c.job_run (company_id, name, for_day, ok, result, started_at)
     VALUES ($1, $2, day, false, SQLSTATE || ': ' || SQLERRM, began);
+    IF bounded THEN
+      PERFORM pg_catalog.set_config('lock_timeout', '0', true);
+    END IF;
     RETURN false;
   END;
-  UPDATE o2c.job j SET last_for = target, last_started_at = $3, last_ok_at = $3, failures = 0, retry_at = NULL, last_error = NULL
+  UPDATE o2c.job j SET last_for = target, last_started_at = $3, last_ok_at = $3, failures = 0, retry_at = NULL, last_error = NULL,
+    begun_at = NULL
   WHERE j.company_id = $1 AND j.name = $2;
   IF job.every IN ('day', 'month') THEN
     INSERT INTO o2c.job_run (company_id, name, for_day, ok, result, started_at)
     VALUES ($1, $2, target, true, pg_catalog.left(outcome, 10000), began);
+  END IF;
+  IF bounded THEN
+    PERFORM pg_catalog.set_config('lock_timeout', '0', true);
   END IF;
   RETURN true;
 END $$;
@@ -267,6 +330,7 @@ BEGIN
   FROM o2c.company c CROSS JOIN o2c._default_jobs() d
   WHERE NOT EXISTS (SELECT FROM o2c.job j WHERE j.company_id = c.company_id AND j.name = d.name)
   ORDER BY c.company_id, d.name
+  FOR KEY SHARE OF c SKIP LOCKED
   ON CONFLICT DO NOTHING;
 
   -- what is switched off is not made up when it is switched on again

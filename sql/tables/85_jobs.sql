@@ -18,6 +18,7 @@ CREATE TABLE o2c.job (
   failures integer NOT NULL DEFAULT 0 CHECK (failures >= 0),
   retry_at timestamptz,
   last_error text,
+  begun_at timestamptz,
   PRIMARY KEY (company_id, name)
 );
 COMMENT ON TABLE o2c.job IS 'Regular work of a company; name is that of a function o2c._job_<name>(company_id, day).';
@@ -25,6 +26,7 @@ COMMENT ON COLUMN o2c.job.every IS 'tick: whenever run_due_jobs comes; hour, day
 COMMENT ON COLUMN o2c.job.run_at IS 'For day and month: not before this time of the company''s day.';
 COMMENT ON COLUMN o2c.job.each_day IS 'Missed days are made up one by one (snapshots), not by one run for the last (reminders).';
 COMMENT ON COLUMN o2c.job.last_for IS 'The day that it was last done for.';
+COMMENT ON COLUMN o2c.job.begun_at IS 'The tick that began it last, until it has ended or failed: one that was interrupted keeps it, and waits like one that failed.';
 COMMENT ON COLUMN o2c.job.failures IS 'Failed tries since it last went well; the wait before the next doubles from a minute to an hour.';
 
 CREATE SEQUENCE o2c.job_run_id_seq;

@@ -42,7 +42,7 @@ GRANT INSERT ON o2c.kpi_snapshot TO o2c_admin;
 GRANT INSERT, UPDATE ON o2c.job TO o2c_admin;
 GRANT INSERT, UPDATE ON o2c.job_heartbeat TO o2c_admin;
 GRANT INSERT, DELETE ON o2c.job_run TO o2c_admin;
-GRANT EXECUTE ON FUNCTION o2c.schedule_jobs, o2c.unschedule_jobs, o2c.run_due_jobs, o2c._run_job, o2c._require_job_right,
+GRANT EXECUTE ON FUNCTION o2c.schedule_jobs, o2c.unschedule_jobs, o2c.run_due_jobs, o2c._run_job, o2c._begin_job, o2c._job_failed, o2c._job_wait, o2c._require_job_right,
   o2c._job_due, o2c._begin_tick, o2c._due_jobs, o2c._end_tick TO o2c_admin;
 GRANT EXECUTE ON PROCEDURE o2c.run_jobs TO o2c_admin;
 GRANT EXECUTE ON FUNCTION o2c._warnings_jobs TO o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher;
