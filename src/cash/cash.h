@@ -81,6 +81,7 @@ IsLetter(char c)
 
 /* tokenise.c */
 extern CashText *CashTokenise(const char *text, int len, bool alnum);
+extern int	CashTokenEnd(const CashText *t, const CashToken *token);
 extern char *CashFold(const char *text, int len, int *outlen);
 extern int64 CashKeyDigits(const char *digits, int len);
 extern int64 CashKeyAlnum(const char *value, int len);
@@ -98,6 +99,7 @@ typedef struct PartyName PartyName;
 extern int	CashEditDistance(const char *a, int alen, const char *b, int blen,
 							 int limit);
 extern char *CashNameKey(const char *name, int len);
+extern bool CashNamesParty(const CashText *t, const char *customer);
 extern PartyName *CashReadName(const char *payer);
 extern double CashNameSimilarity(const char *payer, const PartyName *p, const char *customer);
 

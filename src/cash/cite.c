@@ -27,6 +27,7 @@ struct NumberForms
 	int64		key;			/* as a document; 0 = nothing to compare */
 	int64		digitkey;		/* of the digits, when they alone are telling */
 	int64		alnumkey;		/* of letters and digits */
+	int64		shortkey;		/* ... without the zeros that its groups begin with; 0 = the same */
 	Groups		groups;
 };
 
@@ -56,6 +57,31 @@ SplitGroups(const char *number, Groups *groups)
 		groups->rawlen[groups->n] = raw;
 		groups->n++;
 	}
+}
+
+/* Letters and digits of a number without the zeros that its groups of digits begin with. */
+static int
+ShortAlnumOf(const char *number, char *out, int max)
+{
+	int			n = 0;
+	bool		letters = false;
+
+	for (const char *p = number; *p && n < max; p++)
+	{
+		char		c = pg_ascii_toupper((unsigned char) *p);
+
+		if (!IsLetter(c) && !IsDigit(c))
+			continue;
+		if (c == '0' && (p == number || !IsDigit(p[-1])) && IsDigit(p[1]))
+		{
+			while (*p == '0' && IsDigit(p[1]))
+				p++;
+			c = *p;
+		}
+		letters |= IsLetter(c);
+		out[n++] = c;
+	}
+	return letters ? n : 0;
 }
 
 /* Take a citation if it is better than what the candidate has. */
@@ -267,6 +293,10 @@ FormsOf(const char *number)
 	f->n = CashDigitsOf(number, len, f->digits, CASH_VALUE_MAX);
 	f->key = CashDocumentKey(number, len);
 	f->alnumkey = m > 0 ? CashKeyAlnum(alnum, m) : 0;
+	m = ShortAlnumOf(number, alnum, CASH_VALUE_MAX);
+	f->shortkey = m > 0 ? CashKeyAlnum(alnum, m) : 0;
+	if (f->shortkey == f->alnumkey)
+		f->shortkey = 0;
 	f->digitkey = f->key < 0 && f->n >= 6 && f->n <= 18 ? CashKeyDigits(f->digits, f->n) : f->key;
 	SplitGroups(number, &f->groups);
 	return f;
@@ -358,6 +388,10 @@ CiteNumber(const Line *line, Candidate *c, const NumberForms *f)
 			case CASH_ALNUM:
 				if (token->key == f->alnumkey)
 					cite = CITE_EXACT;
+				else if (f->shortkey != 0 && token->key == f->shortkey)
+					cite = CITE_PART;
+				if (cite != CITE_NONE && (c->spelled < 0 || token->pos > t->tokens[c->spelled].pos))
+					c->spelled = i;
 				break;
 			case CASH_REFERENCE:
 				if (c->reference_key != 0 && token->key == c->reference_key)
@@ -410,6 +444,15 @@ CiteOverlap(const Candidate *a, const Candidate *b)
 	return a->first <= b->last && b->first <= a->last;
 }
 
+/* Does the text have another number, with its letters, where it has only the digits of this one? */
+static bool
+SpelledOther(const CashText *t, const Candidate *c, const Candidate *other)
+{
+	const CashToken *token = &t->tokens[other->spelled];
+
+	return c->first >= 0 && token->pos <= t->runs[c->first].start && CashTokenEnd(t, token) >= t->runs[c->last].end;
+}
+
 /* Fill the citation of each candidate; drop readings that a better one covers. */
 void
 CiteCandidates(Line *line, Candidate *cand, int n)
@@ -422,7 +465,7 @@ CiteCandidates(Line *line, Candidate *cand, int n)
 		Candidate  *c = &cand[i];
 
 		c->cite = CITE_NONE;
-		c->token = c->first = c->last = c->pos = c->repeated = -1;
+		c->token = c->first = c->last = c->pos = c->repeated = c->spelled = -1;
 		CiteForms(c);
 		if (line->reference_key != 0 &&
 			(line->reference_key == c->reference_key || line->reference_key == c->forms->key))
@@ -439,6 +482,13 @@ CiteCandidates(Line *line, Candidate *cand, int n)
 		if (c->order_number != NULL && c->cite < CITE_DERIVED)
 			CiteOrder(line, c);
 	}
+	/* "A/26/355" is not "B/26/355" */
+	for (int j = 0; j < n; j++)
+		if (cand[j].spelled >= 0)
+			for (int i = 0; i < n; i++)
+				if (cand[i].spelled < 0 && (cand[i].cite == CITE_EXACT || cand[i].cite == CITE_PART) &&
+					cand[i].rel <= cand[j].rel && SpelledOther(line->tokens, &cand[i], &cand[j]))
+					cand[i].cite = CITE_NONE;
 	/* only an exact citation can be the better one */
 	for (int i = 0; i < n; i++)
 		if (cand[i].cite >= CITE_EXACT)

@@ -20,6 +20,8 @@ PG_FUNCTION_INFO_V1(o2c_cash_name_similarity);
 #define NAME_WORDS	12
 #define WORD_LEN	32
 #define EDIT_MAX	64
+#define NAME_TELLS	12		/* letters that tell a customer apart in a text */
+#define NAME_LEAST	8
 
 /* The same for a limit of 1, which is what most comparisons ask: one look. */
 static int
@@ -180,6 +182,36 @@ CashNameKey(const char *text, int len)
 	for (int i = 0; i < name.nwords; i++)
 		appendStringInfo(&key, "%s%s", i ? " " : "", name.word[i]);
 	return key.data;
+}
+
+/* Does a text name a customer: how his name begins, written out or cut, whatever blanks there are? */
+bool
+CashNamesParty(const CashText *t, const char *customer)
+{
+	const char *name = CashNameKey(customer, strlen(customer));
+	char		wanted[NAME_TELLS];
+	int			n = 0;
+
+	for (; *name && n < NAME_TELLS; name++)
+		if (*name != ' ')
+			wanted[n++] = *name;
+	if (n < NAME_LEAST)
+		return false;
+	for (int i = 0; i < t->len; i++)
+	{
+		int			found = 0;
+
+		if (t->folded[i] != wanted[0] || (i > 0 && IsLetter(t->folded[i - 1])))
+			continue;
+		for (int k = i; k < t->len && found < n; k++)
+			if (t->folded[k] == wanted[found])
+				found++;
+			else if (strchr(" .-&", t->folded[k]) == NULL)
+				break;
+		if (found == n)
+			return true;
+	}
+	return false;
 }
 
 /* How well a word of the customer's name is met by one of the payer's. */

@@ -12,6 +12,8 @@
  */
 #include "cash/cash.h"
 
+#include "types/types.h"
+
 #define JOIN_RUNS_MAX	6		/* runs that may make up one number */
 #define RANGE_MAX		60		/* documents that a range may name */
 #define BASES_MAX		4
@@ -216,6 +218,38 @@ IsBrokenNumber(const CashText *t, int first, int run)
 		t->runs[run].len + t->runs[run + 1].len == t->runs[first].len;
 }
 
+/*
+ * "26-30700,26-30709", "26/30700,26 30709": do the digits behind the comma
+ * begin the next of a list of numbers, as they begin the one before it?
+ */
+static bool
+BeginsNextNumber(const CashText *t, int first, int next)
+{
+	const CashRun *begin = &t->runs[first - 1];
+	const CashRun *again = &t->runs[next];
+	int			at = again->end;
+
+	if (first == 0 || begin->mark || !Adjacent(t, first - 1, "-/"))
+		return false;
+	if (begin->len == again->len && memcmp(begin->digits, again->digits, again->len) == 0)
+		return true;
+	while (at < t->len && t->folded[at] == ' ')
+		at++;
+	return at < t->len && strchr("-/", t->folded[at]) != NULL && next + 1 < t->nruns && t->runs[next + 1].start <= at + 2;
+}
+
+/* Does a currency stand just before a place: "EUR25.00"? */
+static bool
+BehindCurrency(const CashText *t, int at)
+{
+	int			word = at;
+
+	while (word > 0 && at - word < 4 && IsLetter(t->folded[word - 1]))
+		word--;
+	return at - word == 3 && (word == 0 || !IsDigit(t->folded[word - 1])) &&
+		CurrencyMinorUnit(t->folded + word, 3) >= 0;
+}
+
 /* Amounts: groups of three and two decimals, or plain digits and two decimals. */
 static void
 MarkAmounts(CashText *t)
@@ -225,7 +259,7 @@ MarkAmounts(CashText *t)
 		int			last = i;
 
 		if (t->runs[i].mark || t->runs[i].repaired ||
-			(t->runs[i].start > 0 && IsLetter(t->folded[t->runs[i].start - 1])))
+			(t->runs[i].start > 0 && IsLetter(t->folded[t->runs[i].start - 1]) && !BehindCurrency(t, t->runs[i].start)))
 			continue;
 		if (t->runs[i].end < t->len &&
 			(t->folded[t->runs[i].end] == '%' ||
@@ -243,7 +277,7 @@ MarkAmounts(CashText *t)
 			(last == i || t->folded[t->runs[last].end] != t->folded[t->runs[i].end]) &&
 			!(Adjacent(t, last + 1, ".,/-") && t->runs[last + 2].len <= 4) &&
 			(t->runs[last + 1].end >= t->len || !IsLetter(t->folded[t->runs[last + 1].end])) &&
-			!IsBrokenNumber(t, i, last + 1))
+			!IsBrokenNumber(t, i, last + 1) && !BeginsNextNumber(t, i, last + 1))
 		{
 			MarkRuns(t, i, last + 1, CASH_AMOUNT);
 			i = last + 1;
@@ -530,6 +564,18 @@ AddReferences(CashText *t)
 	}
 }
 
+/* Where the next word begins behind a separator that may have blanks around it: "A - 12"; -1 for no such. */
+static int
+BehindSeparator(const CashText *t, int at)
+{
+	int			marks = 0;
+	int			end = at;
+
+	for (; end < t->len && strchr(" -/._", t->folded[end]) != NULL; end++)
+		marks += t->folded[end] != ' ';
+	return end < t->len && end - at <= 3 && end - at - marks <= 2 && marks <= 1 && (marks == 1 || end - at == 1) ? end : -1;
+}
+
 /* Words with letters and digits, alone and joined over one separator. */
 static void
 AddAlnum(CashText *t)
@@ -549,20 +595,31 @@ AddAlnum(CashText *t)
 		{
 			char		c = t->folded[k];
 
-			if (IsDigit(c) || IsLetter(c))
+			if (!IsDigit(c) && !IsLetter(c))
 			{
-				digits |= IsDigit(c);
-				letters |= IsLetter(c);
-				value[n++] = c;
+				k = BehindSeparator(t, k) - 1;
+				if (++words > 4 || k < 0)
+					break;
+				continue;
 			}
-			else if (strchr(" -/._", c) == NULL || ++words > 4 || t->folded[k - 1] == ' ' ||
-					 k + 1 >= t->len)
-				break;
-			if ((k + 1 >= t->len || !(IsDigit(t->folded[k + 1]) || IsLetter(t->folded[k + 1]))) &&
-				(IsDigit(c) || IsLetter(c)) && digits && letters && n >= 2)
+			digits |= IsDigit(c);
+			letters |= IsLetter(c);
+			value[n++] = c;
+			if ((k + 1 >= t->len || !(IsDigit(t->folded[k + 1]) || IsLetter(t->folded[k + 1]))) && digits && letters && n >= 2)
 				AddToken(t, CASH_ALNUM, -1, -1, i, CashKeyAlnum(value, n), value, n);
 		}
 	}
+}
+
+/* Where the letters and digits of a token end in the text. */
+int
+CashTokenEnd(const CashText *t, const CashToken *token)
+{
+	int			at = token->pos;
+
+	for (int n = 0; at < t->len && n < token->len; at++)
+		n += IsLetter(t->folded[at]) || IsDigit(t->folded[at]);
+	return at;
 }
 
 /* Tokenise a text; alnum also gives numbers that have letters in them. */

@@ -67,6 +67,7 @@ typedef struct Candidate
 	int			last;
 	int			pos;
 	int			repeated;		/* position of a second citation, or -1 */
+	int			spelled;		/* token with its letters as well as its digits, or -1 */
 	bool		by_order;		/* cited by its order or delivery */
 	double		similarity;
 	bool		dropped;		/* somebody else's number: noise here */

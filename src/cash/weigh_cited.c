@@ -377,6 +377,19 @@ CitedStated(Weighing *w)
 	return true;
 }
 
+/*
+ * Nobody knows the payer, who says enough: the customer's name besides the
+ * number, or what the payment lacks.  So write those who pay for others and
+ * keep a share or a fee.
+ */
+static bool
+NamesItem(const Weighing *w, const Candidate *c)
+{
+	return c->rel == REL_UNKNOWN && w->line->payer <= REL_UNKNOWN && c->cite == CITE_EXACT &&
+		(WeighStated(w->line, c->open - w->line->amount, NULL) ||
+		 (c->customer_name != NULL && CashNamesParty(w->line->tokens, c->customer_name)));
+}
+
 /* Less than the one cited item: a partial payment that the payer designated. */
 static void
 CitedPartial(Weighing *w)
@@ -396,7 +409,7 @@ CitedPartial(Weighing *w)
 												WeighMoney(w->line, w->line->amount), c->number));
 	}
 	a = WeighNewAnswer(w, "partial", 4, rival >= 0 ? 0.3 : 0.99,
-				  rival < 0 && (WeighOwn(c) || c->cite == CITE_REFERENCE) && c->rel != REL_FOREIGN &&
+				  rival < 0 && (WeighOwn(c) || c->cite == CITE_REFERENCE || NamesItem(w, c)) && c->rel != REL_FOREIGN &&
 				  (c->cite >= CITE_EXACT || (c->cite >= CITE_PART && c->rel >= REL_ACCOUNT)) &&
 				  c->issued <= w->line->date && !WeighCalledOther(w, c) && !WeighCreditWords(w->line) && WeighStrange(w, c, false) == NULL &&
 				  !WeighCitesMore(w));

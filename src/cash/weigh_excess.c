@@ -245,6 +245,7 @@ WeighExcess(Weighing *w)
 	}
 	a = WeighNewAnswer(w, "overpayment", 4, 0.99,
 				  own && w->sum > 0 && w->line->whole && subset.solutions == 0 && subset.complete && !unfinished && !strange && !WeighCitesMore(w) &&
+				  !WeighOtherPurpose(w->line) &&
 				  !(w->line->windowed && HasOtherNumber(w)) && !WeighEndsInPiece(w) && !HasUnreadBetween(w) &&
 				  (n <= w->settings->max_size || excess < sorted));
 	WeighAddAllCited(w, a);

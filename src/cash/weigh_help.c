@@ -205,7 +205,7 @@ WeighCitesMore(const Weighing *w)
 		if (!WeighOwn(c) || c->group || c->open == 0 || !(ends || (c->cite >= CITE_PART && c->cite < CITE_EXACT)))
 			continue;
 		for (int k = 0; k < w->ncited; k++)
-			cited |= w->cited[k] == i || w->cand[w->cited[k]].first == c->first;
+			cited |= w->cited[k] == i || (c->first >= 0 ? w->cand[w->cited[k]].first == c->first : w->cand[w->cited[k]].token == c->token);
 		if (!cited)
 			return true;
 	}

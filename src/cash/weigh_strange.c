@@ -73,17 +73,6 @@ WeighCalledOther(const Weighing *w, const Candidate *c)
 	return c->cite != CITE_REFERENCE && !c->by_order && c->pos >= 0 && WeighCalled(w->line->tokens, c->pos) < 0;
 }
 
-/* Where the letters and digits of a token end in the text. */
-static int
-EndOf(const CashText *t, const CashToken *token)
-{
-	int			at = token->pos;
-
-	for (int n = 0; at < t->len && n < token->len; at++)
-		n += IsLetter(t->folded[at]) || IsDigit(t->folded[at]);
-	return at;
-}
-
 /* Does a run belong to a number that we know, or that stands for what is meant? */
 static bool
 IsKnown(const Weighing *w, const Candidate *meant, int run)
@@ -102,7 +91,7 @@ IsKnown(const Weighing *w, const Candidate *meant, int run)
 			!(c->cite >= CITE_EXACT || (WeighOwn(c) && (c->cite != CITE_TYPO || c == meant))))
 			continue;
 		if (c->first >= 0 ? c->first <= run && run <= c->last :
-			c->token >= 0 && t->tokens[c->token].pos <= r->start && r->end <= EndOf(t, &t->tokens[c->token]))
+			c->token >= 0 && t->tokens[c->token].pos <= r->start && r->end <= CashTokenEnd(t, &t->tokens[c->token]))
 			return true;
 	}
 	return false;

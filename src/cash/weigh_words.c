@@ -8,6 +8,10 @@
  */
 #include "cash/weigh.h"
 
+/* Letters of a word that is known when it is broken, and where banks begin to break. */
+#define BROKEN_MIN	8
+#define BANK_LINE	27
+
 /* Does the text have one of these, be it within a longer word? */
 static bool
 SaysOneOf(const char *text, const char *const *words, int n)
@@ -65,66 +69,93 @@ FindWord(const char *text, const char *from, const Word *word)
 }
 
 static bool
-HasWord(const Line *line, const Word *words, int n)
+HasWord(const char *text, const Word *words, int n)
 {
-	const char *s = line->tokens->folded;
-
 	for (int i = 0; i < n; i++)
-		if (FindWord(s, s, &words[i]) != NULL)
+		if (FindWord(text, text, &words[i]) != NULL)
+			return true;
+	return false;
+}
+
+/*
+ * Has a text without its blanks a long word?  Banks put a blank or a line's
+ * end into the middle of words.
+ */
+static bool
+HasBrokenWord(const char *squeezed, const Word *words, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (words[i].within != ALONE && strlen(words[i].word) >= BROKEN_MIN && strstr(squeezed, words[i].word) != NULL)
 			return true;
 	return false;
 }
 
 /* Words that say: on account, in advance. */
-static bool
-InAdvance(const Line *line)
-{
-	static const Word words[] = {
-		{"AKONTO", BEGINS}, {"A CONTO", BEGINS}, {"ACONTO", BEGINS}, {"ON ACCOUNT", ALONE}, {"ABSCHLAG", ANYWHERE},
-		{"ANZAHLUNG", ANYWHERE}, {"VORAUSZAHLUNG", ANYWHERE}, {"VORAUSKASSE", BEGINS}, {"VORKASSE", BEGINS}, {"VORSCHUSS", ANYWHERE},
-		{"PREPAY", BEGINS}, {"PRE-PAY", BEGINS}, {"PREPAID", BEGINS}, {"ADVANCE", ALONE}, {"DOWN PAYMENT", BEGINS}, {"DOWNPAYMENT", BEGINS},
-		{"PROFORMA", BEGINS}, {"PRO FORMA", BEGINS}, {"DEPOSIT", ALONE}, {"ACOMPTE", BEGINS}, {"ARRHES", ALONE}, {"AVANCE", ALONE},
-		{"ACCONTO", ALONE}, {"ACCONTI", ALONE}, {"CAPARRA", ALONE}, {"ANTICIPO", BEGINS}, {"ANTICIPI", ALONE}, {"ANTICIPAD", BEGINS},
-		{"ADELANTO", ALONE}, {"ENGANCHE", ALONE}, {"ADIANTAMENTO", BEGINS}, {"SINAL", ALONE}, {"VOORSCHOT", ANYWHERE},
-		{"AANBETALING", ANYWHERE}, {"VOORUITBETALING", ANYWHERE}, {"FORSKOTT", BEGINS}, {"FOERSKOTT", BEGINS}, {"FORSKUD", BEGINS},
-		{"FORUDBETAL", BEGINS}, {"HANDPENNING", BEGINS}, {"ENNAKKO", BEGINS}, {"ETTEMAKS", BEGINS}, {"PRIEKSAPMAKS", BEGINS},
-		{"ISANKSTIN", BEGINS}, {"ZALICZK", BEGINS}, {"PRZEDPLAT", BEGINS}, {"ZADATEK", ALONE}, {"ZALOH", BEGINS}, {"PREDDAVOK", ALONE},
-		{"PREDPLAT", BEGINS}, {"PREDOPLAT", BEGINS}, {"PREDUJ", BEGINS}, {"KAPARA", ALONE}, {"KAPARO", ALONE}, {"ELOLEG", BEGINS},
-		{"AVANS", ALONE}, {"AVANSS", ALONE}, {"AVANSAS", ALONE}, {"AVANSU", ALONE}, {"AVANSA", ALONE}, {"PROKATAVOL", BEGINS},
-		{"ON ODEME", ALONE}, {"PESINAT", ALONE},
-	};
-
-	return HasWord(line, words, lengthof(words));
-}
+static const Word advance_words[] = {
+	{"AKONTO", BEGINS}, {"A CONTO", BEGINS}, {"ACONTO", BEGINS}, {"ON ACCOUNT", ALONE}, {"ABSCHLAG", ANYWHERE},
+	{"ANZAHLUNG", ANYWHERE}, {"VORAUSZAHLUNG", ANYWHERE}, {"VORAUSKASSE", BEGINS}, {"VORKASSE", BEGINS}, {"VORSCHUSS", ANYWHERE},
+	{"PREPAY", BEGINS}, {"PRE-PAY", BEGINS}, {"PREPAID", BEGINS}, {"ADVANCE", ALONE}, {"DOWN PAYMENT", BEGINS}, {"DOWNPAYMENT", BEGINS},
+	{"PROFORMA", BEGINS}, {"PRO FORMA", BEGINS}, {"DEPOSIT", ALONE}, {"ACOMPTE", BEGINS}, {"ARRHES", ALONE}, {"AVANCE", ALONE},
+	{"ACCONTO", ALONE}, {"ACCONTI", ALONE}, {"CAPARRA", ALONE}, {"ANTICIPO", BEGINS}, {"ANTICIPI", ALONE}, {"ANTICIPAD", BEGINS},
+	{"ADELANTO", ALONE}, {"ENGANCHE", ALONE}, {"ADIANTAMENTO", BEGINS}, {"SINAL", ALONE}, {"VOORSCHOT", ANYWHERE},
+	{"AANBETALING", ANYWHERE}, {"VOORUITBETALING", ANYWHERE}, {"FORSKOTT", BEGINS}, {"FOERSKOTT", BEGINS}, {"FORSKUD", BEGINS},
+	{"FORUDBETAL", BEGINS}, {"HANDPENNING", BEGINS}, {"ENNAKKO", BEGINS}, {"ETTEMAKS", BEGINS}, {"PRIEKSAPMAKS", BEGINS},
+	{"ISANKSTIN", BEGINS}, {"ZALICZK", BEGINS}, {"PRZEDPLAT", BEGINS}, {"ZADATEK", ALONE}, {"ZALOH", BEGINS}, {"PREDDAVOK", ALONE},
+	{"PREDPLAT", BEGINS}, {"PREDOPLAT", BEGINS}, {"PREDUJ", BEGINS}, {"KAPARA", ALONE}, {"KAPARO", ALONE}, {"ELOLEG", BEGINS},
+	{"AVANS", ALONE}, {"AVANSS", ALONE}, {"AVANSAS", ALONE}, {"AVANSU", ALONE}, {"AVANSA", ALONE}, {"PROKATAVOL", BEGINS},
+	{"ON ODEME", ALONE}, {"PESINAT", ALONE}, {"PROVISION", ALONE},
+	/* who pays an offer has no invoice yet */
+	{"ANGEBOT", BEGINS}, {"QUOTATION", BEGINS}, {"QUOTE", ALONE}, {"DEVIS", ALONE}, {"PREVENTIVO", BEGINS}, {"PRESUPUESTO", BEGINS},
+	{"ORCAMENTO", BEGINS}, {"OFFERTE", ALONE}, {"OFFERT", ALONE}, {"OFERTA", ALONE}, {"OFERTY", ALONE}, {"NABIDK", BEGINS}, {"PONUD", BEGINS},
+	{"AJANLAT", BEGINS}, {"TILBUD", BEGINS}, {"TARJOU", BEGINS}, {"TEKLIF", ALONE}, {"PROSFORA", BEGINS}, {"PASIULYM", BEGINS}, {"PAKKUMI", BEGINS}
+};
 
 /* Words that say: wages, interest, a refund, a surety, a claim, money moved between own accounts. */
-static bool
-ForNoInvoice(const Line *line)
-{
-	static const Word words[] = {
-		{"LOHN", ALONE}, {"GEHALT", ALONE}, {"GEHAELTER", ALONE}, {"SALARY", ALONE}, {"SALARIES", ALONE}, {"PAYROLL", ALONE}, {"WAGES", ALONE},
-		{"SALARIS", ALONE}, {"SALAIRE", BEGINS}, {"SALARIO", BEGINS}, {"NOMINA", ALONE}, {"STIPENDI", BEGINS}, {"WYNAGRODZEN", BEGINS},
-		{"PALKKA", ALONE}, {"LOEN", ALONE}, {"LON", ALONE}, {"PLACA", ALONE}, {"ATLYGINIM", BEGINS},
-		{"ERSTATTUNG", ANYWHERE}, {"RUECKZAHLUNG", BEGINS}, {"REFUND", BEGINS}, {"REIMBURSE", BEGINS}, {"REMBOURSEMENT", BEGINS},
-		{"RIMBORS", BEGINS}, {"REEMBOLSO", BEGINS}, {"DEVOLUC", BEGINS}, {"TERUGBETALING", BEGINS}, {"ATERBETALNING", BEGINS},
-		{"TILBAGEBETALING", BEGINS}, {"TILBAKEBETALING", BEGINS}, {"PALAUTUS", ALONE}, {"ZWROT", ALONE}, {"POVRAT", ALONE},
-		{"GRAZINIM", BEGINS}, {"VZSTANOVYAVAN", BEGINS},
-		{"ZINSEN", ANYWHERE}, {"ZINSGUTSCHRIFT", BEGINS}, {"INTEREST", ALONE}, {"INTERETS", ALONE}, {"INTERESSI", ALONE}, {"INTERESES", ALONE},
-		{"JUROS", ALONE}, {"RENTE", ALONE}, {"RENTER", ALONE}, {"RAENTA", ALONE}, {"RANTA", ALONE}, {"ODSETKI", ALONE}, {"KAMATA", ALONE},
-		{"KAMATE", ALONE}, {"PALUKAN", BEGINS}, {"LIKHV", BEGINS}, {"DIVIDEND", BEGINS},
-		{"KAUTION", ANYWHERE}, {"WAARBORG", BEGINS}, {"SCHADEN", ALONE}, {"INSURANCE CLAIM", BEGINS}, {"SINISTR", BEGINS}, {"SINIESTR", BEGINS},
-		{"SPENDE", ALONE}, {"DONATION", ALONE}, {"UST-VA", ALONE}, {"DARLEHEN", ANYWHERE}, {"LOAN", ALONE},
-		{"EIGENUEBERTRAG", BEGINS}, {"UMBUCHUNG", BEGINS}, {"OWN TRANSFER", BEGINS}, {"INTERNAL TRANSFER", BEGINS}, {"GIROCONTO", ALONE},
-	};
-
-	return HasWord(line, words, lengthof(words));
-}
+static const Word purpose_words[] = {
+	{"LOHN", ALONE}, {"GEHALT", ALONE}, {"GEHAELTER", ALONE}, {"SALARY", ALONE}, {"SALARIES", ALONE}, {"PAYROLL", ALONE}, {"WAGES", ALONE},
+	{"SALARIS", ALONE}, {"SALAIRE", BEGINS}, {"SALARIO", BEGINS}, {"NOMINA", ALONE}, {"STIPENDI", BEGINS}, {"WYNAGRODZEN", BEGINS},
+	{"PALKKA", ALONE}, {"LOEN", ALONE}, {"LON", ALONE}, {"PLACA", ALONE}, {"ATLYGINIM", BEGINS},
+	{"MZDA", ALONE}, {"MUNKABER", BEGINS}, {"SALARIU", BEGINS}, {"MISTHO", BEGINS}, {"BONUS", ALONE},
+	{"ERSTATTUNG", ANYWHERE}, {"RUECKZAHLUNG", BEGINS}, {"REFUND", BEGINS}, {"REIMBURSE", BEGINS}, {"REMBOURSEMENT", BEGINS},
+	{"RIMBORS", BEGINS}, {"REEMBOLSO", BEGINS}, {"DEVOLUC", BEGINS}, {"TERUGBETALING", BEGINS}, {"ATERBETALNING", BEGINS},
+	{"TILBAGEBETALING", BEGINS}, {"TILBAKEBETALING", BEGINS}, {"PALAUTUS", ANYWHERE}, {"ZWROT", ALONE}, {"POVRAT", ALONE},
+	{"GRAZINIM", BEGINS}, {"VZSTANOVYAVAN", BEGINS}, {"TERUGGA", ANYWHERE}, {"ATERBARING", ANYWHERE}, {"ATERBAERING", ANYWHERE},
+	{"REPAYMENT", ALONE}, {"TAX REBATE", ALONE}, {"VRATKA", ALONE}, {"VRACILO", ALONE}, {"VRACENI", ALONE}, {"VISSZATERIT", BEGINS},
+	{"RAMBURS", BEGINS}, {"TAGASTUS", ANYWHERE}, {"ATMAKSA", BEGINS}, {"VERGI IADE", BEGINS}, {"EPISTROFI", BEGINS},
+	{"ZINS", ALONE}, {"ZINSEN", ANYWHERE}, {"ZINSGUTSCHRIFT", BEGINS}, {"ZINSERTR", BEGINS}, {"KAPITALERTR", BEGINS}, {"KORKO", ALONE},
+	{"UROK", ALONE}, {"UROKY", ALONE}, {"KAMAT", ALONE}, {"OBRESTI", ALONE}, {"DOBAND", BEGINS}, {"FAIZ", ALONE}, {"INTRESS", BEGINS},
+	{"INTEREST", ALONE}, {"INTERETS", ALONE}, {"INTERESSI", ALONE}, {"INTERESES", ALONE},
+	{"JUROS", ALONE}, {"RENTE", ALONE}, {"RENTER", ALONE}, {"RAENTA", ALONE}, {"RANTA", ALONE}, {"ODSETKI", ALONE}, {"KAMATA", ALONE},
+	{"KAMATE", ALONE}, {"PALUKAN", BEGINS}, {"LIKHV", BEGINS}, {"DIVIDEND", BEGINS},
+	{"KAUTION", ANYWHERE}, {"WAARBORG", BEGINS}, {"SCHADEN", ALONE}, {"INSURANCE CLAIM", BEGINS}, {"SINISTR", BEGINS}, {"SINIESTR", BEGINS},
+	{"CLAIM SETTLEMENT", ALONE}, {"SCHADENERSATZ", BEGINS}, {"SCHADENSERSATZ", BEGINS}, {"SCHADENREGUL", BEGINS}, {"VERSICHERUNGSLEIST", BEGINS},
+	{"ENTSCHAEDIGUNG", ANYWHERE}, {"COMPENSATION", ALONE}, {"INDEMNI", BEGINS}, {"INDENNI", BEGINS}, {"RISARCIMENT", BEGINS},
+	{"ODSZKODOWAN", BEGINS}, {"SCHADEVERGOED", BEGINS}, {"SCHADEUITKER", BEGINS}, {"SKADEERSATTN", BEGINS}, {"ERSTATNING", ANYWHERE},
+	{"VAKUUTUSKORV", BEGINS}, {"POJISTNE PLNENI", ALONE}, {"SUBVENTION", BEGINS}, {"SUBSID", BEGINS}, {"ZUSCHUSS", ANYWHERE},
+	{"SPENDE", ALONE}, {"DONATION", ALONE}, {"UST-VA", ALONE}, {"DARLEHEN", ANYWHERE}, {"LOAN", ALONE},
+	{"LENING", ALONE}, {"PRESTAMO", BEGINS}, {"PRESTITO", BEGINS}, {"EMPRESTIMO", BEGINS}, {"POZYCZK", BEGINS}, {"PUJCK", BEGINS}, {"LAINA", ALONE},
+	{"EIGENUEBERTRAG", BEGINS}, {"UMBUCHUNG", BEGINS}, {"OWN TRANSFER", BEGINS}, {"INTERNAL TRANSFER", BEGINS}, {"GIROCONTO", ALONE},
+};
 
 /* Does the text say that the money is for no invoice, or not for one that there is already? */
 bool
 WeighOtherPurpose(const Line *line)
 {
-	return InAdvance(line) || ForNoInvoice(line);
+	const char *s = line->tokens->folded;
+	char	   *squeezed;
+	int			n = 0;
+
+	if (HasWord(s, advance_words, lengthof(advance_words)) || HasWord(s, purpose_words, lengthof(purpose_words)))
+		return true;
+	if (line->tokens->len < BANK_LINE)
+		return false;
+	squeezed = palloc(line->tokens->len + 1);
+	for (int i = 0; i < line->tokens->len; i++)
+		if (s[i] != ' ')
+			squeezed[n++] = s[i];
+	squeezed[n] = '\0';
+	return HasBrokenWord(squeezed, advance_words, lengthof(advance_words)) ||
+		HasBrokenWord(squeezed, purpose_words, lengthof(purpose_words));
 }
 
 /* Words that say: a credit note is deducted. */
@@ -142,7 +173,7 @@ WeighCreditWords(const Line *line)
 	const char *s = line->tokens->folded;
 	int			len = line->tokens->len;
 
-	if (HasWord(line, words, lengthof(words)))
+	if (HasWord(s, words, lengthof(words)))
 		return true;
 	/* "SEPA-Gutschrift" is what German banks call money that comes in */
 	for (const char *at = FindWord(s, s, &gutschrift); at != NULL; at = FindWord(s, at + 1, &gutschrift))
