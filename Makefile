@@ -174,7 +174,7 @@ VIEW_FILES = \
 	\
 	sql/views/90_security.sql
 
-OBJS_base = src/order2cash.o src/trigger_frame.o src/direct_scan.o src/row_reader.o src/records.o src/table_exprs.o src/table_writer.o src/company.o src/jobs.o
+OBJS_base = src/order2cash.o src/trigger_frame.o src/direct_scan.o src/row_reader.o src/records.o src/table_exprs.o src/table_writer.o src/company.o src/once.o src/jobs.o
 
 OBJS_types = src/types/code.o src/types/currency.o src/types/iban.o \
 	src/types/reference.o src/types/plain.o

@@ -44,6 +44,11 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION o2c._require_company(integer) IS 'Raises O2002 unless the company exists and is visible.';
 
+CREATE FUNCTION o2c._once(company integer, what text, key text, newest text) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'o2c_once';
+COMMENT ON FUNCTION o2c._once(integer, text, text, text) IS
+  'Wait, before looking whether something exists, for whoever does the same (what, key), until the transaction ends. newest is a query with $1 company and $2 key for the newest row; above READ COMMITTED its answer must be that of the caller''s own snapshot. Errors: 40001.';
+
 CREATE FUNCTION o2c.today(company_id integer) RETURNS date
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp

@@ -43,7 +43,7 @@ BEGIN
 
   -- customers number their orders without asking each other: one order of a
   -- number at a time, so that the second sees the first
-  PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('order2cash.ubl_order ' || $1 || ' ' || head.id, 0));
+  PERFORM o2c._once($1, 'order', head.id, 'SELECT pg_catalog.max(o.id) FROM o2c.sales_order o WHERE o.company_id = $1 AND o.code = $2');
 
   -- who orders: by our code, then by VAT id, and only if there is one
   SELECT pg_catalog.min(c.code) INTO customer FROM o2c.customer c

@@ -74,6 +74,7 @@ BEGIN
       MESSAGE = 'a period needs a first and a last day',
       DETAIL = pg_catalog.format('Given: %s to %s.', $2, $3);
   END IF;
+  PERFORM o2c._once($1, 'period', '', 'SELECT pg_catalog.max(p.id) FROM o2c.period p WHERE p.company_id = $1');
   -- locks the ledger (guard_period), so that no other period comes between
   UPDATE o2c.period p SET closed_at = pg_catalog.now(), closed_by = session_user
   WHERE p.company_id = $1 AND p.from_date = $2 AND p.to_date = $3 AND p.closed_at IS NULL

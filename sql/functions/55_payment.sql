@@ -197,7 +197,8 @@ BEGIN
   -- the same reference of the same payer, day, amount and method again is the same payment
   reference := nullif(reference, '');
   IF $6 IS NOT NULL THEN
-    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('order2cash.payment ' || $1 || ' ' || $6, 0));
+    PERFORM o2c._once($1, 'payment', $6, 'SELECT pg_catalog.max(p.id) FROM o2c.payment p
+      WHERE p.company_id = $1 AND p.reference = $2 AND pg_catalog.left(p.reference, 100) = pg_catalog.left($2, 100)');
     SELECT p.id INTO new_id FROM o2c.payment p
     WHERE p.company_id = $1 AND p.customer_id IS NOT DISTINCT FROM customer
       AND p.reference = $6 AND pg_catalog.left(p.reference, 100) = pg_catalog.left($6, 100)
@@ -440,6 +441,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a refund needs a reason';
   END IF;
   PERFORM o2c._payment($1, $2);
+  PERFORM o2c._once($1, 'refund', $2::text, 'SELECT pg_catalog.max(r.id) FROM o2c.refund r WHERE r.company_id = $1 AND r.payment_id = $2::bigint');
   SELECT p.* INTO pay FROM o2c.payment p WHERE p.company_id = $1 AND p.id = $2;
   SELECT - i.open_amount - coalesce((SELECT pg_catalog.sum(r.amount) FROM o2c.refund r
            WHERE r.company_id = $1 AND r.payment_id = $2 AND r.state = 'requested'), 0) INTO rest

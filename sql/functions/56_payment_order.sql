@@ -55,7 +55,7 @@ BEGIN
   END IF;
   IF $5 IS NOT NULL THEN
     -- the same again is the same mandate, at the same moment too
-    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('order2cash.mandate ' || $1 || ' ' || pg_catalog.upper($5), 0));
+    PERFORM o2c._once($1, 'mandate', pg_catalog.upper($5), 'SELECT pg_catalog.max(m.id) FROM o2c.mandate m WHERE m.company_id = $1 AND pg_catalog.upper(m.reference) = $2');
     SELECT m.* INTO known FROM o2c.mandate m WHERE m.company_id = $1 AND pg_catalog.upper(m.reference) = pg_catalog.upper($5);
     IF FOUND THEN
       IF known.customer_id = customer AND known.iban = $3::o2c.iban AND known.signed_on = $4 THEN

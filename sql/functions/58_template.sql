@@ -123,7 +123,7 @@ DECLARE
 BEGIN
   PERFORM o2c._require_company($1);
   -- one version after the other
-  PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('order2cash.template ' || pg_catalog.concat_ws(' ', $1, $2, $3, $4), 0));
+  PERFORM o2c._once($1, 'template', pg_catalog.concat_ws(' ', $2, $3, $4), 'SELECT pg_catalog.max(t.id) FROM o2c.template t WHERE t.company_id = $1 AND pg_catalog.concat_ws('' '', t.kind, t.channel_kind, t.language) = $2');
   SELECT t.id, t.version, t.active, t.subject, t.body_text, t.body_html INTO newest
   FROM o2c.template t
   WHERE t.company_id = $1 AND t.kind = $2 AND t.channel_kind = $3 AND t.language = $4

@@ -189,7 +189,7 @@ BEGIN
     item := o2c._debit_item($1, $5, of_customer => who);
   END IF;
   -- the same twice at once: the second finds the first
-  PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('order2cash.block ' || $1 || ' ' || who, 0));
+  PERFORM o2c._once($1, 'block of reminders', who::text, 'SELECT pg_catalog.max(b.id) FROM o2c.dunning_block b WHERE b.company_id = $1 AND b.customer_id = $2::bigint');
   SELECT b.id INTO result FROM o2c.dunning_block b
   WHERE b.company_id = $1 AND b.customer_id = who AND b.item_id IS NOT DISTINCT FROM item
     AND b.valid_to IS NOT DISTINCT FROM $4 AND b.reason = $3 AND b.lifted_at IS NULL AND b.valid_from <= begins;
@@ -255,7 +255,7 @@ BEGIN
       HINT = 'Give a positive amount with no more decimals than the currency has.';
   END IF;
   -- the same twice at once: the second finds the first
-  PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('order2cash.promise ' || $1 || ' ' || who, 0));
+  PERFORM o2c._once($1, 'promise', who::text, 'SELECT pg_catalog.max(p.id) FROM o2c.promise p WHERE p.company_id = $1 AND p.customer_id = $2::bigint');
   SELECT p.id INTO result FROM o2c.promise p
   WHERE p.company_id = $1 AND p.customer_id = who AND p.item_id IS NOT DISTINCT FROM item.id
     AND p.currency = money AND p.amount = $3 AND p.promised_on = $4 AND p.state = 'open';

@@ -14,6 +14,7 @@
  */
 #include "o2c.h"
 
+#include "access/xact.h"
 #include "catalog/pg_enum.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
@@ -339,6 +340,12 @@ o2c_credit_on_orders(PG_FUNCTION_ARGS)
 		"  FROM o2c.billing_milestone m WHERE m.company_id = n.company_id AND m.order_id = n.id), true)"
 		" ORDER BY l.line_no LIMIT 1"
 	};
+	/* with an older snapshot, goods picked meanwhile are not seen, but their lines changed */
+	static KeptPlan lock_lines = {
+		.sql = "SELECT count(*) FROM (SELECT FROM o2c.sales_order_line l"
+		" WHERE (l.company_id, l.order_id) IN (SELECT n.company_id, n.id FROM " MOVED_TO("cancelled") ")"
+		" ORDER BY l.company_id, l.id FOR NO KEY UPDATE) x"
+	};
 	static KeptPlan put_back = {
 		.sql = "UPDATE o2c.shipment h SET state = 'cancelled' FROM " MOVED_TO("cancelled")
 		" WHERE h.company_id = n.company_id AND h.order_id = n.id AND h.state IN ('planned', 'picked', 'packed')"
@@ -392,6 +399,8 @@ o2c_credit_on_orders(PG_FUNCTION_ARGS)
 				 errmsg("order %s cannot be closed", FirstValue(1)),
 				 errdetail("Line %s is shipped and not yet invoiced.", FirstValue(2)),
 				 errhint("Invoice it with o2c.invoice_order().")));
+	if (moves.cancel && IsolationUsesXactSnapshot())
+		KeptPlanExecute(&lock_lines, NULL, NULL, SPI_OK_SELECT);
 	if (moves.cancel)
 		KeptPlanExecute(&put_back, NULL, NULL, SPI_OK_UPDATE);
 	if (moves.leave)
