@@ -361,6 +361,13 @@ BEGIN
       CASE WHEN m.entity = 'dunning_notice' OR m.kind = 'statement' THEN '{dunning,billing}'::text[] ELSE '{}' END) AS recipient) t
     CROSS JOIN LATERAL o2c._failover_text(m.company_id, m.id, c.kind) r
     WHERE o2c._is_recipient(c.kind, t.recipient)
+      -- channels that take over from each other do so once
+      AND NOT EXISTS (
+        WITH RECURSIVE before AS (
+          SELECT m.failover_of AS id, m.channel
+          UNION ALL
+          SELECT p.failover_of, p.channel FROM before b JOIN o2c.message p ON p.company_id = m.company_id AND p.id = b.id)
+        SELECT FROM before b WHERE b.channel = c.code)
     ON CONFLICT (company_id, failover_of) WHERE failover_of IS NOT NULL DO NOTHING
     RETURNING company_id, id, failover_of
   ), files AS (
@@ -373,7 +380,7 @@ BEGIN
   RETURN result;
 END $$;
 COMMENT ON FUNCTION o2c._failover(integer[], bigint[]) IS
-  'Queue dead messages again on their channels'' failover channels, once each; returns how many.';
+  'Queue dead messages again on their channels'' failover channels, once each, and on none that has failed them before; returns how many.';
 
 -- The switches
 

@@ -55,6 +55,7 @@ struct MailConnection
 	char		command[2048];
 	char		line[512];		/* of a reply, as far as it came */
 	int			line_len;
+	size_t		heard;			/* of this mail's replies */
 	char		curl_error[CURL_ERROR_SIZE];
 };
 
@@ -235,6 +236,7 @@ Begin(MailConnection *c)
 	c->uses++;
 	c->answered = false;
 	c->line_len = 0;
+	c->heard = 0;
 	for (const char *p = t->mail_from; *p; p++)
 		if ((unsigned char) *p >= 0x80)
 			utf8 = " SMTPUTF8";
@@ -264,6 +266,12 @@ Answer(MailConnection *c, int code)
 	Transfer   *t = c->t;
 
 	c->answered = true;
+	if (c->phase == MAIL_DOT && !t->handed && code < 400)
+	{
+		/* it cannot have what it says that it took */
+		MailBroke(t, "the peer answered before it was asked");
+		return;
+	}
 	if (c->phase == MAIL_DOT && code >= 200 && code < 300)
 	{
 		Finish(c, RESULT_SENT, true);
@@ -360,6 +368,13 @@ Listen(MailConnection *c)
 			MailBroke(t, rc != CURLE_OK ? curl_easy_strerror(rc) : "the peer closed the connection");
 			return;
 		}
+		/* one that talks without end would have us listen to nobody else */
+		c->heard += n;
+		if (c->heard > REPLY_MAX)
+		{
+			MailBroke(t, "the peer talks without end");
+			return;
+		}
 		for (size_t i = 0; i < n; i++)
 		{
 			char		ch = buffer[i];
@@ -374,8 +389,16 @@ Listen(MailConnection *c)
 			if (c->line_len >= 3 && c->line[3] != '-' &&
 				strspn(c->line, "0123456789") >= 3)
 			{
+				int			code = atoi(c->line);
+
 				c->line_len = 0;
-				Answer(c, atoi(c->line));
+				if (c->phase == MAIL_DATA && code < 400 && i + 1 < n)
+				{
+					/* what comes with the leave to send is no answer to the mail */
+					MailBroke(t, "the peer answered before it was asked");
+					return;
+				}
+				Answer(c, code);
 				if (c->t != t || c->phase == MAIL_FREE)
 				{
 					if (c->phase == MAIL_IDLE && i + 1 < n)

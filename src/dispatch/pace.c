@@ -10,6 +10,8 @@
 
 #include <math.h>
 
+#include "mb/pg_wchar.h"
+
 #include "dispatch/worker.h"
 
 /* Bytes of large messages that may be in memory at once. */
@@ -51,6 +53,21 @@ NoteFailure(Channel *channel, TimestampTz now)
 		channel->blocked_until = Max(channel->blocked_until,
 									 TimestampTzPlusMilliseconds(now, (int64) (pause * 1000)));
 	}
+}
+
+/*
+ * What is kept of an error is what the database can hold: a peer says what it
+ * likes, a message of ours may have been cut inside of a character.
+ */
+static void
+MakeStorable(char *s)
+{
+	bool		valid = pg_verifymbstr(s, strlen(s), true);
+
+	RedactSecrets(s);
+	for (; *s; s++)
+		if ((unsigned char) *s < 0x20 || *s == 0x7f || (!valid && (unsigned char) *s >= 0x80))
+			*s = '?';
 }
 
 /* It is known what became of a message: it waits to be recorded. */
@@ -102,6 +119,8 @@ FinishTransfer(Transfer *t, ResultKind result)
 			channel->blocked_until = Max(channel->blocked_until, asked);
 		}
 	}
+	if (t->error[0] != '\0')
+		MakeStorable(t->error);
 	for (char *p = t->provider_id; *p; p++)
 		if ((unsigned char) *p < 0x20 || (unsigned char) *p >= 0x7f)
 			*p = '?';
@@ -244,7 +263,6 @@ StartWaiting(void)
 			}
 			else
 			{
-				RedactSecrets(t->error);
 				t->ours = true;
 				FinishTransfer(t, RESULT_DEAD);
 			}

@@ -380,7 +380,7 @@ ReplyAccepted(Transfer *t)
 
 					if (error_path != NULL)
 						(void) JsonReplyText(t->reply, t->reply_len, error_path, why, sizeof(why));
-					snprintf(t->error, ERROR_MAX, "peer refused it: %s", why[0] ? why : found);
+					SetTransferError(t, "peer refused it: %s", why[0] ? why : found);
 					return false;
 				}
 			}

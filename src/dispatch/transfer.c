@@ -99,7 +99,7 @@ OnHeader(char *data, size_t size, size_t nitems, void *userdata)
 		memcpy(value, data + 12, len);
 		value[len] = '\0';
 		if (strspn(value, " 0123456789") == len)
-			t->retry_after = Min(Max(0, atoi(value)), 86400);
+			t->retry_after = (int) Min(strtod(value, NULL), 86400);
 		else
 		{
 			time_t		when = curl_getdate(value, NULL);

@@ -9,6 +9,8 @@
 #   /status/NNN      that status
 #   /flaky/N/...     503 for the first N attempts of a key, then 200
 #   /retry_after     429 with Retry-After: 1, then 200
+#   /wait/VALUE      429 with Retry-After: VALUE (_ for a blank)
+#   /bytes           200 with bytes that are no text, and what it was sent
 #   /redirect        302 to /stolen
 #   /garbage  /endless  /endless_header  /trickle  /not_json
 #   /stall_request   reads nothing       /stall_reply   reads, says nothing
@@ -129,6 +131,12 @@ sub serve
 		elsif ($path =~ m{^/retry_after})
 		{
 			attempt($key) == 1 ? $reply->(429, 'slow down', 'Retry-After: 1') : $reply->(200, '{}');
+		}
+		elsif ($path =~ m{^/wait/(.*)}) { my $v = $1; $v =~ tr/_/ /; $reply->(429, 'slow down', "Retry-After: $v"); }
+		elsif ($path =~ m{^/bytes})
+		{
+			my ($token) = $head =~ /^X-Token: *(\S+)/mi;
+			$reply->(200, qq({"status": "no", "why": "\xff\xfe\xc3 not $token"}));
 		}
 		elsif ($path =~ m{^/redirect}) { $reply->(302, '', "Location: http://127.0.0.1:$port/stolen"); }
 		elsif ($path =~ m{^/garbage}) { note($key, $path, 'garbage', $head, $body); syswrite $c, "\x00\xff\xfe garbage\r\n" x 50; return; }

@@ -8,6 +8,9 @@
 #   ok  refuse  rcpt_550  rcpt_451  dot_554  dot_451
 #   stall_greeting  stall_ehlo  stall_mail  stall_data  stall_dot
 #   reset_data  reset_dot (accepts, then cuts the reply)  trickle  garbage
+#   early_250 (accepts before it has the mail)  421_mail  421_dot
+#   endless_greeting  endless_ehlo  endless_mail (a reply that never ends)
+#   rcpt_long (refuses with a megabyte of reasons)
 # DIR/auth, when there, holds "user:password" that AUTH must give.
 use strict;
 use warnings;
@@ -102,6 +105,8 @@ sub serve
 	return if $mode eq 'refuse';
 	stall() if $mode eq 'stall_greeting';
 	if ($mode eq 'garbage') { syswrite $c, "\x00\xff!!\r\n" x 10; return; }
+	my $endless = sub { while (syswrite $c, "$_[0]-" . ('x' x 70) . "\r\n") { } POSIX::_exit(0); };
+	$endless->(220) if $mode eq 'endless_greeting';
 	$say->('220 peer ESMTP');
 	while (defined(my $line = <$c>))
 	{
@@ -110,6 +115,7 @@ sub serve
 		if ($line =~ /^(EHLO|HELO)/i)
 		{
 			stall() if $mode eq 'stall_ehlo';
+			$endless->(250) if $mode eq 'endless_ehlo';
 			$say->(-e "$dir/auth" ? "250-peer\r\n250-AUTH PLAIN\r\n250 SMTPUTF8" : "250-peer\r\n250 SMTPUTF8");
 		}
 		elsif ($line =~ /^AUTH PLAIN ?(.*)/i)
@@ -125,6 +131,8 @@ sub serve
 		elsif ($line =~ /^MAIL FROM:(.*)/i)
 		{
 			stall() if $mode eq 'stall_mail';
+			$endless->(250) if $mode eq 'endless_mail';
+			if ($mode eq '421_mail') { $say->('421 4.3.2 going down'); return; }
 			($from, @to) = ($1);
 			$say->('250 ok');
 		}
@@ -132,6 +140,7 @@ sub serve
 		{
 			my $rcpt = $1;
 			if ($mode eq 'rcpt_550' || $rcpt =~ /^<nobody/) { $say->('550 5.1.1 no such mailbox'); next; }
+			if ($mode eq 'rcpt_long') { $say->("550-" . ('because ' x 10000)) for 1 .. 13; $say->('550 no'); next; }
 			if ($mode eq 'rcpt_451') { $say->('451 4.3.0 try again later'); next; }
 			push @to, $rcpt;
 			$say->('250 ok');
@@ -139,6 +148,7 @@ sub serve
 		elsif ($line =~ /^DATA/i)
 		{
 			my $mail = '';
+			if ($mode eq 'early_250') { syswrite $c, "354 go on\r\n250 2.0.0 accepted\r\n"; stall(); }
 			$say->('354 go on');
 			stall() if $mode eq 'stall_data';
 			reset_now($c) if $mode eq 'reset_data';
@@ -149,6 +159,7 @@ sub serve
 				$mail .= $l;
 			}
 			stall() if $mode eq 'stall_dot';
+			if ($mode eq '421_dot') { $say->('421 4.3.2 going down'); return; }
 			if ($mode eq 'dot_554') { $say->('554 5.7.1 refused as spam'); next; }
 			if ($mode eq 'dot_451') { $say->('451 4.3.0 disk full'); next; }
 			if ($mode ne 'count')
