@@ -50,6 +50,7 @@ RunGuarded(int (*work) (void *), void *arg, int *result)
 		HOLD_INTERRUPTS();
 		EmitErrorReport();
 		AbortCurrentTransaction();
+		WorkOver();
 		FlushErrorState();
 		MemoryContextSwitchTo(dispatcher.context);
 		RESUME_INTERRUPTS();
@@ -218,6 +219,9 @@ Stop(void)
 {
 	dlist_iter	iter;
 
+	DispatchLeaving = true;
+	/* a standby that does not answer must not keep us: the recorder's word is as good */
+	SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_OVERRIDE);
 	while (!dlist_is_empty(&dispatcher.flying))
 		TransferAbort(dlist_head_element(Transfer, node, &dispatcher.flying));
 	dlist_foreach(iter, &dispatcher.channels)

@@ -11,6 +11,7 @@
 #include <math.h>
 
 #include "mb/pg_wchar.h"
+#include "postmaster/interrupt.h"
 
 #include "dispatch/worker.h"
 
@@ -214,7 +215,8 @@ StartWaiting(void)
 	sigset_t	save;
 
 	EnterCurl(&save);
-	while (progress)
+	/* whoever is told to leave starts nothing that he would have to break off */
+	while (progress && !ShutdownRequestPending)
 	{
 		TimestampTz now = GetCurrentTimestamp();
 		dlist_iter	iter;

@@ -16,6 +16,7 @@
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "postmaster/interrupt.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -24,6 +25,12 @@
 #include "utils/syscache.h"
 
 #include "dispatch/worker.h"
+
+/* A transaction is open that a signal may cancel. */
+volatile sig_atomic_t DispatchAtWork = false;
+
+/* What is known is being written down before the process ends. */
+bool		DispatchLeaving = false;
 
 static Oid	saved_userid;
 static int	saved_sec_context;
@@ -38,6 +45,9 @@ BeginWork(const char *activity)
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	DispatchAtWork = true;
+	if (ShutdownRequestPending && !DispatchLeaving)
+		InterruptPending = QueryCancelPending = true;
 	pgstat_report_activity(STATE_RUNNING, activity);
 	GetUserIdAndSecContext(&saved_userid, &saved_sec_context);
 	relid = get_relname_relid("message", get_namespace_oid("o2c", true));
@@ -57,6 +67,14 @@ BeginWork(const char *activity)
 		elog(ERROR, "could not connect to SPI");
 }
 
+/* No transaction is open: a signal that was meant for it has nothing to cancel. */
+void
+WorkOver(void)
+{
+	DispatchAtWork = false;
+	QueryCancelPending = false;
+}
+
 /* Commit it; only then is the process itself again. */
 void
 EndWork(void)
@@ -64,6 +82,7 @@ EndWork(void)
 	SPI_finish();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	WorkOver();
 	SetUserIdAndSecContext(saved_userid, saved_sec_context);
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, NULL);

@@ -31,6 +31,26 @@ PGDLLEXPORT void o2c_dispatch_worker_main(Datum arg);
 
 Dispatcher	dispatcher = {.idle = DISPATCH_STARTING};
 
+/* SIGINT: what the database is at is cancelled; the dispatcher goes on. */
+static void
+OnCancel(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	if (DispatchAtWork)
+		InterruptPending = QueryCancelPending = true;
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+/* SIGTERM: leave, and do not wait for what the database waits for. */
+static void
+OnTerminate(SIGNAL_ARGS)
+{
+	ShutdownRequestPending = true;
+	OnCancel(postgres_signal_arg);
+}
+
 /* The slot is free for another dispatcher. */
 static void
 WorkerExit(int code, Datum arg)
@@ -108,7 +128,8 @@ o2c_dispatch_worker_main(Datum arg)
 	int			serve = 0;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	pqsignal(SIGTERM, OnTerminate);
+	pqsignal(SIGINT, OnCancel);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
 	EnterSlot(dboid);

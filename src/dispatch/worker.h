@@ -223,7 +223,11 @@ typedef struct Statement
 	SPIPlanPtr	plan;
 } Statement;
 
+extern volatile sig_atomic_t DispatchAtWork;
+extern bool DispatchLeaving;
+
 extern void BeginWork(const char *activity);
+extern void WorkOver(void);
 extern void EndWork(void);
 extern uint64 Execute(Statement *st, Datum *args, const char *nulls);
 extern uint64 ExecuteKeepingQueue(Statement *st, Datum *args, const char *nulls);
