@@ -62,7 +62,7 @@ BEGIN
     -- a credit note that makes up what the cited items are more than the payment
     credits => pg_catalog.format(item, 0, 'i.open_amount < 0 AND i.kind NOT IN (''on_account'', ''unidentified'')')
       || CASE WHEN few THEN ' AND ' || pg_catalog.format(open, 'b.customer_id = ANY ($3) AND b.open_amount < 0') ELSE '' END,
-    names => 'SELECT u.id, u.name FROM o2c.customer u WHERE u.company_id = $1' || CASE WHEN few THEN ' AND u.id = ANY ($3)' ELSE '' END,
+    names => 'SELECT u.id, u.name, u.code FROM o2c.customer u WHERE u.company_id = $1' || CASE WHEN few THEN ' AND u.id = ANY ($3)' ELSE '' END,
     weighed => pg_catalog.format($q$
       SELECT 0::bigint, l.id, l.minor_amount, l.booking_date - '2000-01-01'::date, l.remittance_text, l.payer_name,
         l.reference_key, l.charges, l.minor, w.payer, %s

@@ -4,7 +4,8 @@
  *
  * "Kd.Nr. 10234", in the text or before the payer's name, tells who pays when
  * his account and name do not: a trustee, a payment service, a new account.
- * Numbers without a word for them are anything.
+ * Of numbers without a word for them, gather_answers.c takes what is beside the
+ * amount that the customer owes.
  */
 #include "cash/cash.h"
 

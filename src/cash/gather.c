@@ -78,7 +78,7 @@ static const char *const shapes[NQUERIES] = {
 	[QUERY_PAIRS] = "llT",
 	[QUERY_ITEMS] = SHAPE_ITEM "i",
 	[QUERY_CREDITS] = SHAPE_ITEM "i",
-	[QUERY_NAMES] = "lT",
+	[QUERY_NAMES] = "lTT",
 };
 
 static void

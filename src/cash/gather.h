@@ -202,6 +202,7 @@ typedef struct Named
 {
 	int64		customer_id;
 	int32		next;
+	int64		code_key;		/* of his number as he writes it; 0 = too short to tell */
 	text	   *name;
 } Named;
 

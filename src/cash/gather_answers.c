@@ -17,6 +17,9 @@
 
 #include "cash/weigh.h"
 
+/* Letters and digits of a customer's number that a text may have by itself. */
+#define CODE_TELLS	5
+
 /* The columns of a candidate, as match_stream.c reads them. */
 static const struct
 {
@@ -67,7 +70,22 @@ FindNamed(const Gathering *g, int64 customer_id)
 	return i < 0 ? NULL : &g->named.at[i];
 }
 
-/* A customer's name: id, name. */
+/* The key under which a text has a customer's number, written out, when it is long enough to tell. */
+static int64
+CodeKey(text *code)
+{
+	char		alnum[CASH_VALUE_MAX];
+	int			n = CashAlnumOf(VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code), alnum, CASH_VALUE_MAX);
+	int			digits = 0;
+
+	for (int i = 0; i < n; i++)
+		digits += IsDigit(alnum[i]);
+	if (n < CODE_TELLS || digits < CODE_TELLS - 1)
+		return 0;
+	return digits == n ? CashKeyDigits(alnum, n) : CashKeyAlnum(alnum, n);
+}
+
+/* A customer's name: id, name, number. */
 bool
 ReceiveName(TupleTableSlot *slot, DestReceiver *self)
 {
@@ -76,7 +94,11 @@ ReceiveName(TupleTableSlot *slot, DestReceiver *self)
 
 	named = FindNamed(g, DatumGetInt64(slot->tts_values[0]));
 	if (named != NULL && named->name == NULL && !slot->tts_isnull[1])
+	{
 		named->name = CopyText(slot->tts_values[1], &g->out);
+		if (!slot->tts_isnull[2])
+			named->code_key = CodeKey(DatumGetTextPP(slot->tts_values[2]));
+	}
 	return true;
 }
 
@@ -104,11 +126,21 @@ NameCustomers(Gathering *g)
 			{
 				int32	   *head = ChainOf(&g->named_chains, HashWords(facts->customer_id, 4));
 
-				*ARRAY_ADD(g->named, g->out.context) = (Named) {facts->customer_id, *head, NULL};
+				*ARRAY_ADD(g->named, g->out.context) = (Named) {facts->customer_id, *head, 0, NULL};
 				*head = g->named.n - 1;
 			}
 		}
 	g->read_names(g);
+}
+
+/* Does a line name a customer by his number? */
+static bool
+NamesCode(const Gathering *g, const GatherLine *line, const Named *named)
+{
+	for (int64 k = line->first_key; named->code_key != 0 && k < line->first_key + line->nkeys; k++)
+		if (g->keys.at[k] == named->code_key)
+			return true;
+	return false;
 }
 
 static int
@@ -130,6 +162,9 @@ PutCandidate(Gathering *g, const GatherLine *line, const Pair *pair)
 	Datum		value[lengthof(columns)];
 	bool		isnull[lengthof(columns)] = {false};
 
+	/* nobody knows the payer, who gives the number of a customer and pays what that one owes */
+	if (rel == REL_UNKNOWN && named != NULL && facts->open == line->amount && NamesCode(g, line, named))
+		rel = REL_KNOWN;
 	value[0] = Int64GetDatum(0);	/* the lines are not in the order of books yet */
 	value[1] = Int64GetDatum(line->id);
 	value[2] = Int64GetDatum(facts->item_id);

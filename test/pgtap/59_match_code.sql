@@ -1,6 +1,6 @@
 -- The customer number that a payment names tells who pays when account and name do not.
 BEGIN;
-SELECT plan(15);
+SELECT plan(20);
 
 SELECT is(o2c._named_codes(t, n), expected, what)
 FROM (VALUES ('Zahlung Kd.Nr. 10234', NULL, ARRAY[10234]::bigint[], 'a number behind its word'),
@@ -10,12 +10,13 @@ FROM (VALUES ('Zahlung Kd.Nr. 10234', NULL, ARRAY[10234]::bigint[], 'a number be
 
 SELECT o2c.create_company('Codes', 'DE', 'EUR') AS c \gset
 CREATE TEMP TABLE customers AS
-SELECT * FROM (VALUES ('10234', 'Amsel KG', 'ACC1'), ('10235', 'Amsel KG', 'ACC2'), ('K00513', 'Buche AG', 'ACC3'), ('10237', 'Cedro OHG', 'ACC4')) x(code, name, iban);
+SELECT * FROM (VALUES ('10234', 'Amsel KG', 'ACC1'), ('10235', 'Amsel KG', 'ACC2'), ('K00513', 'Buche AG', 'ACC3'), ('10237', 'Cedro OHG', 'ACC4'), ('1238', 'Distel UG', 'ACC5')) x(code, name, iban);
 SELECT o2c.import_customers(:c, 'customers') \g /dev/null
 CREATE TEMP VIEW items AS
 SELECT *, amount AS open_amount, date '2025-01-02' AS document_date, date '2025-02-01' AS due_date, 'EUR' AS currency
 FROM (VALUES ('930001', '10234', 100), ('930002', '10235', 100), ('930003', 'K00513', 300), ('930004', 'K00513', 400), ('930005', 'K00513', 400), ('930006', '10237', 600),
-  ('930007', '10237', 700), ('930008', 'K00513', 700), ('930009', 'K00513', 800)) x(number, customer_code, amount);
+  ('930007', '10237', 700), ('930008', 'K00513', 700), ('930009', 'K00513', 800),
+  ('930010', 'K00513', 900), ('930011', '10237', 900), ('930012', 'K00513', 950), ('930013', '1238', 960), ('930014', 'K00513', 970)) x(number, customer_code, amount);
 SELECT o2c.import_open_items(:c, 'items') \g /dev/null
 INSERT INTO o2c.bank_account (company_id, code) VALUES (:c, 'B');
 CREATE TEMP TABLE lines (line_id text, payer text, account text, amount numeric, remittance_text text, expected text, what text);
@@ -24,7 +25,12 @@ INSERT INTO lines VALUES
   ('name', 'KD 10237 Irgendwer', 'X2', 600, '', '930006=600.00 auto amount', 'in his name as well'),
   ('same name', 'Amsel KG', 'X3', 100, 'Kundennummer 10235', '930002=100.00 auto amount', 'of two customers of one name it tells which'),
   ('equal', 'Treuhand West', 'X1', 400, 'Kd-Nr K00513', '930004=400.00 suggested amount, 930005=400.00 suggested amount', 'between equal items a person decides'),
-  ('bare', 'Treuhand West', 'X4', 800, 'K00513', NULL, 'without a word for it a number is anything'),
+  ('bare', 'Treuhand West', 'X4', 810, 'K00513', NULL, 'without a word for it a number is anything'),
+  ('bare amount', 'Zahldienst', 'X5', 800, 'K00513 TXN558633160', '930009=800.00 auto amount', 'but who pays to the cent what that customer owes names him'),
+  ('two codes', 'Zahldienst', 'X5', 900, 'K00513/10237', '930010=900.00 suggested amount, 930011=900.00 suggested amount', 'of two such a person decides'),
+  ('piece', 'Zahldienst', 'X5', 950, 'AK00513', NULL, 'a piece of another number is none'),
+  ('four', 'Zahldienst', 'X5', 960, '1238 TXN1', NULL, 'nor are four digits enough'),
+  ('wages', 'Zahldienst', 'X5', 970, 'Gehalt K00513', '930014=970.00 suggested amount', 'and wages are wages'),
   ('known', 'Cedro OHG', 'ACC4', 700, 'Kd-Nr K00513', '930007=700.00 auto amount', 'a registered account goes before it');
 INSERT INTO o2c.bank_line (company_id, bank_account_id, line_id, booking_date, amount, currency, payer_name, payer_account, remittance_text)
 SELECT :c, b.id, l.line_id, date '2025-02-14', l.amount, 'EUR', l.payer, l.account, l.remittance_text
