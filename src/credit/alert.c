@@ -67,8 +67,15 @@ CreditAlert(const CreditHead *head)
 	args[4] = SPI_getbinval(tuple, desc, 3, &isnull);
 	nulls[4] = isnull ? 'n' : ' ';
 	o2c_posting = true;
-	KeptPlanExecuteRow(&store, args, nulls, SPI_OK_UPDATE);
-	o2c_posting = save;
+	PG_TRY();
+	{
+		KeptPlanExecuteRow(&store, args, nulls, SPI_OK_UPDATE);
+	}
+	PG_FINALLY();
+	{
+		o2c_posting = save;
+	}
+	PG_END_TRY();
 
 	if (level > head->alert_level)
 	{

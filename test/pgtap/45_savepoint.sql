@@ -1,8 +1,9 @@
 -- What a session keeps of its transaction in memory, when part of the
 -- transaction is taken back: documents that wait for their numbers, the
--- company's currency, and a transaction that is prepared.
+-- company's currency, a transaction that is prepared, and that it is o2c itself
+-- who changes what only o2c may change.
 SET client_min_messages = warning;
-SELECT plan(12);
+SELECT plan(14);
 
 SELECT o2c.create_company('Savepoints', 'DE', 'EUR', vat_id => 'DE123456789') AS c \gset
 INSERT INTO o2c.customer (company_id, code, name, country) VALUES (:c, 'A', 'A', 'DE');
@@ -115,6 +116,17 @@ INSERT INTO o2c.customer (company_id, code, name, currency) VALUES (900, 'A', 'A
 INSERT INTO o2c.exchange_rate (company_id, from_currency, to_currency, valid_from, rate) VALUES (900, 'USD', 'EUR', '2000-01-01', 0.9);
 SELECT results_eq($$ SELECT owe(900, 'USD') $$, $$ VALUES (0.9) $$, 'another company of that number has its own currency');
 COMMIT;
+
+-- an alert that cannot be noted leaves the guards of derived columns as they were
+INSERT INTO o2c.customer (company_id, code, name, credit_limit) VALUES (:c, 'L', 'Limit', 100);
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no alerts'; END $$;
+CREATE TRIGGER refuse AFTER UPDATE OF alert_level ON o2c.credit_account FOR EACH ROW WHEN (NEW.alert_level > OLD.alert_level) EXECUTE FUNCTION refuse();
+SELECT throws_ok($$ INSERT INTO o2c.open_item (company_id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
+  SELECT k.company_id, k.id, 'opening', 'I95', '2026-01-01', '2026-01-31', 'EUR', 95, 95 FROM o2c.customer k WHERE k.code = 'L' $$,
+  'P0001', 'no alerts', 'an alert that cannot be noted');
+SELECT throws_ok($$ UPDATE o2c.credit_account SET open_items = 1 WHERE customer_id = (SELECT k.id FROM o2c.customer k WHERE k.code = 'L') $$,
+  'O2030', NULL, 'exposure still cannot be set');
+DROP TRIGGER refuse ON o2c.credit_account;
 
 SELECT is_empty('SELECT * FROM o2c.check()', 'check() is empty');
 SELECT * FROM finish();
