@@ -220,6 +220,7 @@ RETURNS TABLE (customer_code text, notice bigint, notice_level integer, channel 
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 SET enable_nestloop = off
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -2,7 +2,7 @@
 -- proved by one search through the catalog each.  A new object that breaks a
 -- rule fails here by name; nothing has to be listed except the few exceptions
 -- below, each with its reason.
-SELECT plan(28);
+SELECT plan(29);
 
 CREATE TEMPORARY VIEW lint_function AS
 SELECT p.oid::regprocedure::text AS name, p.*, l.lanname
@@ -38,6 +38,13 @@ SELECT is_empty($$
   WHERE coalesce(array_to_string(proconfig, ' '), '') ~ 'search_path'
     AND NOT proconfig @> ARRAY['search_path=pg_catalog, o2c, pg_temp']
 $$, 'no function has another search_path');
+
+-- A plan that must do without nested loops may bear the price of a forbidden
+-- one, 10,000,000,000, and then PostgreSQL compiles it for seconds.
+SELECT is_empty($$
+  SELECT name FROM lint_function
+  WHERE EXISTS (SELECT FROM unnest(proconfig) setting WHERE setting ~ '^enable_.*=off$') AND NOT proconfig @> ARRAY['jit=off']
+$$, 'who forbids a kind of plan forbids just-in-time compilation too');
 
 SELECT is_empty($$ SELECT name FROM lint_function WHERE prosecdef $$, 'no function is SECURITY DEFINER');
 
