@@ -109,8 +109,9 @@ SET search_path = pg_catalog, o2c, pg_temp
 AS $$
   SELECT s.instalment, s.part, s.due_date, s.discount_date,
          CASE WHEN s.discount_date IS NOT NULL THEN
-           o2c.round_amount(pg_catalog.abs(CASE WHEN s.discount_basis = 'gross' THEN s.part
-             ELSE s.part * coalesce($6 / nullif($4, 0), 1) END) * s.discount_percent / 100, $5::o2c.currency) END
+           -- the one quotient that need not end comes last, so that halves stay halves
+           o2c.round_amount(pg_catalog.abs(CASE WHEN s.discount_basis = 'gross' OR $6 IS NULL OR $4 = 0 THEN s.part * s.discount_percent
+             ELSE s.part * $6 * s.discount_percent / $4 END) * 0.01, $5::o2c.currency) END
   FROM (
     -- as the instalments of an invoice are made: o2c._post_invoices
     SELECT t.*, pg_catalog.sign($4)

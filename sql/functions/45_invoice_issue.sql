@@ -261,8 +261,9 @@ BEGIN
          CASE WHEN p.percent = 100 AND p.kind <> 'credit_note' THEN p.invoice_due ELSE p.due_date END, p.currency,
          s.amount, s.amount, p.payment_reference, p.discount_date,
          CASE WHEN p.discount_date IS NOT NULL THEN
-           least(p.amount, o2c.round_amount(CASE WHEN p.discount_basis = 'gross' THEN p.amount
-             ELSE p.amount * p.net_amount / nullif(p.total_amount, 0) END * p.discount_percent * 0.01, p.currency)) END
+           -- the quotient last, as in o2c.due_dates
+           least(p.amount, o2c.round_amount(CASE WHEN p.discount_basis = 'gross' THEN p.amount * p.discount_percent
+             ELSE p.amount * p.net_amount * p.discount_percent / nullif(p.total_amount, 0) END * 0.01, p.currency)) END
   FROM part p
   CROSS JOIN LATERAL (SELECT CASE WHEN p.kind = 'credit_note' THEN -p.amount ELSE p.amount END AS amount) s
   WHERE p.amount <> 0

@@ -1,7 +1,7 @@
 -- Interest and fees: simple interest at a reference rate plus a margin, and
 -- the open items that charges become.
 
-CREATE FUNCTION o2c._interest_factor(rate_code text, margin numeric, from_date date, to_date date)
+CREATE FUNCTION o2c._interest_points(rate_code text, margin numeric, from_date date, to_date date)
 RETURNS numeric
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
@@ -10,7 +10,7 @@ AS $$
   -- on its first day
   SELECT coalesce(pg_catalog.sum(
            (least(h.first_day + '6 months'::interval - '1 day'::interval, $4)::date - greatest(h.first_day, $3) + 1)
-           * greatest(h.rate + $2, 0)), 0) / 36500
+           * greatest(h.rate + $2, 0)), 0)
   FROM (SELECT s::date AS first_day,
                (SELECT r.rate FROM o2c.reference_rate r WHERE r.code = $1 AND r.valid_from <= s::date
                 ORDER BY r.valid_from DESC LIMIT 1) AS rate
@@ -20,8 +20,8 @@ AS $$
                $4::timestamp, '6 months'::interval) s
         WHERE $3 <= $4) h
 $$;
-COMMENT ON FUNCTION o2c._interest_factor(text, numeric, date, date) IS
-  'Interest on an amount of 1 for the days from_date to to_date, both included: Σ days × (reference rate + margin) / 365. Half-years before the first known rate bear none.';
+COMMENT ON FUNCTION o2c._interest_points(text, numeric, date, date) IS
+  'Σ days × (reference rate + margin) for the days from_date to to_date, both included: an amount of 36500 bears so much interest. Not divided here, so that half a cent stays half a cent. Half-years before the first known rate bear none.';
 
 CREATE FUNCTION o2c.late_interest(principal numeric, due_date date, paid_on date, margin numeric DEFAULT 8,
   rate_code text DEFAULT 'ECB')
@@ -35,7 +35,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2043', MESSAGE = 'interest needs a finite principal and margin';
   END IF;
   PERFORM o2c._require_day($2), o2c._require_day($3);
-  RETURN $1 * o2c._interest_factor($5, $4, $2 + 1, $3);
+  RETURN $1 * o2c._interest_points($5, $4, $2 + 1, $3) / 36500;
 END $$;
 COMMENT ON FUNCTION o2c.late_interest(numeric, date, date, numeric, text) IS
   'Simple interest on principal from the day after due_date to paid_on, in the principal''s currency and not rounded: Σ days × (reference rate of the half-year + margin points) / 365 (Directive 2011/7/EU). Rates are in o2c.reference_rate under rate_code, percent a year; half-years before the first known rate bear none. 0 when paid in time. Errors: O2043, O2044 (not finite).';
@@ -70,14 +70,14 @@ AS $$
     UNION ALL
     SELECT t.notice_id, t.item_id, -t.disputed_amount, t.rate_code, t.margin, t.charged_to + 1, t.as_of
     FROM item t WHERE t.disputed_amount > 0
-  ), factor AS MATERIALIZED (
-    SELECT k.rate_code, k.margin, k.from_date, k.as_of, o2c._interest_factor(k.rate_code, k.margin, k.from_date, k.as_of) AS factor
+  ), points AS MATERIALIZED (
+    SELECT k.rate_code, k.margin, k.from_date, k.as_of, o2c._interest_points(k.rate_code, k.margin, k.from_date, k.as_of) AS points
     FROM (SELECT DISTINCT p.rate_code, p.margin, p.from_date, p.as_of FROM part p) k
   )
   SELECT t.notice_id, t.item_id, t.charged_to + 1, t.as_of, t.currency, o2c.round_amount(s.amount, t.currency)
   FROM item t
-  JOIN (SELECT p.item_id, pg_catalog.sum(p.amount * f.factor) AS amount
-        FROM part p JOIN factor f ON (f.rate_code, f.margin, f.from_date, f.as_of) = (p.rate_code, p.margin, p.from_date, p.as_of)
+  JOIN (SELECT p.item_id, pg_catalog.sum(p.amount * f.points) / 36500 AS amount
+        FROM part p JOIN points f ON (f.rate_code, f.margin, f.from_date, f.as_of) = (p.rate_code, p.margin, p.from_date, p.as_of)
         GROUP BY p.item_id) s ON s.item_id = t.item_id
   WHERE o2c.round_amount(s.amount, t.currency) > 0 AND t.charged_to < t.as_of
 $$;

@@ -148,7 +148,7 @@ GRANT INSERT, UPDATE ON o2c.reference_rate TO o2c_admin;
 GRANT EXECUTE ON FUNCTION o2c.run_dunning, o2c.preview_dunning, o2c.settle_dunning, o2c.settle_promises, o2c.promise_to_pay,
   o2c.block_dunning, o2c.unblock_dunning, o2c.log_activity, o2c.complete_activity, o2c.confirm_notice, o2c.late_interest,
   o2c.open_dispute, o2c.investigate_dispute, o2c.resolve_dispute, o2c._dunning_plan, o2c._notice_states, o2c._require_dunning,
-  o2c._queue_notices, o2c._post_charges, o2c._reverse_charges, o2c._notice_interest, o2c._interest_factor, o2c._promise_outcomes,
+  o2c._queue_notices, o2c._post_charges, o2c._reverse_charges, o2c._notice_interest, o2c._interest_points, o2c._promise_outcomes,
   o2c._dunning_policy_of, o2c._debit_item, o2c._lock_dunning, o2c.send_statements
   TO o2c_collector, o2c_manager;
 GRANT EXECUTE ON FUNCTION o2c.open_dispute, o2c.resolve_dispute, o2c.promise_to_pay, o2c._debit_item, o2c._dunning_policy_of TO o2c_clerk;

@@ -1,5 +1,5 @@
 -- Payment terms: every form of due date, instalments, discounts, business days.
-SELECT plan(37);
+SELECT plan(38);
 
 SELECT o2c.create_company('Terms', 'DE', 'EUR') AS c \gset
 
@@ -42,6 +42,8 @@ SELECT :c, n, 1, 'Item', 1, 1000, 'EUR', 'S', 19 FROM generate_series(101, 103) 
 SELECT lives_ok(format('SELECT o2c.issue_invoices(%s, NULL, ''2026-01-01'')', :c), 'issue with three kinds of discount');
 SELECT results_eq(format($$SELECT i.tax_amount, i.total_amount, o.amount - o.discount_amount FROM o2c.invoice i JOIN o2c.open_item o ON o.company_id = i.company_id AND o.invoice_id = i.id WHERE i.company_id = %s ORDER BY i.id$$, :c),
   $$VALUES (190.00, 1190.00, 1166.20), (190.00, 1190.00, 1170.00), (186.20, 1186.20, 1166.20)$$, 'pay 1166.20, 1170.00 and 1166.20 of 1186.20');
+
+SELECT is((SELECT discount_amount FROM o2c.due_dates(:c, 'DN', '2026-01-01', 304954.46, 'EUR', 256264.25)), 5125.29, '2 % of 256264.25 is 5125.285: rounded up, whatever the tax');
 
 -- business days
 SELECT is(o2c._roll_date(:c, '2026-01-31', 'none'), '2026-01-31', 'no rolling');

@@ -1,7 +1,7 @@
 -- Collection: levels, intervals, outcome of messages, promises, blocks,
 -- charges, policies, preview.  Each scenario has a company of its own.
 BEGIN;
-SELECT plan(102);
+SELECT plan(103);
 CREATE TEMPORARY TABLE ctx (c integer);
 CREATE FUNCTION pg_temp.c() RETURNS integer LANGUAGE sql AS 'SELECT c FROM ctx';
 CREATE FUNCTION pg_temp.fresh(name text) RETURNS void LANGUAGE plpgsql AS $$
@@ -198,6 +198,7 @@ SELECT throws_ok($$SELECT o2c.set_dunning_policy(pg_temp.c(), 'x', '[{"level": 1
 -- interest and fees
 SELECT is(round(o2c.late_interest(10000, '2023-05-31', '2023-08-31'), 2), 290.14, 'interest over a change of the reference rate');
 SELECT is(o2c.late_interest(10000, '2023-05-31', '2023-05-31'), 0::numeric, 'none on the due date');
+SELECT is(round(o2c.late_interest(18250, '2015-03-01', '2015-03-02'), 2), 4.03, 'half a cent is not lost in a division: 18250 x 8.05 % / 365 = 4.025');
 SELECT pg_temp.fresh('Charges');
 SELECT o2c.set_dunning_policy(pg_temp.c(), 'standard', '[{"level": 1, "days": 1, "fee_amount": 5, "charge_interest": true}, {"level": 2, "days": 10, "fee_amount": 40, "fee_basis": "item", "charge_interest": true}]', options => '{"is_default": true}');
 SELECT pg_temp.add('A', 'I1', '2023-05-31', 10000), pg_temp.add('A', 'I2', '2023-07-31', 100);
