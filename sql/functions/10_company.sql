@@ -93,6 +93,11 @@ BEGIN
       MESSAGE = pg_catalog.format('"%s" is not a time zone', time_zone),
       HINT = 'pg_timezone_names lists them, for example Europe/Berlin.';
   END IF;
+  IF language IS NULL OR language !~ '^[a-z]{2}(-[A-Z]{2})?$' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004',
+      MESSAGE = pg_catalog.format('"%s" is not a language', language),
+      HINT = 'Use two small letters of ISO 639-1, with a country where it matters, for example de or de-AT.';
+  END IF;
   IF currency IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'O2042', MESSAGE = 'a company needs a currency',
       HINT = 'Use a code of ISO 4217, for example EUR.';

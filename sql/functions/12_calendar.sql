@@ -6,7 +6,7 @@ LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 BEGIN
-  IF NOT pg_catalog.isfinite($2) THEN
+  IF NOT $2 BETWEEN '0001-01-01' AND '9999-12-31' THEN
     RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = pg_catalog.format('%s is not a day of the calendar', $2);
   ELSIF NOT EXISTS (SELECT FROM o2c.company c WHERE c.company_id = $1) THEN
     PERFORM o2c._require_company($1);
@@ -14,7 +14,7 @@ BEGIN
   RETURN o2c._is_business_day($1, $2);
 END $$;
 COMMENT ON FUNCTION o2c.is_business_day(integer, date) IS
-  'Whether the day is neither weekend (company.settings "weekend", default Saturday and Sunday) nor in o2c.holiday. Errors: O2002, O2044 when the day is not finite.';
+  'Whether the day is neither weekend (company.settings "weekend", default Saturday and Sunday) nor in o2c.holiday. Errors: O2002, O2044 when the day is none of the years 1 to 9999.';
 
 CREATE FUNCTION o2c._is_business_day(company integer, day date)
 RETURNS boolean
@@ -41,4 +41,4 @@ BEGIN
                    WHERE o2c._is_business_day($1, $2 + n) ORDER BY n LIMIT 1), $2);
 END $$;
 COMMENT ON FUNCTION o2c.next_business_day(integer, date) IS
-  'The day itself when it is a business day of the company, else the first one after it; the day itself when sixty days have none. Errors: O2002, O2044 when the day is not finite.';
+  'The day itself when it is a business day of the company, else the first one after it; the day itself when sixty days have none. Errors: O2002, O2044 when the day is none of the years 1 to 9999.';

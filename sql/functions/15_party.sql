@@ -182,6 +182,10 @@ BEGIN
   IF $3 IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'O2040', MESSAGE = 'a bank account needs an IBAN';
   END IF;
+  IF $4 !~ '^[A-Z]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('"%s" is not a BIC', $4),
+      HINT = 'A BIC has 8 or 11 capital letters and digits, for example COBADEFFXXX.';
+  END IF;
   INSERT INTO o2c.customer_bank_account (company_id, customer_id, iban, bic, holder)
   VALUES ($1, customer, $3::o2c.iban, $4, $5) ON CONFLICT DO NOTHING RETURNING id INTO new_id;
   IF new_id IS NULL THEN
@@ -194,7 +198,7 @@ BEGIN
   RETURN new_id;
 END $$;
 COMMENT ON FUNCTION o2c.propose_bank_account(integer, text, text, text, text) IS
-  'Propose a bank account of a customer; where four eyes are not asked for it holds at once. The same again: the same id. Errors: O2002, O2003, O2040.';
+  'Propose a bank account of a customer; where four eyes are not asked for it holds at once. The same again: the same id. Errors: O2002, O2003, O2004, O2040.';
 
 CREATE FUNCTION o2c.approve_bank_account(company_id integer, bank_account_id bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -152,6 +152,10 @@ BEGIN
   END IF;
   use_currency := coalesce($6::o2c.currency,
     (SELECT c.currency FROM o2c.customer c WHERE c.company_id = $1 AND c.id = customer));
+  IF o2c.minor_unit(use_currency) IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2042', MESSAGE = pg_catalog.format('nothing can be sold in %s, which has no minor unit', use_currency),
+      HINT = 'Use a currency of a country, for example EUR.';
+  END IF;
 
   key := (SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(
       pg_catalog.jsonb_build_array(customer, use_date, use_currency::text, pg_catalog.jsonb_agg(

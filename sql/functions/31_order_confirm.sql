@@ -128,7 +128,7 @@ BEGIN
   FROM (SELECT s.id, s.state FROM o2c.sales_order s WHERE s.company_id = $1 AND s.id = ANY ($2)
         ORDER BY s.id FOR NO KEY UPDATE) x;
   IF known < (SELECT pg_catalog.count(DISTINCT u.id) FROM pg_catalog.unnest($2) u(id)) OR $2 IS NULL
-     OR pg_catalog.array_position($2, NULL) IS NOT NULL THEN
+     OR EXISTS (SELECT FROM pg_catalog.unnest($2) u(id) WHERE u.id IS NULL) THEN
     PERFORM o2c._order_label($1, u.id) FROM pg_catalog.unnest(coalesce($2, '{NULL}')) u(id);
   END IF;
 

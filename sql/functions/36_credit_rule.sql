@@ -63,15 +63,16 @@ DECLARE
   customer bigint := o2c._customer_id($1, $2);
   use_currency o2c.currency;
   from_date date := coalesce($4, o2c.today($1));
-  to_date date := coalesce($5, coalesce($4, o2c.today($1)) + 30);
+  to_date date := coalesce($5, CASE WHEN from_date < '9999-01-01' THEN from_date + 30 ELSE from_date END);
   new_id bigint;
 BEGIN
   SELECT c.currency INTO use_currency FROM o2c.customer c WHERE c.company_id = $1 AND c.id = customer FOR NO KEY UPDATE;
   IF $3 IS NULL OR $3 <= 0 OR NOT o2c.is_amount($3, use_currency) THEN
     RAISE EXCEPTION USING ERRCODE = 'O2043', MESSAGE = pg_catalog.format('%s is not an amount to add to a limit in %s', coalesce($3::text, 'NULL'), use_currency);
   END IF;
-  IF NOT pg_catalog.isfinite(from_date) OR NOT pg_catalog.isfinite(to_date) OR to_date < from_date THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = pg_catalog.format('a limit cannot be raised from %s to %s', from_date, to_date);
+  IF from_date < '0001-01-01' OR to_date > '9999-12-31' OR to_date < from_date THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = pg_catalog.format('a limit cannot be raised from %s to %s', from_date, to_date),
+      HINT = 'Give two days of the years 1 to 9999, the earlier first.';
   END IF;
   INSERT INTO o2c.credit_increase (company_id, customer_id, currency, amount, valid_from, valid_to, reason)
   VALUES ($1, customer, use_currency, $3, from_date, to_date, $6) RETURNING id INTO new_id;

@@ -285,9 +285,7 @@ DECLARE
   drafts bigint[];
 BEGIN
   PERFORM o2c._require_company($1);
-  IF NOT pg_catalog.isfinite(until) THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'the day up to which is billed must be finite';
-  END IF;
+  PERFORM o2c._require_era(until, 'up to which to bill');
   SELECT pg_catalog.array_agg(DISTINCT l.order_id) INTO orders
   FROM o2c.sales_order_line l
   JOIN o2c.sales_order o ON o.company_id = l.company_id AND o.id = l.order_id

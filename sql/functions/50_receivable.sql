@@ -180,6 +180,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   item o2c.open_item;
+  target bigint;
   off numeric := $3;
   entry_id bigint;
 BEGIN
@@ -187,11 +188,8 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a write-off needs a reason';
   END IF;
   PERFORM o2c._require_effective($5);
-  SELECT * INTO item FROM o2c.open_item i
-  WHERE i.company_id = $1 AND i.id = o2c._open_item_by_number($1, $2) FOR NO KEY UPDATE;
-  IF NOT FOUND THEN
-    PERFORM o2c._require_company($1);
-  END IF;
+  target := o2c._open_item_by_number($1, $2); -- not in the query: a company without items would never ask for it
+  SELECT * INTO item FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = target FOR NO KEY UPDATE;
   IF item.open_amount = 0 THEN
     RAISE EXCEPTION USING ERRCODE = 'O2060',
       MESSAGE = pg_catalog.format('nothing is open on "%s"', $2);

@@ -231,6 +231,7 @@ DECLARE
   pay o2c.payment;
   debit o2c.open_item;
   credit o2c.open_item;
+  target bigint;
   part numeric;
   new_id bigint;
 BEGIN
@@ -238,7 +239,8 @@ BEGIN
   IF NOT EXISTS (SELECT FROM o2c.payment p WHERE p.company_id = $1 AND p.id = $2) THEN
     PERFORM o2c._payment($1, $2);
   END IF;
-  SELECT i.* INTO debit FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = o2c._open_item_by_number($1, $3);
+  target := o2c._open_item_by_number($1, $3);
+  SELECT i.* INTO debit FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = target;
   PERFORM o2c._payment($1, $2, ARRAY[debit.id]);
   SELECT p.* INTO pay FROM o2c.payment p WHERE p.company_id = $1 AND p.id = $2;
   IF pay.state = 'returned' THEN

@@ -122,6 +122,23 @@ DECLARE
   result bigint;
 BEGIN
   PERFORM o2c._require_company($1);
+  IF $3 IS NULL OR $3 NOT IN ('email', 'sms', 'post', 'webhook') THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('there is no kind of channel "%s"', $3),
+      HINT = 'Use email, sms, post or webhook.';
+  END IF;
+  IF $2 IS NULL OR $2 !~ '^[a-z][a-z0-9_]{0,59}$' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('"%s" cannot be a kind of template', $2),
+      HINT = 'A kind is a small letter and up to 59 more, digits or underscores, for example dunning_1.';
+  END IF;
+  IF $4 IS NULL OR $4 !~ '^[a-z]{2}(-[A-Z]{2})?$' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('"%s" is not a language', $4),
+      HINT = 'Use two small letters of ISO 639-1, with a country where it matters, for example de or de-AT.';
+  END IF;
+  IF coalesce($6, $7, '') = '' OR ($3 = 'email' AND coalesce($5, '') = '') OR ($3 = 'sms' AND ($6 IS NULL OR $7 IS NOT NULL))
+     OR $5 ~ '[[:cntrl:]]' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2070', MESSAGE = 'a template is not complete',
+      DETAIL = 'It has a text or HTML; one for e-mail a subject, which is one line; one for sms a text alone.';
+  END IF;
   -- one version after the other
   PERFORM o2c._once($1, 'template', pg_catalog.concat_ws(' ', $2, $3, $4), 'SELECT pg_catalog.max(t.id) FROM o2c.template t WHERE t.company_id = $1 AND pg_catalog.concat_ws('' '', t.kind, t.channel_kind, t.language) = $2');
   SELECT t.id, t.version, t.active, t.subject, t.body_text, t.body_html INTO newest
@@ -137,7 +154,7 @@ BEGIN
   RETURN result;
 END $$;
 COMMENT ON FUNCTION o2c.save_template(integer, text, text, text, text, text, text) IS
-  'Save a company''s own template as a new version, checked; the same texts again: the same version. Returns its id. Errors: O2002, O2070.';
+  'Save a company''s own template as a new version, checked; the same texts again: the same version. Returns its id. Errors: O2002, O2004, O2070.';
 
 CREATE FUNCTION o2c.template_sample(kind text, language text DEFAULT 'en')
 RETURNS jsonb

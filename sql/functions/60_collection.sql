@@ -24,8 +24,13 @@ DECLARE
 BEGIN
   PERFORM o2c._require_company($1);
   home := (SELECT c.currency FROM o2c.company c WHERE c.company_id = $1);
-  IF pg_catalog.jsonb_typeof($3) IS DISTINCT FROM 'array' OR $3 = '[]' THEN
+  IF pg_catalog.jsonb_typeof($3) IS DISTINCT FROM 'array' OR $3 = '[]'
+     OR EXISTS (SELECT FROM pg_catalog.jsonb_array_elements($3) l WHERE pg_catalog.jsonb_typeof(l) <> 'object') THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'levels must be a JSON array of objects',
+      HINT = '[{"level": 1, "days": 7, "template": "dunning_1"}] is the least.';
+  END IF;
+  IF EXISTS (SELECT FROM pg_catalog.jsonb_array_elements($3) l WHERE l ->> 'level' IS NULL OR l ->> 'days' IS NULL) THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'every level needs its number and its days',
       HINT = '[{"level": 1, "days": 7, "template": "dunning_1"}] is the least.';
   END IF;
   SELECT k INTO unknown FROM pg_catalog.jsonb_array_elements($3) l, pg_catalog.jsonb_object_keys(l) k
@@ -185,6 +190,7 @@ BEGIN
   IF coalesce($3, '') = '' THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a block of reminders needs a reason';
   END IF;
+  PERFORM o2c._require_era($4, 'to end a block of reminders on'), o2c._require_era($6, 'to begin a block of reminders on');
   IF $5 IS NOT NULL THEN
     item := o2c._debit_item($1, $5, of_customer => who);
   END IF;
@@ -200,7 +206,7 @@ BEGIN
   RETURN result;
 END $$;
 COMMENT ON FUNCTION o2c.block_dunning(integer, text, text, date, text, date) IS
-  'No reminders for a customer, or for one item, from valid_from (default today) to valid_to (NULL: until lifted). Returns the block''s id. Errors: O2002, O2003, O2004.';
+  'No reminders for a customer, or for one item, from valid_from (default today) to valid_to (NULL: until lifted). Returns the block''s id. Errors: O2002, O2003, O2004, O2044.';
 
 CREATE FUNCTION o2c.unblock_dunning(company_id integer, block_id bigint)
 RETURNS void
@@ -242,8 +248,8 @@ BEGIN
       MESSAGE = pg_catalog.format('promised date %s is before the promise was given (%s)', $4, begins);
   END IF;
   IF $5 IS NOT NULL THEN
-    SELECT i.id, i.currency INTO item FROM o2c.open_item i
-    WHERE i.company_id = $1 AND i.id = o2c._debit_item($1, $5, of_customer => who);
+    result := o2c._debit_item($1, $5, of_customer => who);
+    SELECT i.id, i.currency INTO item FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = result;
   ELSE
     SELECT NULL::bigint AS id, NULL::o2c.currency AS currency INTO item;
   END IF;
@@ -390,6 +396,10 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = pg_catalog.format('unknown kind of activity "%s"', $3),
       HINT = 'Use call, email, letter, visit, note or task.';
   END IF;
+  IF coalesce($4, '') = '' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'an activity needs a subject';
+  END IF;
+  PERFORM o2c._require_era($6, 'to do something on');
   -- without a due date it has been done; with one it is still to do
   INSERT INTO o2c.activity (company_id, customer_id, kind, subject, note, due_on, item_id, done_at, done_by)
   VALUES ($1, who, $3, $4, $5, $6, CASE WHEN $7 IS NOT NULL THEN o2c._debit_item($1, $7, of_customer => who) END,
@@ -398,7 +408,7 @@ BEGIN
   RETURN result;
 END $$;
 COMMENT ON FUNCTION o2c.log_activity(integer, text, text, text, text, date, text) IS
-  'Note what was done with a customer or, with due_on, what is to do. Returns its id. Errors: O2002, O2003, O2004.';
+  'Note what was done with a customer or, with due_on, what is to do. Returns its id. Errors: O2002, O2003, O2004, O2044.';
 
 CREATE FUNCTION o2c.complete_activity(company_id integer, activity_id bigint, note text DEFAULT NULL)
 RETURNS void

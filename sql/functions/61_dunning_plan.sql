@@ -246,11 +246,11 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 BEGIN
-  IF NOT pg_catalog.isfinite(day) THEN
-    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'collections need a finite date';
+  IF NOT day BETWEEN '0001-01-01' AND '9999-12-31' THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2044', MESSAGE = 'collections need a date of the years 1 to 9999';
   END IF;
 END $$;
-COMMENT ON FUNCTION o2c._require_day(date) IS 'Raises O2044 for infinity.';
+COMMENT ON FUNCTION o2c._require_day(date) IS 'Raises O2044 for a date that is none of this era, infinity among them; NULL passes.';
 
 CREATE FUNCTION o2c._require_dunning(company_id integer, as_of date)
 RETURNS void

@@ -14,15 +14,18 @@ AS $$
 #variable_conflict use_column
 DECLARE
   item record;
+  target bigint;
   share numeric;
   result bigint;
 BEGIN
   IF coalesce($4, '') = '' THEN
     RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'a dispute needs a reason';
   END IF;
+  PERFORM o2c._require_era($5, 'to open a dispute on');
+  target := o2c._debit_item($1, $2, coalesce($3, 0)); -- not in the query: a company without items would never ask for it
   SELECT i.id, i.customer_id, i.currency, i.open_amount, i.disputed_amount INTO item
   FROM o2c.open_item i
-  WHERE i.company_id = $1 AND i.id = o2c._debit_item($1, $2, coalesce($3, 0))
+  WHERE i.company_id = $1 AND i.id = target
   FOR NO KEY UPDATE;
   -- the same dispute again is the one that is there
   SELECT d.id INTO result FROM o2c.dispute d
@@ -48,7 +51,7 @@ BEGIN
   RETURN result;
 END $$;
 COMMENT ON FUNCTION o2c.open_dispute(integer, text, numeric, text, date, text) IS
-  'Note that the customer objects to an item, or to amount of it (NULL: all that is open); that share is not reminded of. Returns the dispute''s id; the same again: the same id. Errors: O2002, O2003, O2004, O2033, O2043.';
+  'Note that the customer objects to an item, or to amount of it (NULL: all that is open); that share is not reminded of. Returns the dispute''s id; the same again: the same id. Errors: O2002, O2003, O2004, O2033, O2043, O2044.';
 
 CREATE FUNCTION o2c.investigate_dispute(company_id integer, dispute_id bigint, assigned_to text DEFAULT NULL, note text DEFAULT NULL)
 RETURNS text

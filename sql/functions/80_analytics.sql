@@ -62,13 +62,13 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
 BEGIN
-  IF from_date IS NULL OR to_date IS NULL OR NOT pg_catalog.isfinite(from_date) OR NOT pg_catalog.isfinite(to_date)
-     OR from_date > to_date THEN
+  IF from_date IS NULL OR to_date IS NULL OR from_date < '0001-01-01' OR to_date > '9999-12-31' OR from_date > to_date THEN
     RAISE EXCEPTION USING ERRCODE = 'O2044',
-      MESSAGE = pg_catalog.format('%s to %s is not a range of dates', coalesce(from_date::text, 'NULL'), coalesce(to_date::text, 'NULL'));
+      MESSAGE = pg_catalog.format('%s to %s is not a range of dates', coalesce(from_date::text, 'NULL'), coalesce(to_date::text, 'NULL')),
+      HINT = 'Give two days of the years 1 to 9999, the earlier first.';
   END IF;
 END $$;
-COMMENT ON FUNCTION o2c._require_range(date, date) IS 'Raises O2044 unless both dates are finite and in order.';
+COMMENT ON FUNCTION o2c._require_range(date, date) IS 'Raises O2044 unless both dates are of this era and in order.';
 
 CREATE FUNCTION o2c.dso(company_id integer, from_date date, to_date date, method text DEFAULT 'simple')
 RETURNS numeric
@@ -395,6 +395,9 @@ DECLARE
 BEGIN
   PERFORM o2c._require_company($1);
   PERFORM o2c._require_range($2, $2);
+  IF $3 IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'O2004', MESSAGE = 'an aging snapshot needs bounds', HINT = 'Leave them out for 0, 30, 60 and 90 days.';
+  END IF;
   PERFORM o2c.aging_bucket(0, $3);
   -- waits for postings under way (guard_period), so that known_at parts what is known from what is not
   INSERT INTO o2c.aging_snapshot (company_id, as_of, bounds) VALUES ($1, $2, $3)
