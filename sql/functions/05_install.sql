@@ -30,6 +30,7 @@ COMMENT ON FUNCTION o2c._installed_version() IS 'Version of the tables, NULL bef
 CREATE FUNCTION o2c._run_steps(parts text[]) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
+SET standard_conforming_strings = on
 SET client_min_messages = warning
 AS $$
 DECLARE
@@ -69,12 +70,12 @@ AS $$
   SELECT pg_catalog.string_agg(r.name, ', ') FROM (
     SELECT pg_catalog.format('o2c_bi.%I', m[1]) AS name
     FROM o2c._install_steps() s,
-         pg_catalog.regexp_matches(s.script, 'CREATE OR REPLACE VIEW o2c_bi\.(\w+)', 'g') m
+         pg_catalog.regexp_matches(s.script, E'CREATE OR REPLACE VIEW o2c_bi\\.(\\w+)', 'g') m
     WHERE $1 = 'view' AND s.part = 'views'
     UNION ALL
     SELECT pg_catalog.format('o2c.%I', m[1])
     FROM o2c._install_steps() s,
-         pg_catalog.regexp_matches(s.script, 'CREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?o2c\.(\w+)', 'g') m
+         pg_catalog.regexp_matches(s.script, E'CREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?o2c\\.(\\w+)', 'g') m
     WHERE $1 = 'table' AND s.part IN ('tables', 'migrations')) r
   WHERE pg_catalog.to_regclass(r.name) IS NOT NULL
 $$;
@@ -171,6 +172,7 @@ COMMENT ON FUNCTION o2c.install() IS
 CREATE FUNCTION o2c.migrate() RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
+SET standard_conforming_strings = on
 AS $$
 DECLARE
   present text;
@@ -271,7 +273,7 @@ BEGIN
   IF tables IS NOT NULL THEN
     -- domains contribute functions named _warnings_<domain>() returning text[]
     FOR hook IN SELECT p.proname FROM pg_catalog.pg_proc p
-                WHERE p.pronamespace = 'o2c'::pg_catalog.regnamespace AND p.proname LIKE '\_warnings\_%'
+                WHERE p.pronamespace = 'o2c'::pg_catalog.regnamespace AND p.proname LIKE E'\\_warnings\\_%'
                 ORDER BY p.proname
     LOOP
       EXECUTE pg_catalog.format('SELECT o2c.%I()', hook) INTO found;

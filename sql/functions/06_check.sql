@@ -15,7 +15,7 @@ BEGIN
       HINT = 'Call o2c.install() first.';
   END IF;
   FOR f IN SELECT p.proname FROM pg_catalog.pg_proc p
-           WHERE p.pronamespace = 'o2c'::pg_catalog.regnamespace AND p.proname LIKE '\_check\_%'
+           WHERE p.pronamespace = 'o2c'::pg_catalog.regnamespace AND p.proname LIKE E'\\_check\\_%'
              AND p.proretset AND p.proargtypes[0] = 'integer'::pg_catalog.regtype AND p.pronargs = 1
            ORDER BY p.proname
   LOOP

@@ -112,7 +112,7 @@ BEGIN
   VALUES (new_id, $1, $2, $3::o2c.currency, $4, $5, $6, $7, $8, $9, $10);
   -- domains contribute functions named _seed_company_<domain>(company_id)
   FOR hook IN SELECT p.proname FROM pg_catalog.pg_proc p
-              WHERE p.pronamespace = 'o2c'::pg_catalog.regnamespace AND p.proname LIKE '\_seed\_company\_%'
+              WHERE p.pronamespace = 'o2c'::pg_catalog.regnamespace AND p.proname LIKE E'\\_seed\\_company\\_%'
               ORDER BY p.proname
   LOOP
     EXECUTE pg_catalog.format('SELECT o2c.%I($1)', hook) USING new_id;

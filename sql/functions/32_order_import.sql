@@ -4,6 +4,8 @@ CREATE FUNCTION o2c.import_orders(company_id integer, source regclass,
   OUT imported bigint, OUT unchanged bigint, OUT rejected bigint)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
+SET datestyle = 'ISO'
+SET extra_float_digits = 1  -- what a column holds, however the session prints it
 SET client_min_messages = warning
 SET jit = off
 AS $$

@@ -238,7 +238,7 @@ AS $$
 BEGIN
   RETURN (
   SELECT pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('id', c.company_id, 'name', c.name, 'country', c.country,
-    'vat_id', nullif(pg_catalog.upper(pg_catalog.regexp_replace(c.vat_id, '[\s.-]', '', 'g')), ''),
+    'vat_id', nullif(pg_catalog.upper(pg_catalog.regexp_replace(c.vat_id, E'[\\s.-]', '', 'g')), ''),
     'registration_id', nullif(pg_catalog.btrim(c.registration_id), ''),
     'tax_id', nullif(pg_catalog.btrim(c.settings #>> '{tax,registration}'), ''),
     'street', c.street, 'postal_code', c.postal_code, 'city', c.city, 'email', c.email, 'phone', c.phone, 'website', c.website))

@@ -232,7 +232,7 @@ BEGIN
   SELECT company, b.id,
          (SELECT pg_catalog.max(l.line_no) FROM o2c.invoice_line l WHERE l.company_id = company AND l.invoice_id = b.id)
          + pg_catalog.row_number() OVER (PARTITION BY b.id ORDER BY a.id),
-         a.id, pg_catalog.format('%s (%s, %s)', a.description, a.number, a.issue_date), -1, x.amount, b.currency::o2c.currency,
+         a.id, pg_catalog.format('%s (%s, %s)', a.description, a.number, pg_catalog.to_char(a.issue_date, 'YYYY-MM-DD')), -1, x.amount, b.currency::o2c.currency,
          a.tax_category, a.tax_rate, a.exemption_code, a.exemption_reason
   FROM base b
   -- full, because that can't be nested loops

@@ -214,7 +214,7 @@ BEGIN
           UNION ALL SELECT 2, 0, 'IBAN', o2c.iban_format((i.payment_means ->> 'iban')::o2c.iban) WHERE i.payment_means ? 'iban'
           UNION ALL SELECT 2, 1, w.w ->> 'account', i.payment_means ->> 'account' WHERE i.payment_means IS NOT NULL AND NOT i.payment_means ? 'iban'
           UNION ALL SELECT 3, 0, 'BIC', i.payment_means ->> 'bic' WHERE i.payment_means ? 'bic'
-          UNION ALL SELECT 4, 0, w.w ->> 'reference', coalesce(pg_catalog.btrim(pg_catalog.regexp_replace(i.payment_reference, '(.{4})', '\1 ', 'g')), i.number)
+          UNION ALL SELECT 4, 0, w.w ->> 'reference', coalesce(pg_catalog.btrim(pg_catalog.regexp_replace(i.payment_reference, '(.{4})', E'\\1 ', 'g')), i.number)
           UNION ALL
           SELECT 5, o.instalment * 2, CASE WHEN items.n > 1 THEN (w.w ->> 'instalment') || ' ' || o.instalment ELSE w.w ->> 'due' END,
                  CASE WHEN items.n > 1 THEN o2c.format_amount(o2c.round_amount(o.amount, o.currency), $3) || ' ' || o.currency || ', ' ELSE '' END

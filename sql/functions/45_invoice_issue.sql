@@ -188,7 +188,7 @@ BEGIN
       seller = me.seller, payment_means = m.payment_means,
       buyer = pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('code', c.code, 'name', c.name,
         'country', coalesce(b.country, c.country, me.seller ->> 'country'),
-        'vat_id', nullif(pg_catalog.upper(pg_catalog.regexp_replace(c.vat_id, '[\s.-]', '', 'g')), ''),
+        'vat_id', nullif(pg_catalog.upper(pg_catalog.regexp_replace(c.vat_id, E'[\\s.-]', '', 'g')), ''),
         -- of an address as a whole: its parts don't mix
         'street', CASE WHEN b.city IS NULL THEN c.street ELSE b.street END,
         'postal_code', CASE WHEN b.city IS NULL THEN c.postal_code ELSE b.postal_code END,

@@ -79,7 +79,7 @@ BEGIN
     CASE WHEN l.o AND l.not_o THEN 'BR-O-12: lines not subject to tax cannot stand with others' END,
     CASE WHEN (l.ae OR l.k) AND coalesce(pg_catalog.btrim(i.vat_id), '') = '' AND i.kind <> 'credit_note'
       THEN pg_catalog.format('BR-%s-02: the customer has no VAT id', CASE WHEN l.ae THEN 'AE' ELSE 'IC' END) END,
-    CASE WHEN i.vat_id ~ '\S' AND i.vat_id !~* '^\s*[A-Z1][A-Z]' AND NOT coalesce(l.o, false)
+    CASE WHEN i.vat_id ~ E'\\S' AND i.vat_id !~* E'^\\s*[A-Z1][A-Z]' AND NOT coalesce(l.o, false)
       THEN 'BR-CO-09: the customer''s VAT id does not begin with a country code' END,
     CASE WHEN l.no_reason THEN 'BR-33: an allowance has neither reason nor reason code' END,
     CASE WHEN l.no_charge_reason THEN 'BR-38: a charge has neither reason nor reason code' END,

@@ -136,6 +136,7 @@ CREATE FUNCTION o2c._invoice_ubl(company integer, ids bigint[])
 RETURNS TABLE (invoice_id bigint, ubl xml)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
+SET datestyle = 'ISO'  -- dates of XML, whatever the session prints
 AS $$
 #variable_conflict use_column
 BEGIN

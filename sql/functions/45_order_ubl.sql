@@ -25,7 +25,7 @@ BEGIN
   SELECT nullif(pg_catalog.btrim(x.id), '') AS id, o2c._to_date(x.issued) AS issued, nullif(pg_catalog.btrim(x.currency), '') AS currency,
          nullif(pg_catalog.btrim(x.reference), '') AS reference,
          pg_catalog.array_remove(ARRAY[nullif(pg_catalog.btrim(x.account), ''), nullif(pg_catalog.btrim(x.party), ''), nullif(pg_catalog.btrim(x.endpoint), '')], NULL) AS codes,
-         nullif(pg_catalog.upper(pg_catalog.regexp_replace(x.vat_id, '[\s.-]', '', 'g')), '') AS vat_id
+         nullif(pg_catalog.upper(pg_catalog.regexp_replace(x.vat_id, E'[\\s.-]', '', 'g')), '') AS vat_id
   INTO head
   FROM XMLTABLE(
     XMLNAMESPACES('urn:oasis:names:specification:ubl:schema:xsd:Order-2' AS u,
@@ -50,7 +50,7 @@ BEGIN
   WHERE c.company_id = $1 AND c.code = ANY (head.codes) HAVING pg_catalog.count(*) = 1;
   IF customer IS NULL THEN
     SELECT pg_catalog.min(c.code) INTO customer FROM o2c.customer c
-    WHERE c.company_id = $1 AND pg_catalog.upper(pg_catalog.regexp_replace(c.vat_id, '[\s.-]', '', 'g')) = head.vat_id
+    WHERE c.company_id = $1 AND pg_catalog.upper(pg_catalog.regexp_replace(c.vat_id, E'[\\s.-]', '', 'g')) = head.vat_id
     HAVING pg_catalog.count(*) = 1;
   END IF;
   IF customer IS NULL THEN

@@ -259,6 +259,7 @@ CREATE FUNCTION o2c.import_open_items(company_id integer, source regclass,
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 SET datestyle = 'ISO'
+SET extra_float_digits = 1  -- what a column holds, however the session prints it
 SET client_min_messages = warning
 AS $$
 #variable_conflict use_column

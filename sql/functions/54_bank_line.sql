@@ -17,6 +17,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
 SET client_min_messages = warning
 SET datestyle = 'ISO, YMD'
+SET extra_float_digits = 1  -- what a column holds, however the session prints it
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -151,7 +151,7 @@ BEGIN
     RETURN;
   END IF;
 
-  wanted := pg_catalog.regexp_replace(pg_catalog.lower(coalesce(wanted, 'auto')), '^camt[._]?(05\d).*$', 'camt.\1');
+  wanted := pg_catalog.regexp_replace(pg_catalog.lower(coalesce(wanted, 'auto')), E'^camt[._]?(05\\d).*$', E'camt.\\1');
   file_format := o2c._open_statement_file(company, o2c._statement_text(content), wanted);
   ANALYZE pg_temp.o2c_statement_row;
   today := o2c.today(company);

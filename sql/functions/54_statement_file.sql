@@ -104,12 +104,12 @@ AS $$
     FROM (SELECT stated AS p
           UNION ALL SELECT s FROM pg_catalog.unnest(pg_catalog.string_to_array(stated, '/')) s
           UNION ALL SELECT m[1] || pg_catalog.lpad(m[2], 10, '0')
-            FROM pg_catalog.regexp_match(stated, '^\s*(\d{8})/(\d{1,10})') m) x
+            FROM pg_catalog.regexp_match(stated, E'^\\s*(\\d{8})/(\\d{1,10})') m) x
   ), candidate AS (
     SELECT p FROM part
-    UNION SELECT pg_catalog.regexp_replace(p, '[A-Z]{3}$', '') FROM part WHERE p ~ '\d[A-Z]{3}$'
+    UNION SELECT pg_catalog.regexp_replace(p, '[A-Z]{3}$', '') FROM part WHERE p ~ E'\\d[A-Z]{3}$'
   ), own AS (
-    SELECT pg_catalog.upper(pg_catalog.regexp_replace(coalesce(iban, ''), '\s', '', 'g')) AS iban,
+    SELECT pg_catalog.upper(pg_catalog.regexp_replace(coalesce(iban, ''), E'\\s', '', 'g')) AS iban,
            pg_catalog.upper(pg_catalog.regexp_replace(coalesce(account_number, ''), '[^A-Za-z0-9]', '', 'g')) AS number
   )
   SELECT EXISTS (

@@ -20,7 +20,7 @@ AS $$
         'ÀÁÂÃÅÇÈÉÊËÌÍÎÏÑÒÓÔÕÙÚÛÝàáâãåçèéêëìíîïñòóôõùúûýÿĀāĂăĄąĆćČčĎďĒēĖėĘęĚěĞğĢģĪīĮįİıĶķĻļĽľŃńŅņŇňŌōŐőŔŕŘřŚśŞşŠšŢţŤťŪūŮůŰűŲųŹźŻżŽžȘșȚț',
         'AAAAACEEEEIIIINOOOOUUUYaaaaaceeeeiiiinoooouuuyyAaAaAaCcCcDdEeEeEeEeGgGgIiIiIiKkLlLlNnNnNnOoOoRrRrSsSsSsTtTtUuUuUuUuZzZzZzSsTt'),
       'Ä', 'Ae'), 'Ö', 'Oe'), 'Ü', 'Ue'), 'ä', 'ae'), 'ö', 'oe'), 'ü', 'ue'), 'ß', 'ss'), 'Æ', 'Ae'), 'æ', 'ae'),
-    '[^A-Za-z0-9/?:().,''+ -]', ' ', 'g'), '\s+', ' ', 'g')), max_length)), '')
+    '[^A-Za-z0-9/?:().,''+ -]', ' ', 'g'), E'\\s+', ' ', 'g')), max_length)), '')
 $$;
 COMMENT ON FUNCTION o2c._sepa_text(text, integer) IS
   'A text in the character set that all banks of the SEPA take, cut to a length; NULL if nothing is left.';
@@ -447,7 +447,7 @@ BEGIN
     RETURN o2c._debit_xml($1, $2, coalesce($3, '') <> 'pain.008.001.02');
   ELSIF kind = 'direct_debit' AND $3 = 'pain.008.001.09' THEN
     -- what we write is the same in both
-    RETURN pg_catalog.regexp_replace(o2c._debit_xml($1, $2, true)::text, 'pain\.008\.001\.08', 'pain.008.001.09')::xml;
+    RETURN pg_catalog.regexp_replace(o2c._debit_xml($1, $2, true)::text, E'pain\\.008\\.001\\.08', 'pain.008.001.09')::xml;
   ELSIF kind = 'transfer' AND coalesce($3, 'pain.001.001.09') IN ('pain.001.001.09', 'pain.001.001.03') THEN
     RETURN o2c._transfer_xml($1, $2, coalesce($3, '') <> 'pain.001.001.03');
   END IF;

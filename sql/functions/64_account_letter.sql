@@ -5,6 +5,7 @@ CREATE FUNCTION o2c.send_statements(company_id integer, as_of date DEFAULT NULL,
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
+SET datestyle = 'ISO'  -- the day is part of what tells the same statement again
 SET enable_nestloop = off
 SET jit = off
 AS $$

@@ -17,7 +17,7 @@ CREATE FUNCTION o2c._money(amount numeric, currency text DEFAULT NULL) RETURNS t
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, o2c, pg_temp
 AS $$
-  SELECT pg_catalog.translate(pg_catalog.btrim(pg_catalog.to_char(pg_catalog.round(amount), 'FM999,999,999,999,999,990')), ',', U&'\2009')
+  SELECT pg_catalog.translate(pg_catalog.btrim(pg_catalog.to_char(pg_catalog.round(amount), 'FM999,999,999,999,999,990')), ',', E'\u2009')
          || coalesce(' ' || currency, '')
 $$;
 COMMENT ON FUNCTION o2c._money(numeric, text) IS 'Whole units with thin spaces between thousands, for reading.';
@@ -108,6 +108,7 @@ COMMENT ON FUNCTION o2c._customer_cell(text, text) IS 'A table cell with a custo
 CREATE FUNCTION o2c.receivables_dashboard(company_id integer, as_of date DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, o2c, pg_temp
+SET datestyle = 'ISO'
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -23,7 +23,7 @@ BEGIN
   -- functions that only compute are for every role of order2cash: types need them
   FOR f IN SELECT p.oid::pg_catalog.regprocedure FROM pg_catalog.pg_proc p
            WHERE p.pronamespace = 'o2c'::pg_catalog.regnamespace
-             AND (p.provolatile = 'i' OR p.proname LIKE '\_is\_%') AND p.prorettype <> 'trigger'::pg_catalog.regtype
+             AND (p.provolatile = 'i' OR p.proname LIKE E'\\_is\\_%') AND p.prorettype <> 'trigger'::pg_catalog.regtype
   LOOP
     EXECUTE pg_catalog.format('GRANT EXECUTE ON ROUTINE %s TO o2c_reader, o2c_clerk, o2c_collector, o2c_manager, o2c_admin, o2c_dispatcher', f);
   END LOOP;
