@@ -21,14 +21,20 @@ Datum
 o2c_statement_rows(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	text	   *content = PG_GETARG_TEXT_PP(0);
-	char	   *format = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	char	   *settings = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	text	   *content;
+	char	   *format;
+	char	   *settings;
 	StatementReader r = {0};
 	MemoryContext reader_cxt;
 	MemoryContext old;
 
 	InitMaterializedSRF(fcinfo, 0);
+	/* only the settings may be missing, so the function cannot be STRICT */
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	content = PG_GETARG_TEXT_PP(0);
+	format = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	settings = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
 
 	reader_cxt = AllocSetContextCreate(CurrentMemoryContext,
 									   "order2cash statement reader",
@@ -77,7 +83,10 @@ o2c_statement_rows(PG_FUNCTION_ARGS)
 		ReadCsv(&r, settings);
 	}
 	else
-		elog(ERROR, "no line reader for statement format \"%s\"", format);
+		ereport(ERROR,
+				(errcode(ERRCODE_O2C_STATEMENT_TYPE),
+				 errmsg("there is no line format \"%s\"", format),
+				 errhint("Use mt940, mt942, bai2, coda, ofx or csv.")));
 
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(reader_cxt);
