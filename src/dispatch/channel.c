@@ -14,7 +14,7 @@
  * the row of a lane as current result.
  */
 Channel *
-ChannelOf(int32 company_id, const char *code, TransactionId xmin, uint64 row, int first)
+ChannelOf(int32 company_id, const char *code, int64 version, uint64 row, int first)
 {
 	Channel    *channel = NULL;
 	dlist_iter	iter;
@@ -38,8 +38,16 @@ ChannelOf(int32 company_id, const char *code, TransactionId xmin, uint64 row, in
 			break;
 		}
 	}
-	if (channel != NULL && channel->xmin == xmin)
+	if (channel != NULL && channel->version == version)
 		return channel;
+	if (channel != NULL)
+	{
+		/* what has not begun goes by the new row, and waits for what has */
+		ReleaseWaiting(channel);
+		channel->outdated = channel->nflying > 0;
+		if (channel->outdated)
+			return channel;
+	}
 	if (channel == NULL)
 	{
 		channel = MemoryContextAllocZero(dispatcher.context, sizeof(Channel));
@@ -49,8 +57,6 @@ ChannelOf(int32 company_id, const char *code, TransactionId xmin, uint64 row, in
 		channel->ceiling = 2 * o2c_dispatch_concurrency;
 		dlist_push_tail(&dispatcher.channels, &channel->node);
 	}
-	else if (channel->nflying > 0 || channel->nwaiting > 0)
-		return channel;			/* the old row serves what is under way */
 	else
 	{
 		MemoryContextDelete(channel->context);
@@ -58,7 +64,7 @@ ChannelOf(int32 company_id, const char *code, TransactionId xmin, uint64 row, in
 		channel->blocked_until = 0;
 		channel->failures = 0;
 	}
-	channel->xmin = xmin;
+	channel->version = version;
 	channel->context = AllocSetContextCreate(dispatcher.context, "o2c channel",
 											 ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(channel->context);

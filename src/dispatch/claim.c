@@ -13,7 +13,7 @@
 
 #include "dispatch/worker.h"
 
-#define LAZY_SIZE "8192"
+#define LAZY_SIZE 8192
 #define CLAIM_SIZE 200
 
 /* Messages claimed in the transaction under way; they count once it commits. */
@@ -49,6 +49,7 @@ TakeRow(uint64 row)
 	MemoryContext context = AllocSetContextCreate(dispatcher.context, "o2c message",
 												  0, 8 * 1024, ALLOCSET_DEFAULT_MAXSIZE);
 	Transfer   *t = MemoryContextAllocZero(context, sizeof(Transfer));
+	int64		files;
 	bool		isnull;
 
 	t->context = context;
@@ -62,8 +63,10 @@ TakeRow(uint64 row)
 	t->recipient = TextValue(row, 6, context);
 	t->kind = TextValue(row, 7, context);
 	t->language = TextValue(row, 8, context);
+	files = DatumGetInt64(Value(row, 10, &isnull));
 	t->size = IntValue(row, 9);
-	t->lazy = DatumGetBool(Value(row, 10, &isnull));
+	t->lazy = t->size > LAZY_SIZE || !isnull;
+	t->size += isnull ? 0 : files;
 	t->subject = TextValue(row, 11, context);
 	t->body_text = TextValue(row, 12, context);
 	t->body_html = TextValue(row, 13, context);
@@ -251,13 +254,12 @@ ClaimLanes(const int *limits)
 		" FROM due d WHERE m.ctid = d.message"
 		" RETURNING d.lane, m.id, m.attempts, m.first_attempt_at, m.idempotency_key, m.recipient, m.kind,"
 		"  m.language, coalesce(octet_length(m.body_text), 0) + coalesce(octet_length(m.body_html), 0),"
-		"  coalesce(octet_length(m.body_text), 0) + coalesce(octet_length(m.body_html), 0) > " LAZY_SIZE
-		"   OR EXISTS (SELECT FROM o2c.message_attachment a"
-		"    WHERE a.company_id = m.company_id AND a.message_id = m.id),"
+		"  (SELECT sum(octet_length(a.content)) FROM o2c.message_attachment a"
+		"   WHERE a.company_id = m.company_id AND a.message_id = m.id),"
 		"  m.subject,"
-		"  CASE WHEN coalesce(octet_length(m.body_text), 0) + coalesce(octet_length(m.body_html), 0) <= " LAZY_SIZE
+		"  CASE WHEN coalesce(octet_length(m.body_text), 0) + coalesce(octet_length(m.body_html), 0) <= " CppAsString2(LAZY_SIZE)
 		"   THEN m.body_text END,"
-		"  CASE WHEN coalesce(octet_length(m.body_text), 0) + coalesce(octet_length(m.body_html), 0) <= " LAZY_SIZE
+		"  CASE WHEN coalesce(octet_length(m.body_text), 0) + coalesce(octet_length(m.body_html), 0) <= " CppAsString2(LAZY_SIZE)
 		"   THEN m.body_html END,"
 		"  m.context, d.due, m.recheck",
 		.nargs = 9,

@@ -17,6 +17,9 @@
 #define LANE_REFRESH_MS 1000
 #define CURSOR_REFRESH_MS 5000
 
+/* What a channel's messages depend on: its row, and who the company is. */
+#define VERSION "hashtextextended(concat(k.name, E'\\n', k.email), c.xmin::text::int8)"
+
 Lane		lanes[MAX_LANES];
 int			nlanes = 0;
 
@@ -39,25 +42,25 @@ Identity(void)
 }
 
 /*
- * Give back what was claimed for channels that may not send any more: switched
- * off, or of a company that was disarmed or paused.
+ * Give back what was claimed for channels that may not send any more, or not
+ * so: switched off or changed, or of a company that was disarmed or paused.
  */
 static void
 ReleaseForbidden(void)
 {
 	static Statement forbidden = {
-		.sql = "SELECT r.company_id, r.code FROM unnest($2, $3) r(company_id, code)"
-		" WHERE NOT EXISTS (SELECT FROM o2c.channel c"
-		"  WHERE c.company_id = r.company_id AND c.code = r.code AND c.enabled)"
+		.sql = "SELECT r.company_id, r.code FROM unnest($2, $3, $4) r(company_id, code, version)"
+		" WHERE NOT EXISTS (SELECT FROM o2c.channel c JOIN o2c.company k ON k.company_id = c.company_id"
+		"  WHERE c.company_id = r.company_id AND c.code = r.code AND c.enabled AND " VERSION " = r.version)"
 		"  OR NOT EXISTS (SELECT FROM o2c.dispatch_state d WHERE d.company_id IN (0, r.company_id)"
 		"   AND d.armed_identity = $1)"
 		"  OR EXISTS (SELECT FROM o2c.dispatch_state d WHERE d.company_id IN (0, r.company_id) AND d.paused)",
-		.nargs = 3,
-		.argtypes = {TEXTOID, INT4ARRAYOID, TEXTARRAYOID},
+		.nargs = 4,
+		.argtypes = {TEXTOID, INT4ARRAYOID, TEXTARRAYOID, INT8ARRAYOID},
 		.expected = SPI_OK_SELECT
 	};
-	Datum	   *columns[2];
-	Datum		args[3];
+	Datum	   *columns[3];
+	Datum		args[4];
 	uint64		nrows;
 	int			n = 0;
 	dlist_iter	iter;
@@ -66,8 +69,8 @@ ReleaseForbidden(void)
 		n += dlist_container(Channel, node, iter.cur)->nwaiting > 0;
 	if (n == 0)
 		return;
-	columns[0] = palloc(sizeof(Datum) * n);
-	columns[1] = palloc(sizeof(Datum) * n);
+	for (int c = 0; c < 3; c++)
+		columns[c] = palloc(sizeof(Datum) * n);
 	n = 0;
 	dlist_foreach(iter, &dispatcher.channels)
 	{
@@ -76,11 +79,13 @@ ReleaseForbidden(void)
 		if (channel->nwaiting == 0)
 			continue;
 		columns[0][n] = Int32GetDatum(channel->company_id);
-		columns[1][n++] = CStringGetTextDatum(channel->code);
+		columns[1][n] = CStringGetTextDatum(channel->code);
+		columns[2][n++] = Int64GetDatum(channel->version);
 	}
 	args[0] = CStringGetTextDatum(Identity());
 	args[1] = ArrayOf(columns[0], NULL, n, INT4OID);
 	args[2] = ArrayOf(columns[1], NULL, n, TEXTOID);
+	args[3] = ArrayOf(columns[2], NULL, n, INT8OID);
 	nrows = Execute(&forbidden, args, NULL);
 	for (uint64 r = 0; r < nrows; r++)
 	{
@@ -110,7 +115,7 @@ ListLanes(void)
 		"  (SELECT q.company_id, q.channel, q.priority FROM o2c.message_queue q"
 		"   WHERE (q.company_id, q.channel, q.priority) > (l.company_id, l.channel, l.priority)"
 		"   ORDER BY q.company_id, q.channel, q.priority LIMIT 1) n)"
-		" SELECT l.company_id, l.channel, l.priority, c.xmin::text::int8, f.due,"
+		" SELECT l.company_id, l.channel, l.priority, " VERSION ", f.due,"
 		"  c.quiet_from IS NOT NULL OR c.quiet_days <> '{}',"
 		"  c.kind, c.url, c.settings, c.rate_per_second::float8, c.max_concurrency, c.max_attempts,"
 		"  k.name, k.email"
@@ -155,7 +160,7 @@ ListLanes(void)
 		lane->priority = IntValue(i, 3);
 		lane->due = IntValue(i, 5);
 		lane->quiet = DatumGetBool(Value(i, 6, &isnull));
-		lane->channel = ChannelOf(lane->company_id, code, (TransactionId) IntValue(i, 4), i, 7);
+		lane->channel = ChannelOf(lane->company_id, code, IntValue(i, 4), i, 7);
 		lane->cursor_at = DT_NOBEGIN;
 		for (int o = 0; keep_cursors && o < nold; o++)
 			if (old[o].channel == lane->channel && old[o].priority == lane->priority && !old[o].exhausted)
@@ -179,7 +184,7 @@ RoomOf(Channel *channel, TimestampTz now)
 	int			have = channel->nwaiting + channel->nflying;
 	int			room;
 
-	if (channel->blocked_until > now)
+	if (channel->blocked_until > now || channel->outdated)
 		return 0;
 	if (channel->failures > 0)	/* the peer is down: one probe at a time */
 		return have > 0 ? 0 : 1;

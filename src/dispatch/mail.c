@@ -40,7 +40,7 @@ struct MailConnection
 	MailPhase	phase;
 	CURL	   *easy;
 	Channel    *channel;
-	TransactionId xmin;			/* version of the channel it was opened for */
+	int64		version;		/* of the channel that it was opened for */
 	Transfer   *t;				/* whose mail it carries, or waits for */
 	int			fd;
 	uint32		watched;		/* events in the epoll set, 0: none */
@@ -508,7 +508,7 @@ FindConnection(Channel *channel, bool fresh)
 	{
 		MailConnection *c = connections[i];
 
-		if (!fresh && c->phase == MAIL_IDLE && c->channel == channel && c->xmin == channel->xmin)
+		if (!fresh && c->phase == MAIL_IDLE && c->channel == channel && c->version == channel->version)
 			return c;
 		if (c->phase == MAIL_FREE)
 			unused = c;
@@ -548,7 +548,7 @@ MailStart(Transfer *t, bool fresh)
 	memset(c, 0, sizeof(MailConnection));
 	c->fd = -1;
 	c->channel = t->channel;
-	c->xmin = t->channel->xmin;
+	c->version = t->channel->version;
 	c->easy = curl_easy_init();
 	if (c->easy == NULL)
 	{

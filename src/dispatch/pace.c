@@ -87,6 +87,8 @@ FinishTransfer(Transfer *t, ResultKind result)
 		channel->nwaiting--;
 	dlist_delete(&t->node);
 	t->state = TRANSFER_DONE;
+	if (channel->outdated && channel->nflying == 0)
+		dispatcher.next_due = now;	/* its new row is read soon */
 
 	if (result == RESULT_SENT)
 		channel->failures = 0;

@@ -74,7 +74,6 @@ LoadMessages(Transfer **transfers, int n)
 				a->size = VARSIZE_ANY_EXHDR(content);
 				a->content = palloc(a->size + 1);
 				memcpy(a->content, VARDATA_ANY(content), a->size);
-				t->size += a->size;
 				MemoryContextSwitchTo(old);
 			}
 	EndWork();

@@ -229,6 +229,15 @@ SetHttpOptions(Transfer *t)
 	curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
 }
 
+/* What has become part of the request is held once. */
+static void
+ForgetAttachments(Transfer *t)
+{
+	for (int i = 0; i < t->nattachments; i++)
+		pfree(t->attachments[i].content);
+	t->nattachments = 0;
+}
+
 /*
  * Start a message.  False when its request cannot be built: then t->error says
  * why and nothing was sent.
@@ -256,6 +265,7 @@ TransferStart(Transfer *t)
 		if (t->channel->smtp)
 		{
 			ComposeMail(t, &t->mail_from, &t->mail_to);
+			ForgetAttachments(t);
 			started = MailStart(t, false);
 		}
 		else
@@ -266,6 +276,7 @@ TransferStart(Transfer *t)
 			t->easy = HttpHandle(t->channel);
 			t->handles_since = t->channel->handles_since;
 			SetHttpOptions(t);
+			ForgetAttachments(t);
 			EnterCurl(&save);
 			rc = curl_multi_add_handle(HttpMulti(), t->easy);
 			LeaveCurl(&save);

@@ -42,7 +42,8 @@ typedef struct Channel
 	dlist_node	node;			/* in the list of all channels */
 	int32		company_id;
 	char		code[64];
-	TransactionId xmin;			/* version of the row */
+	int64		version;		/* of the row, and of the sender */
+	bool		outdated;		/* there is another row: nothing more is sent by this one */
 	MemoryContext context;		/* of what follows up to runtime */
 	ChannelKind kind;
 	char	   *url;
@@ -239,7 +240,7 @@ extern Jsonb *JsonbValueOf(uint64 row, int column, MemoryContext context);
 extern bool DispatchSetup(DispatchIdle *idle);
 
 /* channel.c */
-extern Channel *ChannelOf(int32 company_id, const char *code, TransactionId xmin,
+extern Channel *ChannelOf(int32 company_id, const char *code, int64 version,
 						  uint64 row, int first);
 
 /* lane.c */
