@@ -44,7 +44,8 @@ BEGIN
     tolerance bigint, charges bigint, rel integer, grp integer, order_number text) ON COMMIT DROP;
   -- across all lines no item is claimed twice: the better evidence first, then the earlier day
   CREATE TEMPORARY TABLE o2c_m_answer ON COMMIT DROP AS
-  SELECT f.*
+  SELECT f.line_id, f.option, f.decided, f.tier, f.paid, f.customer_id, f.confidence, f.rule, f.item_ids, f.cash, f.settle,
+    f.settle_kind, f.explanation
   FROM o2c._first_round(company, few,
     lines => 'SELECT l.id, l.party, l.currency, l.minor_amount, l.reference_key, l.keys FROM pg_temp.o2c_m_line l',
     tolerances => 'SELECT t.customer_id, t.difference, t.percent, t.charges FROM o2c.tolerance t WHERE t.company_id = $1',
@@ -106,7 +107,9 @@ AS $$
 BEGIN
   WITH found AS (
     INSERT INTO pg_temp.o2c_m_answer
-    SELECT w.* FROM o2c._weigh_lines(company,
+    SELECT w.line_id, w.option, w.decided, w.tier, w.paid, w.customer_id, w.confidence, w.rule, w.item_ids, w.cash, w.settle,
+      w.settle_kind, w.explanation
+    FROM o2c._weigh_lines(company,
       $q$
         SELECT t.page, l.id, l.minor_amount, l.booking_date - '2000-01-01'::date, l.remittance_text, l.payer_name,
           l.reference_key, l.charges, l.minor, t.payer, x.rejected
@@ -153,17 +156,21 @@ DECLARE
   paid bigint;
   posted bigint;
   short bigint[];
+  owners bigint[];	-- of the items that are paid
 BEGIN
   -- what somebody else applied since we read it is not ours to apply: the rows that are locked are the newest;
   -- with them those of the payments of earlier runs, before any account is
-  SELECT pg_catalog.array_agg(x.id) FILTER (WHERE pg_catalog.abs(x.taken) > pg_catalog.abs(o2c._minor_amount(x.open_amount, x.currency))) INTO short
-  FROM (SELECT i.id, i.open_amount, i.currency, k.taken
+  SELECT pg_catalog.array_agg(x.id) FILTER (WHERE pg_catalog.abs(x.taken) > pg_catalog.abs(o2c._minor_amount(x.open_amount, x.currency))),
+    pg_catalog.array_agg(DISTINCT x.customer_id)
+    INTO short, owners
+  FROM (SELECT i.id, i.open_amount, i.currency, i.customer_id, k.taken
         FROM (SELECT t.item_id, t.taken FROM pg_temp.o2c_m_taken t
               UNION ALL
               SELECT l.item_id, l.minor_amount FROM pg_temp.o2c_m_line l
-              JOIN pg_temp.o2c_m_answer a ON a.line_id = l.id AND a.option = 1 AND a.decided WHERE l.item_id IS NOT NULL) k
-        JOIN o2c.open_item i ON i.company_id = company AND i.id = k.item_id
-        ORDER BY i.id FOR NO KEY UPDATE OF i) x;
+              JOIN pg_temp.o2c_m_answer a ON a.line_id = l.id AND a.option = 1 AND a.decided WHERE l.item_id IS NOT NULL
+              ORDER BY 1 OFFSET 0) k
+        CROSS JOIN LATERAL (SELECT o.id, o.open_amount, o.currency, o.customer_id FROM o2c.open_item o
+          WHERE o.company_id = company AND o.id = k.item_id FOR NO KEY UPDATE) i) x;
   IF short IS NOT NULL THEN
     UPDATE pg_temp.o2c_m_answer a SET decided = false
     WHERE a.line_id IN (SELECT c.line_id FROM pg_temp.o2c_m_claim c WHERE c.item_id = ANY (short));
@@ -183,10 +190,12 @@ BEGIN
     coalesce(l.payment_id, pg_catalog.nextval('o2c.payment_id_seq')) AS payment_id, l.payment_id IS NULL AS is_new,
     coalesce(l.item_id, pg_catalog.nextval('o2c.open_item_id_seq')) AS item_id,
     CASE WHEN y.line_id IS NOT NULL THEN y.customer_id WHEN w.payer >= 3 THEN w.payer_customer END AS customer_id,
-    l.end_to_end_id, coalesce(y.paid, 0) AS cash, coalesce(w.payer < 3 AND y.tier <= 2, false) AS learned
+    l.end_to_end_id, coalesce(y.paid, 0) AS cash, coalesce(y.notes, false) AS notes,
+    coalesce(w.payer < 3 AND y.tier <= 2, false) AS learned
   FROM pg_temp.o2c_m_line l
   JOIN pg_temp.o2c_m_who w ON w.party = l.party
-  LEFT JOIN pg_temp.o2c_m_answer y ON y.line_id = l.id AND y.option = 1 AND y.decided
+  LEFT JOIN (SELECT a.line_id, a.customer_id, a.paid, a.tier, coalesce(0 > ANY (a.cash), false) AS notes
+             FROM pg_temp.o2c_m_answer a WHERE a.option = 1 AND a.decided) y ON y.line_id = l.id
   ORDER BY l.id;
   ANALYZE pg_temp.o2c_m_pay (line_id, done, is_new), pg_temp.o2c_m_claim;
   -- it is posted in several statements: documents that others pay by another instalment, and all accounts, before
@@ -200,7 +209,7 @@ BEGIN
     (SELECT pg_catalog.array_agg(x.id) FROM
       (SELECT p.customer_id AS id FROM pg_temp.o2c_m_pay p WHERE p.customer_id IS NOT NULL
        UNION
-       SELECT i.customer_id FROM pg_temp.o2c_m_claim c JOIN o2c.open_item i ON i.company_id = company AND i.id = c.item_id) x));
+       SELECT u.id FROM pg_catalog.unnest(owners) u(id) WHERE u.id IS NOT NULL) x));
   SET CONSTRAINTS o2c.open_item_paid DEFERRED;	-- the payment comes after its item, whatever the session set
   INSERT INTO o2c.open_item (company_id, id, customer_id, kind, number, document_date, due_date, currency, amount, open_amount)
   SELECT company, p.item_id, p.customer_id,
@@ -241,13 +250,13 @@ BEGIN
     AND (p.done OR NOT EXISTS (
       SELECT FROM pg_temp.o2c_m_answer a
       WHERE a.line_id = p.line_id AND a.option = m.option AND a.rule = m.rule AND a.item_ids = m.item_ids
-        AND least(a.confidence, 1)::numeric(6, 5) = m.confidence
+        AND a.confidence = m.confidence
         AND o2c._amounts(a.cash, p.minor) = m.amounts AND o2c._amounts(a.settle, p.minor) = m.settled
         AND a.settle_kind = coalesce(m.settle_kind::text, '') AND a.explanation = m.explanation));
   INSERT INTO o2c.match_proposal (company_id, payment_id, bank_line_id, option, state, rule, confidence, item_ids,
     amounts, settled, settle_kind, explanation)
   SELECT company, p.payment_id, p.line_id, a.option, CASE WHEN p.done THEN 'auto' ELSE 'suggested' END::o2c.match_state,
-    a.rule, least(a.confidence, 1)::numeric(6, 5), a.item_ids,
+    a.rule, a.confidence, a.item_ids,
     o2c._amounts(a.cash, p.minor), o2c._amounts(a.settle, p.minor),
     nullif(a.settle_kind, '')::o2c.entry_kind, a.explanation
   FROM pg_temp.o2c_m_answer a JOIN pg_temp.o2c_m_pay p ON p.line_id = a.line_id
@@ -384,11 +393,12 @@ BEGIN
     PERFORM pg_catalog.set_config('enable_nestloop', 'on', true), pg_catalog.set_config('enable_mergejoin', 'on', true);
     PERFORM o2c._match_post($1);
     SELECT coalesce(pg_catalog.sum(x.lines), 0), coalesce(pg_catalog.sum(x.amount), 0) INTO auto_lines, auto_amount
-    FROM (SELECT pg_catalog.count(*) AS lines, pg_catalog.sum(p.cash) * p.unit AS amount
-          FROM pg_temp.o2c_m_pay p WHERE p.done AND p.currency = home GROUP BY p.unit
+    FROM (SELECT pg_catalog.count(*) AS lines, pg_catalog.sum(p.cash) * pg_catalog.max(p.unit) AS amount
+          FROM pg_temp.o2c_m_pay p WHERE p.done AND p.currency = home
           UNION ALL
-          SELECT 1, pg_catalog.round(p.cash * p.unit * i.base_rate, o2c.minor_unit(home))
-          FROM pg_temp.o2c_m_pay p JOIN o2c.open_item i ON i.company_id = $1 AND i.id = p.item_id
+          SELECT 1, pg_catalog.round(p.cash * p.unit * r.base_rate, o2c.minor_unit(home))
+          FROM pg_temp.o2c_m_pay p
+          CROSS JOIN LATERAL (SELECT i.base_rate FROM o2c.open_item i WHERE i.company_id = $1 AND i.id = p.item_id OFFSET 0) r
           WHERE p.done AND p.currency <> home) x;
     SELECT pg_catalog.count(DISTINCT a.line_id) INTO suggested_lines
     FROM pg_temp.o2c_m_answer a WHERE NOT a.decided AND pg_catalog.cardinality(a.item_ids) > 0;

@@ -99,7 +99,7 @@ COMMENT ON FUNCTION o2c._keep_match_keys() IS 'Trigger of open_item: the keys un
 CREATE FUNCTION o2c._first_round(company integer, few boolean, lines text, tolerances text, payers text, keys text, settled text,
   pairs text, items text, credits text, names text, weighed text, taken text, undecided text, candidates text,
   OUT line_id bigint, OUT option integer, OUT decided boolean, OUT tier integer, OUT rule text,
-  OUT confidence double precision, OUT customer_id bigint, OUT item_ids bigint[], OUT cash bigint[],
+  OUT confidence numeric, OUT customer_id bigint, OUT item_ids bigint[], OUT cash bigint[],
   OUT settle bigint[], OUT settle_kind text, OUT explanation text, OUT item_left bigint[], OUT day integer,
   OUT paid bigint) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 1000
@@ -109,7 +109,7 @@ COMMENT ON FUNCTION o2c._first_round(integer, boolean, text, text, text, text, t
 
 CREATE FUNCTION o2c._weigh_lines(company integer, lines text, candidates text, book text,
   OUT line_id bigint, OUT option integer, OUT decided boolean, OUT tier integer, OUT rule text,
-  OUT confidence double precision, OUT customer_id bigint, OUT item_ids bigint[], OUT cash bigint[],
+  OUT confidence numeric, OUT customer_id bigint, OUT item_ids bigint[], OUT cash bigint[],
   OUT settle bigint[], OUT settle_kind text, OUT explanation text, OUT item_left bigint[], OUT day integer,
   OUT paid bigint) RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 1000

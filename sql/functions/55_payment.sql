@@ -11,22 +11,20 @@ BEGIN
   INSERT INTO o2c.allocation (company_id, debit_item_id, credit_item_id, currency, amount, kind, effective_on)
   SELECT company, c.item_id, p.item_id, p.currency, c.cash * p.unit, 'application'::o2c.entry_kind, p.booking_date
   FROM pg_temp.o2c_m_claim c JOIN pg_temp.o2c_m_pay p ON p.line_id = c.line_id
-  WHERE c.cash > 0
-    AND NOT EXISTS (SELECT FROM pg_temp.o2c_m_claim n WHERE n.line_id = c.line_id AND n.cash < 0)
+  WHERE c.cash > 0 AND NOT p.notes
   UNION ALL
   SELECT company, d.item_id, k.item_id, d.currency, (least(d.upto, k.upto) - greatest(d.start, k.start)) * d.unit,
     'application'::o2c.entry_kind, d.booking_date
   FROM (SELECT c.line_id, c.item_id, p.currency, p.unit, p.booking_date,
           pg_catalog.sum(c.cash) OVER w AS upto, pg_catalog.sum(c.cash) OVER w - c.cash AS start
         FROM pg_temp.o2c_m_claim c JOIN pg_temp.o2c_m_pay p ON p.line_id = c.line_id
-        WHERE c.cash > 0 AND EXISTS (SELECT FROM pg_temp.o2c_m_claim n WHERE n.line_id = c.line_id AND n.cash < 0)
+        WHERE c.cash > 0 AND p.notes
         WINDOW w AS (PARTITION BY c.line_id ORDER BY c.item_id)) d
   JOIN (SELECT x.line_id, x.item_id, pg_catalog.sum(x.credit) OVER w AS upto,
           pg_catalog.sum(x.credit) OVER w - x.credit AS start
         FROM (SELECT c.line_id, c.item_id, - c.cash AS credit, 0 AS rank FROM pg_temp.o2c_m_claim c WHERE c.cash < 0
               UNION ALL
-              SELECT p.line_id, p.item_id, o2c._minor_amount(p.amount, p.currency), 1 FROM pg_temp.o2c_m_pay p
-              WHERE EXISTS (SELECT FROM pg_temp.o2c_m_claim n WHERE n.line_id = p.line_id AND n.cash < 0)) x
+              SELECT p.line_id, p.item_id, o2c._minor_amount(p.amount, p.currency), 1 FROM pg_temp.o2c_m_pay p WHERE p.notes) x
         WINDOW w AS (PARTITION BY x.line_id ORDER BY x.rank, x.item_id)) k
     ON k.line_id = d.line_id AND k.upto > d.start AND k.start < d.upto
   ORDER BY 2;
@@ -45,9 +43,10 @@ BEGIN
   SELECT company, i.id, i.customer_id, i.currency, i.due_date, c.settle_kind::o2c.entry_kind, - c.settle * p.unit, false,
     greatest(p.booking_date, i.document_date), 'payment ' || p.payment_id
   FROM pg_temp.o2c_m_claim c JOIN pg_temp.o2c_m_pay p ON p.line_id = c.line_id
-  JOIN o2c.open_item i ON i.company_id = company AND i.id = c.item_id
+  CROSS JOIN LATERAL (SELECT o.id, o.customer_id, o.currency, o.due_date, o.document_date FROM o2c.open_item o
+    WHERE o.company_id = company AND o.id = c.item_id OFFSET 0) i
   WHERE c.settle > 0
-  ORDER BY i.id;
+  ORDER BY c.item_id;
 END $$;
 COMMENT ON FUNCTION o2c._match_settle(integer) IS
   'Post the discounts, write-offs and charges of the claims of pg_temp.o2c_m_claim; they name the payments of pg_temp.o2c_m_pay, which exist by now.';

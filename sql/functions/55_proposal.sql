@@ -50,6 +50,7 @@ BEGIN
         WHERE m.company_id = company GROUP BY 1) c;
   CREATE TEMPORARY TABLE o2c_m_pay ON COMMIT DROP AS
   SELECT m.id AS line_id, p.currency, p.amount, p.received_on AS booking_date, p.id AS payment_id, p.item_id,
+    coalesce(0 > ANY (m.amounts), false) AS notes,
     pg_catalog.round(1 / 10::numeric ^ o2c.minor_unit(p.currency), o2c.minor_unit(p.currency)) AS unit
   FROM o2c.match_proposal m JOIN o2c.payment p ON p.company_id = company AND p.id = m.payment_id
   WHERE m.company_id = company AND m.id = ANY (proposal_ids);

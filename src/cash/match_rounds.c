@@ -12,6 +12,8 @@
 #include "cash/gather.h"
 #include "cash/match.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -19,6 +21,7 @@
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/numeric.h"
 
 PG_FUNCTION_INFO_V1(o2c_cash_first_round);
 PG_FUNCTION_INFO_V1(o2c_cash_weigh_lines);
@@ -162,6 +165,13 @@ Int64Array(const int64 *values, int n)
 	return PointerGetDatum(construct_array(elems, n, INT8OID, 8, true, TYPALIGN_DOUBLE));
 }
 
+/* A confidence as proposals have it: at most 1, to five decimals; what is written with six and a 5 goes up. */
+static Datum
+ConfidenceDatum(double confidence)
+{
+	return NumericGetDatum(int64_div_fast_to_numeric((int64) floor(Min(confidence, 1.0) * 100000 + 0.5 + 1e-7), 5));
+}
+
 /* An answer as it is returned, and for answers of a round which line's and which round's. */
 static void
 PutAnswer(Tuplestorestate *store, TupleDesc desc, const Line *line, int option, bool decided, const Answer *a,
@@ -178,7 +188,7 @@ PutAnswer(Tuplestorestate *store, TupleDesc desc, const Line *line, int option, 
 	values[DECIDED] = BoolGetDatum(decided);
 	values[3] = Int32GetDatum(a->tier);
 	values[4] = CStringGetTextDatum(a->rule);
-	values[5] = Float8GetDatum(a->confidence);
+	values[5] = ConfidenceDatum(a->confidence);
 	values[6] = Int64GetDatum(a->customer_id);
 	nulls[6] = a->customer_id == 0;
 	values[7] = Int64Array(a->item, a->nitems);
