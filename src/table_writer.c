@@ -7,9 +7,9 @@
  * each of them.  A writer does what the executor does for INSERT and for UPDATE
  * by primary key, and nothing less: defaults, generated columns, constraints,
  * indexes, and every trigger of the table, for rows and for statements, with
- * transition tables; but for statement triggers whose work the caller takes
- * over.  Permissions and row security are not checked: it writes
- * for the owner of the table, as the statements of referential triggers do.
+ * transition tables; but for triggers whose work the caller takes over.
+ * Permissions and row security are not checked: it writes for the owner of the
+ * table, as the statements of referential triggers do.
  *
  * Concurrency is that of UPDATE.  A row is locked before it is changed, and what
  * is changed is its newest committed version at READ COMMITTED; in a
@@ -127,10 +127,10 @@ Fires(const Trigger *trigger)
 }
 
 /*
- * Leave out the statement triggers that call this function of the table's
- * schema, for the caller does what they would do; false when none would fire.
- * Transition tables that nobody else reads are not filled then.  To be said before
- * the first row.
+ * Leave out the triggers after the statement, and before rows that it updates, that call
+ * this function of the table's schema, for the caller does what they would do; false when
+ * none would fire.  Transition tables that nobody else reads are not filled then.  To be
+ * said before the first row.
  */
 bool
 TableWriterTakeOver(TableWriter *writer, const char *function)
@@ -141,6 +141,7 @@ TableWriterTakeOver(TableWriter *writer, const char *function)
 	bool		taken = false;
 	bool		old_table = false;
 	bool		new_table = false;
+	bool		before_row = false;
 	MemoryContext before;
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
@@ -151,7 +152,8 @@ TableWriterTakeOver(TableWriter *writer, const char *function)
 		if (!(update ? TRIGGER_FOR_UPDATE(trigger->tgtype) : TRIGGER_FOR_INSERT(trigger->tgtype)) ||
 			!Fires(trigger))
 			continue;
-		if (!TRIGGER_FOR_ROW(trigger->tgtype) && TRIGGER_FOR_AFTER(trigger->tgtype) &&
+		if ((TRIGGER_FOR_ROW(trigger->tgtype) ? update && TRIGGER_FOR_BEFORE(trigger->tgtype) :
+			 TRIGGER_FOR_AFTER(trigger->tgtype)) &&
 			get_func_namespace(trigger->tgfoid) == RelationGetNamespace(writer->rel) &&
 			(name = get_func_name(trigger->tgfoid)) != NULL && strcmp(name, function) == 0)
 		{
@@ -159,6 +161,7 @@ TableWriterTakeOver(TableWriter *writer, const char *function)
 			taken = true;
 			continue;
 		}
+		before_row = before_row || (TRIGGER_FOR_ROW(trigger->tgtype) && TRIGGER_FOR_BEFORE(trigger->tgtype));
 		old_table = old_table || trigger->tgoldtable != NULL;
 		new_table = new_table || trigger->tgnewtable != NULL;
 	}
@@ -166,6 +169,7 @@ TableWriterTakeOver(TableWriter *writer, const char *function)
 		return false;
 	if (update)
 	{
+		triggers->trig_update_before_row = before_row;
 		triggers->trig_update_old_table = old_table;
 		triggers->trig_update_new_table = new_table;
 	}

@@ -33,7 +33,7 @@ COMMENT ON FUNCTION o2c.post_allocations() IS
 CREATE FUNCTION o2c.guard_item() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_guard_item';
 COMMENT ON FUNCTION o2c.guard_item() IS
-  'Row trigger of open_item: the columns named change only through posted entries (O2030), which never apply more than is open (O2060).';
+  'Row trigger of open_item: the columns named change only through posted entries (O2030).';
 
 CREATE FUNCTION o2c._guard_balance() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'o2c_guard_balance';

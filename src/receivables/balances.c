@@ -21,17 +21,16 @@
 #include "receivables/posting.h"
 
 #include "access/genam.h"
-#include "access/skey.h"
-#include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "executor/executor.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+
+#include "direct_scan.h"
 
 PG_FUNCTION_INFO_V1(o2c_guard_balance);
 
@@ -53,8 +52,7 @@ struct Balances
 	ResultRelInfo *result;
 	AttrNumber	columns[BALANCE_COLUMNS];
 	CommandId	cid;
-	IndexScanDesc scan;			/* of the primary key; NULL until a row is looked for */
-	TupleTableSlot *found;
+	DirectLookup lookup;		/* by the primary key; no scan until a row is looked for */
 	TupleTableSlot *changed;
 	TupleTableSlot **batch;
 	int			nbatch;
@@ -162,12 +160,12 @@ BalancesAdd(Balances *balances, const Balance *balance)
 
 /* Open the scan by which the rows of items are found. */
 static void
-PrepareScan(Balances *balances)
+PrepareLookup(Balances *balances)
 {
 	Oid			keyid = O2CPrimaryKeyIndex(balances->rel);
 	MemoryContext before;
 
-	for (int i = 0; i < balances->result->ri_NumIndices && balances->scan == NULL; i++)
+	for (int i = 0; i < balances->result->ri_NumIndices && balances->lookup.scan == NULL; i++)
 	{
 		Relation	index = balances->result->ri_IndexRelationDescs[i];
 		Form_pg_index key = index->rd_index;
@@ -179,31 +177,35 @@ PrepareScan(Balances *balances)
 			break;
 		before = MemoryContextSwitchTo(balances->estate->es_query_cxt);
 		/* what this transaction wrote itself, and what is committed by now */
-		balances->scan = O2CIndexBeginScan(balances->rel, index, SnapshotSelf, 2);
-		balances->found = table_slot_create(balances->rel, &balances->estate->es_tupleTable);
+		DirectLookupStart(&balances->lookup, balances->rel, index, SnapshotSelf,
+						  table_slot_create(balances->rel, &balances->estate->es_tupleTable));
 		MemoryContextSwitchTo(before);
 	}
-	if (balances->scan == NULL)
+	if (balances->lookup.scan == NULL)
 		elog(ERROR, "primary key of \"open_balance\" is not (company_id, item_id)");
 	CheckCmdReplicaIdentity(balances->rel, CMD_UPDATE);
 	CheckCmdReplicaIdentity(balances->rel, CMD_DELETE);
 }
 
-static bool
+/*
+ * The row of an item as it is now, while the item is locked; NULL when there is
+ * none.  A scan that steps along may have read the row, or the page of the
+ * index on which it is missing, before the item was locked; then it is looked for again.
+ */
+static TupleTableSlot *
 FindBalance(Balances *balances, const Balance *balance)
 {
-	ScanKeyData keys[2];
-	MemoryContext before;
-	bool		any;
+	DirectLookup *lookup = &balances->lookup;
+	TupleTableSlot *row = NULL;
 
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(balance->company_id));
-	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(balance->item_id));
-	/* the scan keeps what it allocates */
-	before = MemoryContextSwitchTo(balances->estate->es_query_cxt);
-	index_rescan(balances->scan, keys, 2, NULL, 0);
-	any = index_getnext_slot(balances->scan, ForwardScanDirection, balances->found);
-	MemoryContextSwitchTo(before);
-	return any;
+	if (lookup->onward && lookup->at < balance->item_id)
+		row = DirectLookupFind(lookup, balance->company_id, balance->item_id);
+	if (row == NULL)
+	{
+		lookup->onward = false;
+		row = DirectLookupFind(lookup, balance->company_id, balance->item_id);
+	}
+	return row;
 }
 
 /*
@@ -215,18 +217,20 @@ BalancesSet(Balances *balances, const Balance *balance, bool settled)
 {
 	TM_Result	result;
 	TM_FailureData failure;
+	TupleTableSlot *found;
 
 	Open(balances);
-	if (balances->scan == NULL)
-		PrepareScan(balances);
-	if (!FindBalance(balances, balance))
+	if (balances->lookup.scan == NULL)
+		PrepareLookup(balances);
+	found = FindBalance(balances, balance);
+	if (found == NULL)
 	{
 		if (!settled)
 			BalancesAdd(balances, balance);
 		return;
 	}
 	if (settled)
-		result = table_tuple_delete(balances->rel, &balances->found->tts_tid, balances->cid, InvalidSnapshot,
+		result = table_tuple_delete(balances->rel, &found->tts_tid, balances->cid, InvalidSnapshot,
 									InvalidSnapshot, true, &failure, false);
 	else
 	{
@@ -234,7 +238,7 @@ BalancesSet(Balances *balances, const Balance *balance, bool settled)
 		LockTupleMode lockmode;
 
 		StoreBalance(balances, balances->changed, balance);
-		result = table_tuple_update(balances->rel, &balances->found->tts_tid, balances->changed, balances->cid,
+		result = table_tuple_update(balances->rel, &found->tts_tid, balances->changed, balances->cid,
 									InvalidSnapshot, InvalidSnapshot, true, &failure, &lockmode, &update_indexes);
 		if (result == TM_Ok && O2CAnyIndexes(update_indexes))
 			(void) O2CInsertIndexTuples(balances->result, balances->changed, balances->estate, true, update_indexes);
@@ -251,8 +255,8 @@ BalancesEnd(Balances *balances)
 	if (balances->rel != NULL)
 	{
 		FlushBalances(balances);
-		if (balances->scan != NULL)
-			index_endscan(balances->scan);
+		if (balances->lookup.scan != NULL)
+			index_endscan(balances->lookup.scan);
 		ExecCloseIndices(balances->result);
 		ExecResetTupleTable(balances->estate->es_tupleTable, false);
 		FreeExecutorState(balances->estate);

@@ -181,19 +181,38 @@ BeginItemUpdate(Relation sibling)
 	return TableWriterBegin(TableByName(sibling, "open_item"), CMD_UPDATE, columns, lengthof(columns));
 }
 
-static bool
-IsNegative(Datum amount)
-{
-	return DatumGetBool(DirectFunctionCall2(numeric_lt, amount,
-											NumericGetDatum(int64_to_numeric(0))));
-}
-
 /* Whether what is claimed of an item is true of the row that was locked. */
 static bool
 ClaimsFit(const ItemChanges *changes, const UnfitItem *next)
 {
 	return !next->conflict && SameFacts(changes, &next->claimed, &next->change.item) &&
 		(!changes->claims || next->claimed.date >= next->change.item.date);
+}
+
+/* "10.00" of a numeric, for messages. */
+static char *
+AmountText(Datum amount)
+{
+	return DatumGetCString(DirectFunctionCall1(numeric_out, amount));
+}
+
+/*
+ * Refuse to bring an item to "open", of which more would be applied than is open on it.
+ * The table's CHECK would refuse it too, with less to say.
+ */
+static void
+RefuseOverApplied(TableWriter *items, TupleTableSlot *row, Datum amount, Datum before, Datum open)
+{
+	bool		isnull;
+	Datum		number = slot_getattr(row, TableWriterAttribute(items, "number"), &isnull);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_O2C_OVER_APPLIED),
+			 errmsg("cannot post %s to item \"%s\"",
+					AmountText(DirectFunctionCall2(numeric_sub, open, before)), TextDatumGetCString(number)),
+			 errdetail("Of its amount %s, %s is open; %s would be.",
+					   AmountText(amount), AmountText(before), AmountText(open)),
+			 errhint("Apply at most what is open; the rest stays on the customer's account.")));
 }
 
 static DirectTable entries = {
@@ -257,7 +276,7 @@ UpdateItems(TableWriter *items, Balances *balances, ItemChanges *changes)
 	Oid			kind_type = TupleDescAttr(TableWriterDesc(items), kind - 1)->atttypid;
 	Oid			on_account = EnumValue(kind_type, "on_account");
 	Oid			unidentified = EnumValue(kind_type, "unidentified");
-	Datum		zero = NumericGetDatum(int64_to_numeric(0));
+	Numeric		zero = int64_to_numeric(0);
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "o2c item row",
 													  ALLOCSET_SMALL_SIZES);
 	MemoryContext before = MemoryContextSwitchTo(row_context);
@@ -273,7 +292,10 @@ UpdateItems(TableWriter *items, Balances *balances, ItemChanges *changes)
 		ItemChange *change = &next.change;
 		TupleTableSlot *row;
 		bool		isnull;
+		Datum		whole;
+		Datum		stored;
 		Datum		open;
+		int			rest;
 		bool		was_open;
 		Balance		balance;
 
@@ -294,24 +316,28 @@ UpdateItems(TableWriter *items, Balances *balances, ItemChanges *changes)
 		change->item.date = DatumGetDateADT(slot_getattr(row, document_date, &isnull));
 		change->item.due_date = DatumGetDateADT(slot_getattr(row, due_date, &isnull));
 		ReadCurrency(change->item.currency, slot_getattr(row, currency, &isnull));
-		change->item.credit = IsNegative(slot_getattr(row, amount, &isnull));
+		whole = slot_getattr(row, amount, &isnull);
+		change->item.credit = NumericCompare(DatumGetNumeric(whole), zero) < 0;
 		fits = ClaimsFit(changes, &next);
 		if (!fits)
 			break;
 
-		open = slot_getattr(row, open_amount, &isnull);
-		was_open = !DatumGetBool(DirectFunctionCall2(numeric_eq, open, zero));
+		stored = slot_getattr(row, open_amount, &isnull);
+		was_open = NumericCompare(DatumGetNumeric(stored), zero) != 0;
 		if (!changes->claims && (change->kind == on_account || change->kind == unidentified) &&
 			!was_open && HasNoEntry(&lookup, changes->context, change, TableWriterFoundOwn(items)))
 		{
-			Numeric		whole = DatumGetNumeric(slot_getattr(row, amount, &isnull));
-
-			AmountSet(&change->receipt, whole);
-			AmountSet(&change->amount, NumericAdd(AmountGet(&change->amount), whole));
+			AmountSet(&change->receipt, DatumGetNumeric(whole));
+			AmountSet(&change->amount, NumericAdd(AmountGet(&change->amount), DatumGetNumeric(whole)));
 			change->born = true;
 		}
-		open = DirectFunctionCall2(numeric_add, open, NumericGetDatum(AmountGet(&change->amount)));
-		change->settled = DatumGetBool(DirectFunctionCall2(numeric_eq, open, zero));
+		open = DirectFunctionCall2(numeric_add, stored, NumericGetDatum(AmountGet(&change->amount)));
+		rest = NumericCompare(DatumGetNumeric(open), zero);
+		change->settled = rest == 0;
+		if (change->item.credit ?
+			rest > 0 || NumericCompare(DatumGetNumeric(open), DatumGetNumeric(whole)) < 0 :
+			rest < 0 || NumericCompare(DatumGetNumeric(open), DatumGetNumeric(whole)) > 0)
+			RefuseOverApplied(items, row, whole, stored, open);
 		/* a receipt that is used up stays as it was inserted */
 		if (!change->born || !change->settled || !TableWriterFoundOwn(items))
 			TableWriterUpdate(items, &open, NULL);

@@ -2,8 +2,7 @@
  * item_guard.c
  *		What only posting may change, and when periods may.
  *
- * o2c_guard_item refuses a client's own change of what posting derives, and more
- * being applied to an item than is open on it.
+ * o2c_guard_item refuses a client's own change of what posting derives.
  */
 #include "receivables/posting.h"
 
@@ -45,59 +44,19 @@ RefuseDerivedChange(TriggerData *trigdata)
 	}
 }
 
-/* "10.00" of a numeric, for messages. */
-static char *
-AmountText(Datum amount)
-{
-	return DatumGetCString(DirectFunctionCall1(numeric_out, amount));
-}
-
 /*
  * o2c_guard_item(column, ...): BEFORE UPDATE ON open_item, for each row.  The
- * columns named change only through posted entries, and those never apply more
- * to an item than is open on it (O2060).
+ * columns named change only through posted entries; posting leaves this trigger out
+ * where it can.
  */
 Datum
 o2c_guard_item(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata = TriggerDataOf(fcinfo, "o2c_guard_item");
-	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
-	bool		isnull;
-	Datum		amount;
-	Datum		open;
-	Datum		zero;
-	bool		debit;
 
-	if (!o2c_posting)
-	{
-		/* at commit a document and its items get their number */
-		if (!o2c_numbering)
-			RefuseDerivedChange(trigdata);
-		return PointerGetDatum(trigdata->tg_newtuple);
-	}
-
-	amount = SPI_getbinval(trigdata->tg_newtuple, desc, ColumnOf(trigdata, "amount"), &isnull);
-	open = SPI_getbinval(trigdata->tg_newtuple, desc, ColumnOf(trigdata, "open_amount"), &isnull);
-	if (isnull)
-		return PointerGetDatum(trigdata->tg_newtuple);	/* NOT NULL refuses it */
-	zero = NumericGetDatum(int64_to_numeric(0));
-	debit = DatumGetBool(DirectFunctionCall2(numeric_gt, amount, zero));
-	if (DatumGetBool(DirectFunctionCall2(debit ? numeric_lt : numeric_gt, open, zero)) ||
-		DatumGetBool(DirectFunctionCall2(debit ? numeric_gt : numeric_lt, open, amount)))
-	{
-		Datum		before = SPI_getbinval(trigdata->tg_trigtuple, desc,
-										   ColumnOf(trigdata, "open_amount"), &isnull);
-		char	   *number = SPI_getvalue(trigdata->tg_newtuple, desc,
-										  ColumnOf(trigdata, "number"));
-
-		ereport(ERROR,
-				(errcode(ERRCODE_O2C_OVER_APPLIED),
-				 errmsg("cannot post %s to item \"%s\"",
-						AmountText(DirectFunctionCall2(numeric_sub, open, before)), number),
-				 errdetail("Of its amount %s, %s is open; %s would be.",
-						   AmountText(amount), AmountText(before), AmountText(open)),
-				 errhint("Apply at most what is open; the rest stays on the customer's account.")));
-	}
+	/* at commit a document and its items get their number */
+	if (!o2c_posting && !o2c_numbering)
+		RefuseDerivedChange(trigdata);
 	return PointerGetDatum(trigdata->tg_newtuple);
 }
 

@@ -124,9 +124,12 @@ PostChanges(TriggerData *trigdata, ItemChanges *changes, const PostingSteps *ste
 		TableWriter *items = BeginItemUpdate(trigdata->tg_relation);
 		bool		credit = TableWriterTakeOver(items, "credit_on_items");
 		Balances   *balances = BalancesBegin(trigdata->tg_relation);
-		const UnfitItem *unfit = UpdateItems(items, balances, changes);
+		const UnfitItem *unfit;
 		TableWriter *invoices;
 
+		/* which would let pass all that this does */
+		(void) TableWriterTakeOver(items, "guard_item");
+		unfit = UpdateItems(items, balances, changes);
 		BalancesEnd(balances);
 		if (unfit != NULL)
 			steps->refuse(unfit);
