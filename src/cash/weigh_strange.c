@@ -15,6 +15,9 @@
 #define WORD_MAX	16
 #define WORDS_BACK	3
 
+/* Letters of a number that a bank may have left of it at the end of a text. */
+#define PIECE_MAX	3
+
 /* What invoices are called, in many languages. */
 static const char *const invoice_words[] = {
 	"RECHN*", "RECH", "RG", "RGNR", "RE", "RENR", "RNR", "RN", "FAKTUR*", "FAKT*", "FACT*", "FRA", "FATT*", "FT",
@@ -182,10 +185,13 @@ WeighStrange(const Weighing *w, const Candidate *meant, bool cut)
 		int			least = 4;		/* digits of what is called an invoice */
 		bool		known = false;
 
-		if (t->runs[run].mark || (run > 0 && t->runs[run - 1].end == t->runs[run].start))
+		if (run > 0 && t->runs[run - 1].end == t->runs[run].start)
+			continue;
+		called = WeighCalled(t, t->runs[run].start);
+		/* "RG-NR 20261105": eight digits may be a date, unless they are called an invoice */
+		if (t->runs[run].mark != 0 && !(t->runs[run].mark == CASH_DATE && t->runs[run].len == 8 && called > 0))
 			continue;
 		chain = ChainLength(t, run);
-		called = WeighCalled(t, t->runs[run].start);
 		if (called < 0)
 		{
 			run += chain - 1;
@@ -238,7 +244,23 @@ WeighOthersNumber(const Weighing *w)
 	return NULL;
 }
 
-/* Does the text end in the beginning of a number of the payer's that is not cited, where the bank cut it? */
+/* Does the text end behind a cited number with what separates numbers, or with letters that the next would begin with? */
+static bool
+EndsInList(const CashText *t, int cited)
+{
+	int			at = cited < 0 ? t->len : t->runs[cited].end;
+	int			letters = 0;
+
+	while (at < t->len && (IsLetter(t->folded[at]) || t->folded[at] == ' '))
+		at++;
+	if (at == t->len || strchr(",;+&", t->folded[at]) == NULL)
+		return false;
+	for (at++; at < t->len && (IsLetter(t->folded[at]) || strchr(" -.", t->folded[at]) != NULL); at++)
+		letters += IsLetter(t->folded[at]);
+	return at == t->len && letters <= PIECE_MAX;
+}
+
+/* Does the text end in the beginning of a number of the payer's that is not cited, or just before it, where the bank cut it? */
 bool
 WeighEndsInPiece(const Weighing *w)
 {
@@ -246,12 +268,16 @@ WeighEndsInPiece(const Weighing *w)
 	int			last = t->nruns - 1;
 	int			cited = -1;
 
-	if (last < 0 || t->runs[last].end != t->len || WeighCalled(t, t->runs[last].start) < 0 ||
-		IsMonth(t, last, 1) || (last > 0 && IsMonth(t, last - 1, 2)))
-		return false;
 	for (int i = 0; i < w->n; i++)
 		if (w->cand[i].cite >= CITE_PART)
 			cited = Max(cited, w->cand[i].last);
+	if (last < 0)
+		return false;
+	if (t->runs[last].end != t->len)
+		return EndsInList(t, cited);
+	if (WeighCalled(t, t->runs[last].start) < 0 ||
+		IsMonth(t, last, 1) || (last > 0 && IsMonth(t, last - 1, 2)))
+		return false;
 	/* from the last run, or from one before that is joined with it */
 	for (int run = last; run > cited; run--)
 	{

@@ -2,7 +2,7 @@
 -- amounts behind a currency, those who pay for others and keep a share, and
 -- money for no invoice in more languages and in broken words.
 BEGIN;
-SELECT plan(36);
+SELECT plan(43);
 
 SELECT o2c.create_company('Spelling', 'DE', 'EUR') AS c \gset
 CREATE TEMP TABLE customers AS
@@ -24,7 +24,9 @@ INSERT INTO items VALUES
   ('26-31001', 'C10', 500), ('26-31002', 'C11', 600), ('26-31003', 'C12', 700), ('26-31004', 'C28', 800),
   ('26-32001', 'C13', 1013.13), ('26-32002', 'C14', 1014.14), ('26-32003', 'C15', 1015.15), ('26-32004', 'C16', 1016.16), ('26-32005', 'C17', 1017.17),
   ('26-32006', 'C18', 1018.18), ('26-32007', 'C19', 1019.19), ('26-32008', 'C20', 1020.20), ('26-32009', 'C21', 1021.21), ('4868', 'C22', 56),
-  ('26-32011', 'C23', 1023.23), ('26-32012', 'C24', 1024.24), ('26-32013', 'C25', 1025.25), ('26-32014', 'C26', 1026.26);
+  ('26-32011', 'C23', 1023.23), ('26-32012', 'C24', 1024.24), ('26-32013', 'C25', 1025.25), ('26-32014', 'C26', 1026.26),
+  ('26-32015', 'C27', 1027.27), ('26-32016', 'C29', 1029.29), ('26-32017', 'C30', 1030.30), ('26-32018', 'C30', 1031.31), ('26-32019', 'C30', 1032.32), ('26-32020', 'C30', 1033.33),
+  ('FV/77/08/2026/KR', 'C30', 1034.34);
 CREATE TEMP VIEW open_items AS
 SELECT i.*, amount AS open_amount, 'EUR' AS currency, date '2026-01-02' AS document_date, date '2026-02-15' AS due_date FROM items i;
 SELECT o2c.import_open_items(:c, 'open_items') \g /dev/null
@@ -61,6 +63,13 @@ INSERT INTO lines VALUES
   ('korko', 'C21', 1021.21, 'korko', '26-32009=1021.21 suggested amount', 'interest in Finnish'),
   ('in advance', 'C22', 582.51, 'Anzahlung AN-4868', '4868=56.00 suggested overpayment', 'a payment in advance is not too much for what has the number of its offer'),
   ('broken', 'C23', 1023.23, 'EREF+1 SVWZ+unsere Vorausz ahlung', '26-32011=1023.23 suggested amount', 'another word that the bank broke'),
+  ('dividend', 'C27', 1027.27, 'dywidenda 2025', '26-32015=1027.27 suggested amount', 'a dividend in Polish'),
+  ('grant', 'C29', 1029.29, 'tilskud 871954', '26-32016=1029.29 suggested amount', 'a grant in Danish'),
+  ('called', 'C30', 1030.30, 'VNR 322722, RG-NR 20261105', '26-32017=1030.30 suggested amount', 'eight digits that are called an invoice are no date'),
+  ('dated', 'C30', 1031.31, 'vom 20261105', '26-32018=1031.31 auto amount', 'but else they are'),
+  ('cut', 'C30', 1132.32, 'INV 26-32019, IN', '26-32019=1032.32 suggested overpayment', 'a list that ends before its next number is no overpayment'),
+  ('not cut', 'C30', 1133.33, 'INV 26-32020, Danke', '26-32020=1033.33 auto overpayment', 'another word may follow'),
+  ('its own letters', 'C30', 1234.34, 'FV/77/08/2026/KR', 'FV/77/08/2026/KR=1034.34 auto overpayment', 'nor are the letters that the number ends in another'),
   ('name', 'C24', 1024.24, 'Bonusmarkt Zahlung', '26-32012=1024.24 auto amount', 'a longer word is another'),
   ('zinsser', 'C25', 1025.25, 'Zinsser Lieferung', '26-32013=1025.25 auto amount', 'so is a name'),
   ('plain', 'C26', 1026.26, 'payment', '26-32014=1026.26 auto amount', 'and nothing at all says nothing');
