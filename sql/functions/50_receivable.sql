@@ -133,7 +133,8 @@ BEGIN
     -- the items of a payment, from the one that it stands on back to the first, are in no index by number
     WITH RECURSIVE item AS (
       SELECT p.item_id AS id FROM o2c.payment p
-      WHERE p.company_id = company AND p.id = CASE WHEN $2 ~ '^PAY-[1-9][0-9]{0,17}$' THEN pg_catalog.substr($2, 5)::bigint END
+      WHERE p.company_id = company AND p.id = CASE WHEN $2 ~ '^PAY-[1-9][0-9]{0,17}$'
+              OR ($2 ~ '^PAY-[1-9][0-9]{18}$' AND pg_catalog.substr($2, 5)::numeric <= 9223372036854775807) THEN pg_catalog.substr($2, 5)::bigint END
       UNION
       SELECT i.source_item_id FROM item t JOIN o2c.open_item i ON i.company_id = company AND i.id = t.id
       WHERE i.source_item_id IS NOT NULL)

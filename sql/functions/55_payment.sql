@@ -524,7 +524,9 @@ BEGIN
   RETURN QUERY
     SELECT 'number of a payment is that of its items', i.company_id, 'open_item', i.id, i.number
     FROM (SELECT x.company_id, x.id, x.number,
-            CASE WHEN x.number ~ '^PAY-[1-9][0-9]{0,17}$' THEN pg_catalog.substr(x.number, 5)::bigint END AS payment_id
+            CASE WHEN x.number ~ '^PAY-[1-9][0-9]{0,17}$'
+              OR (x.number ~ '^PAY-[1-9][0-9]{18}$' AND pg_catalog.substr(x.number, 5)::numeric <= 9223372036854775807)
+              THEN pg_catalog.substr(x.number, 5)::bigint END AS payment_id
           FROM o2c.open_item x
           WHERE (company IS NULL OR x.company_id = company)
             AND CASE WHEN x.kind IN ('on_account', 'unidentified') THEN x.number ^@ 'PAY-' ELSE false END) i

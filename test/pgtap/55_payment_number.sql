@@ -2,7 +2,7 @@
 -- the payment; and nothing else bears a payment's number.
 SET client_min_messages = warning;
 BEGIN;
-SELECT plan(30);
+SELECT plan(33);
 SELECT o2c.create_company('Numbers', 'DE', 'EUR') AS c \gset
 INSERT INTO o2c.customer (company_id, code, name) VALUES (:c, 'A', 'Alpha'), (:c, 'B', 'Beta');
 SELECT o2c.record_payment(:c, 'A', 100, 'EUR', '2026-01-10', 'r1') AS known, o2c.record_payment(:c, NULL, 50, 'EUR', '2026-01-11', 'r2') AS unknown \gset
@@ -90,5 +90,11 @@ ROLLBACK TO before;
 SELECT throws_ok('SET CONSTRAINTS ALL IMMEDIATE', 'O2033', NULL, 'a payment that a savepoint took back stands for nothing');
 :pay;
 SELECT lives_ok('SET CONSTRAINTS ALL IMMEDIATE', 'and for its item when it comes again');
+-- to the last of all ids
+SELECT setval('o2c.payment_id_seq', 9223372036854775806) \gset
+SELECT o2c.record_payment(:c, 'A', 7, 'EUR', '2026-01-12', 'last') AS last \gset
+SELECT cmp_ok(o2c.write_off(:c, 'PAY-9223372036854775807', 7, 'nobody claims it', '2026-02-01'), '>', 0::bigint, 'the item of the last payment is found by its number');
+SELECT throws_ok(format('SELECT o2c.write_off(%s, ''PAY-9223372036854775808'', 7, ''x'')', :c), 'O2003', NULL, 'a number beyond is nobody''s');
+SELECT is_empty($$SELECT * FROM o2c.check() WHERE detail = 'PAY-9223372036854775807'$$, 'and check() knows it');
 SELECT * FROM finish();
 ROLLBACK;
