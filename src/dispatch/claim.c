@@ -382,7 +382,7 @@ FitCeiling(Channel *channel, TimestampTz now)
 void
 ClaimCommitted(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = SteadyNow();
 
 	claim_open = false;
 	while (!dlist_is_empty(&pending_claims))

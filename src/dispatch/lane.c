@@ -133,9 +133,10 @@ ListLanes(void)
 		.nargs = 2,
 		.argtypes = {TEXTOID, INT4OID}
 	};
+	int64		ahead = WallAhead();
 	Lane	   *old = palloc(sizeof(Lane) * Max(nlanes, 1));
 	int			nold = nlanes;
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = SteadyNow();
 	bool		keep_cursors = !TimestampDifferenceExceeds(cursors_at, now, CURSOR_REFRESH_MS);
 	Datum		args[2];
 	int			n;
@@ -158,7 +159,7 @@ ListLanes(void)
 		memset(lane, 0, sizeof(Lane));
 		lane->company_id = IntValue(i, 1);
 		lane->priority = IntValue(i, 3);
-		lane->due = IntValue(i, 5);
+		lane->due = IntValue(i, 5) - ahead;
 		lane->quiet = DatumGetBool(Value(i, 6, &isnull));
 		lane->channel = ChannelOf(lane->company_id, code, IntValue(i, 4), i, 7);
 		lane->cursor_at = DT_NOBEGIN;
@@ -201,7 +202,7 @@ RoomOf(Channel *channel, TimestampTz now)
 bool
 LanesWanted(int *limits)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = SteadyNow();
 	int			budget = Min(o2c_dispatch_batch, RECORDER_SLOTS / 2 - dispatcher.nclaimed);
 	bool		wanted = false;
 	dlist_iter	iter;
@@ -240,7 +241,7 @@ void
 LanesRefresh(bool list)
 {
 	if (list || lanes_at == 0 ||
-		TimestampDifferenceExceeds(lanes_at, GetCurrentTimestamp(), LANE_REFRESH_MS))
+		TimestampDifferenceExceeds(lanes_at, SteadyNow(), LANE_REFRESH_MS))
 	{
 		ReleaseForbidden();
 		ListLanes();

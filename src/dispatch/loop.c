@@ -9,6 +9,8 @@
  */
 #include "o2c.h"
 
+#include <time.h>
+
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -33,6 +35,31 @@
 
 static double record_ms = 5;	/* what recording took the last time */
 static TimestampTz stuck_until = 0; /* when stuck results are tried again */
+
+/*
+ * The time by which the dispatcher measures how long something takes: begun at
+ * the clock's and never set, so that a clock that is put back stops nothing.
+ */
+TimestampTz
+SteadyNow(void)
+{
+	static int64 base = 0;
+	struct timespec ts;
+	int64		passed;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	passed = (int64) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+	if (base == 0)
+		base = GetCurrentTimestamp() - passed;
+	return base + passed;
+}
+
+/* How far the clock, by which the database knows what is due, is ahead of it. */
+int64
+WallAhead(void)
+{
+	return GetCurrentTimestamp() - SteadyNow();
+}
 
 /* Run one transaction's work; an error is logged and the loop goes on. */
 bool
@@ -144,7 +171,7 @@ RecordOneByOne(void)
 		{
 			dlist_push_tail(&dispatcher.stuck, dlist_pop_head_node(&dispatcher.results));
 			dispatcher.nresults--;
-			stuck_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), STUCK_MS);
+			stuck_until = TimestampTzPlusMilliseconds(SteadyNow(), STUCK_MS);
 		}
 	}
 	SetConfigOption("lock_timeout", "1000", PGC_SUSET, PGC_S_OVERRIDE);
@@ -158,7 +185,7 @@ TakeStuck(void)
 	{
 		dlist_push_tail(&dispatcher.results, dlist_pop_head_node(&dispatcher.stuck));
 		if (dispatcher.nresults++ == 0)
-			dispatcher.first_result_at = GetCurrentTimestamp();
+			dispatcher.first_result_at = SteadyNow();
 	}
 	stuck_until = 0;
 }
@@ -174,13 +201,13 @@ TakeTurn(bool record, bool claim, bool list)
 
 	while (record && dispatcher.nresults > 0)
 	{
-		TimestampTz start = GetCurrentTimestamp();
+		TimestampTz start = SteadyNow();
 		bool		last = dispatcher.nresults <= o2c_dispatch_batch;
 		Turn		turn = {.record = o2c_dispatch_batch, .claim = claim && last, .list = list};
 
 		if (RunGuarded(TurnWork, &turn, NULL))
 		{
-			record_ms = (GetCurrentTimestamp() - start) / 1000.0;
+			record_ms = (SteadyNow() - start) / 1000.0;
 			if (turn.claim)
 				return true;
 		}
@@ -236,7 +263,7 @@ Stop(void)
 void
 ServeDatabase(void)
 {
-	TimestampTz renewed_at = GetCurrentTimestamp();
+	TimestampTz renewed_at = SteadyNow();
 	TimestampTz checked_at = renewed_at;
 	TimestampTz rescued_at = renewed_at;
 	TimestampTz listed_at = 0;
@@ -262,7 +289,7 @@ ServeDatabase(void)
 		}
 		if (TakeWake())
 			woken = check = true;
-		now = GetCurrentTimestamp();
+		now = SteadyNow();
 		if (TimestampDifferenceExceeds(checked_at, now, check ? CHECK_MS : 5000))
 		{
 			int			serve = 1;

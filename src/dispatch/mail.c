@@ -162,7 +162,7 @@ Finish(MailConnection *c, ResultKind result, bool keep)
 	if (keep && c->uses < USES_MAX)
 	{
 		c->phase = MAIL_IDLE;
-		c->idle_since = GetCurrentTimestamp();
+		c->idle_since = SteadyNow();
 		Watch(c, SlotOf(c), EPOLLIN);
 	}
 	else
@@ -537,7 +537,7 @@ MailStart(Transfer *t, bool fresh)
 		strlcpy(t->error, "too many connections", ERROR_MAX);
 		return false;
 	}
-	t->started_at = GetCurrentTimestamp();
+	t->started_at = SteadyNow();
 	if (c->phase == MAIL_IDLE)
 	{
 		t->mail = c;

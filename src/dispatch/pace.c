@@ -76,7 +76,8 @@ void
 FinishTransfer(Transfer *t, ResultKind result)
 {
 	Channel    *channel = t->channel;
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = SteadyNow();
+	TimestampTz wall = now + WallAhead();
 
 	if (t->state == TRANSFER_FLYING)
 	{
@@ -101,7 +102,7 @@ FinishTransfer(Transfer *t, ResultKind result)
 
 	/* a peer that knows the key again may be asked again */
 	if (result == RESULT_UNCERTAIN && channel->window > 0 &&
-		now < TimestampTzPlusMilliseconds(t->first_attempt_at, (int64) (channel->window * 1000)))
+		wall < TimestampTzPlusMilliseconds(t->first_attempt_at, (int64) (channel->window * 1000)))
 		result = RESULT_RETRY;
 	if (result == RESULT_RETRY && t->attempts >= channel->max_attempts)
 	{
@@ -113,13 +114,13 @@ FinishTransfer(Transfer *t, ResultKind result)
 	}
 	if (result == RESULT_RETRY)
 	{
-		t->next_attempt_at = TimestampTzPlusMilliseconds(now, (int64) (Backoff(channel, t->attempts) * 1000));
+		t->next_attempt_at = TimestampTzPlusMilliseconds(wall, (int64) (Backoff(channel, t->attempts) * 1000));
 		if (t->retry_after >= 0)
 		{
-			TimestampTz asked = TimestampTzPlusMilliseconds(now, (int64) t->retry_after * 1000);
+			int64		asked = (int64) t->retry_after * 1000;
 
-			t->next_attempt_at = Max(t->next_attempt_at, asked);
-			channel->blocked_until = Max(channel->blocked_until, asked);
+			t->next_attempt_at = Max(t->next_attempt_at, TimestampTzPlusMilliseconds(wall, asked));
+			channel->blocked_until = Max(channel->blocked_until, TimestampTzPlusMilliseconds(now, asked));
 		}
 	}
 	if (t->error[0] != '\0')
@@ -220,7 +221,7 @@ StartWaiting(void)
 	/* whoever is told to leave starts nothing that he would have to break off */
 	while (progress && !ShutdownRequestPending)
 	{
-		TimestampTz now = GetCurrentTimestamp();
+		TimestampTz now = SteadyNow();
 		dlist_iter	iter;
 
 		progress = false;

@@ -116,7 +116,7 @@ static int
 OnTimer(CURLM *m, long timeout_ms, void *userp)
 {
 	((Multi *) userp)->timer_at = timeout_ms < 0 ? 0 :
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+		TimestampTzPlusMilliseconds(SteadyNow(), timeout_ms);
 	return 0;
 }
 
@@ -230,7 +230,7 @@ Work(void)
 	{
 		Multi	   *m = &multis[i];
 
-		if (m->timer_at != 0 && m->timer_at <= GetCurrentTimestamp())
+		if (m->timer_at != 0 && m->timer_at <= SteadyNow())
 		{
 			m->timer_at = 0;
 			Act(m, CURL_SOCKET_TIMEOUT, 0);
@@ -261,7 +261,7 @@ void
 Pump(long timeout_ms)
 {
 	TimestampTz timer_at;
-	bool		expired = TransferExpire(GetCurrentTimestamp());
+	bool		expired = TransferExpire(SteadyNow());
 
 	if (Work() || expired || timeout_ms <= 0)
 		return;
@@ -270,7 +270,7 @@ Pump(long timeout_ms)
 	timer_at = NextTimer();
 	if (timer_at != 0)
 	{
-		TimestampTz now = GetCurrentTimestamp();
+		TimestampTz now = SteadyNow();
 
 		timeout_ms = Min(timeout_ms, timer_at <= now ? 0 :
 						 TimestampDifferenceMilliseconds(now, timer_at) + 1);

@@ -267,7 +267,7 @@ RecordCommitted(void)
 			pfree(claim);
 		}
 	}
-	dispatcher.first_result_at = dispatcher.nresults > 0 ? GetCurrentTimestamp() : 0;
+	dispatcher.first_result_at = dispatcher.nresults > 0 ? SteadyNow() : 0;
 }
 
 /* Put off the end of the leases of everything that is claimed. */

@@ -301,7 +301,7 @@ TransferStart(Transfer *t)
 	if (!started)
 		return false;
 	t->state = TRANSFER_FLYING;
-	t->started_at = GetCurrentTimestamp();
+	t->started_at = SteadyNow();
 	return true;
 }
 

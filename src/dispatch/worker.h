@@ -201,6 +201,8 @@ extern Dispatcher dispatcher;
 extern bool TakeWake(void);
 
 /* loop.c */
+extern TimestampTz SteadyNow(void);
+extern int64 WallAhead(void);
 extern bool RunGuarded(int (*work) (void *), void *arg, int *result);
 extern bool MayServe(int *serve);
 extern void Rescue(void);
