@@ -197,7 +197,7 @@ OBJS_collection = src/receivables/collection.o
 
 OBJS_cash = src/cash/statement.o src/cash/statement_text.o src/cash/mt940.o src/cash/mt940_movement.o src/cash/mt940_details.o src/cash/mt940_subfields.o \
 	src/cash/bai2.o src/cash/coda.o src/cash/ofx.o src/cash/csv.o src/cash/camt_split.o src/cash/camt_text.o src/cash/open_lines.o
-OBJS_match = src/cash/fold.o src/cash/tokenise.o src/cash/text_keys.o src/cash/word.o src/cash/code.o src/cash/reference.o src/cash/similar.o src/cash/subset.o src/cash/cite.o src/cash/weigh.o src/cash/weigh_cited.o src/cash/weigh_excess.o src/cash/weigh_help.o src/cash/weigh_strange.o src/cash/weigh_words.o src/cash/match_stream.o src/cash/match_rounds.o src/cash/match_decide.o src/cash/keys.o \
+OBJS_match = src/cash/fold.o src/cash/tokenise.o src/cash/marks.o src/cash/text_keys.o src/cash/word.o src/cash/code.o src/cash/reference.o src/cash/similar.o src/cash/subset.o src/cash/cite.o src/cash/weigh.o src/cash/weigh_cited.o src/cash/weigh_excess.o src/cash/weigh_help.o src/cash/weigh_strange.o src/cash/weigh_words.o src/cash/match_stream.o src/cash/match_rounds.o src/cash/match_decide.o src/cash/keys.o \
 	src/cash/gather.o src/cash/gather_again.o src/cash/gather_lines.o src/cash/gather_pairs.o src/cash/gather_answers.o src/cash/gather_book.o src/cash/item_facts.o src/cash/row_shape.o src/cash/party.o
 
 OBJS_dispatch = src/dispatch/outbox.o src/dispatch/address.o src/dispatch/hosts.o \

@@ -79,8 +79,11 @@ IsLetter(char c)
 	return c >= 'A' && c <= 'Z';
 }
 
-/* tokenise.c */
+/* tokenise.c, marks.c */
 extern CashText *CashTokenise(const char *text, int len, bool alnum);
+extern void CashMark(CashText *t);
+extern void CashAddToken(CashText *t, char kind, int first, int last, int pos, int64 key,
+						 const char *value, int len);
 extern int	CashTokenEnd(const CashText *t, const CashToken *token);
 extern char *CashFold(const char *text, int len, int *outlen);
 extern int64 CashKeyDigits(const char *digits, int len);
