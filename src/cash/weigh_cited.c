@@ -420,6 +420,33 @@ CitedPartial(Weighing *w)
 							  WeighMoney(w->line, c->open)));
 }
 
+/* Less than all cited items but one, which may be instalments of one document: what is due first comes first. */
+static void
+CitedOldest(Weighing *w)
+{
+	Answer	   *a = WeighNewAnswer(w, "short", 8, 0.3, false);
+	bool		used[ANSWER_ITEMS] = {false};
+	int64		left = w->line->amount;
+	const Candidate *c = NULL;
+
+	while (left > 0)
+	{
+		int			next = -1;
+
+		for (int i = 0; i < w->ncited; i++)
+			if (!used[i] && w->cand[w->cited[i]].open > 0 &&
+				(next < 0 || w->cand[w->cited[i]].due < w->cand[w->cited[next]].due))
+				next = i;
+		Assert(next >= 0);		/* together they are more than the payment */
+		used[next] = true;
+		c = &w->cand[w->cited[next]];
+		WeighAddItem(a, c, Min(left, c->open), 0);
+		left -= Min(left, c->open);
+	}
+	WeighExplain(w, a, c, psprintf("%s is %s less than the cited items; what is due first may be meant",
+								   WeighMoney(w->line, w->line->amount), WeighMoney(w->line, w->sum - w->line->amount)));
+}
+
 /* Several cited items, less money, and no word about which is short. */
 static void
 CitedShort(Weighing *w)
@@ -447,7 +474,11 @@ CitedShort(Weighing *w)
 				best = i;
 		}
 		if (best < 0)
+		{
+			if (k == 0)
+				CitedOldest(w);
 			return;
+		}
 		used[best] = true;
 		a = WeighNewAnswer(w, "short", 8, 0.4, false);
 		for (int i = 0; i < w->ncited; i++)

@@ -3,12 +3,12 @@
 -- others beside one's own, an old number on a new payment, and lists of customers
 -- with more items than a line looks at.
 BEGIN;
-SELECT plan(22);
+SELECT plan(24);
 
 SELECT o2c.create_company('Practice', 'DE', 'EUR') AS c \gset
 CREATE TEMP TABLE customers AS
 SELECT 'C' || n AS code, format('%s Werkstatt KG', name) AS name, 'ACC' || n AS iban
-FROM unnest(ARRAY['Amsel', 'Buche', 'Cedro', 'Distel', 'Erle', 'Fichte', 'Ginster', 'Holunder', 'Ilex', 'Jasmin', 'Kiefer', 'Linde'])
+FROM unnest(ARRAY['Amsel', 'Buche', 'Cedro', 'Distel', 'Erle', 'Fichte', 'Ginster', 'Holunder', 'Ilex', 'Jasmin', 'Kiefer', 'Linde', 'Mispel'])
   WITH ORDINALITY x(name, n);
 SELECT o2c.import_customers(:c, 'customers') \g /dev/null
 CREATE TEMP TABLE items (number text, customer_code text, amount numeric, due_date date DEFAULT '2025-02-15');
@@ -17,6 +17,7 @@ INSERT INTO items (number, customer_code, amount) VALUES ('2025/0000101', 'C1', 
   ('2025/0001882', 'C7', 700), ('FV/517/01/2025', 'C7', 296.55), ('2025/0000002', 'C7', 888),
   ('2025/0000301', 'C8', 480.34), ('2025/0000302', 'C9', 160.17), ('2025/0000303', 'C9', 77.70), ('2025/0000304', 'C9', 12.34),
   ('2025/0000401', 'C10', 555.05), ('2025/0000402', 'C10', 444.04), ('2025/0000403', 'C10', 555.05), ('2025/0000501', 'C11', 26.89), ('2025/0000502', 'C11', -20.00);
+INSERT INTO items VALUES ('2025/0000601', 'C13', 500, '2025-02-15'), ('2025/0000602', 'C13', 500, '2025-02-05'), ('2025/0000603', 'C13', 500, '2025-02-25');
 -- more items than a line looks at, and one of a list long before them
 INSERT INTO items VALUES ('INV-2025-009127', 'C12', 26.89, '2025-01-05'), ('INV-2025-009147', 'C12', 6.24, '2025-02-14'),
   ('INV-2025-009148', 'C12', 7.77, '2025-02-14');
@@ -46,6 +47,8 @@ INSERT INTO lines VALUES
   ('list', 'C12', 33.13, 'INV 9127 + INV-2025-009147', 'INV-2025-009147=6.24 suggested overpayment',
     'with more items than were looked at, another number like the cited one is no overpayment'),
   ('order', 'C11', 175.51, 'order 2025/0000502', '2025/0000502=-20.00 suggested overpayment', 'a payment is not too much for a credit note'),
+  ('part', 'C13', 250, 'Teilzahlung RG 2025/0000601 + 2025/0000602', '2025/0000602=250.00 suggested short', 'less than any of two: the one that is due first'),
+  ('parts', 'C13', 700, 'RG 2025/0000601 2025/0000602 2025/0000603', '2025/0000601=200.00 suggested short, 2025/0000602=500.00 suggested short', 'of three as many as it pays'),
   ('rest', 'C12', 17.77, 'INV-2025-009148 Kunde 771', 'INV-2025-009148=7.77 auto overpayment', 'any other number is none of ours');
 INSERT INTO o2c.bank_line (company_id, bank_account_id, line_id, booking_date, amount, currency, payer_name, payer_account, remittance_text)
 SELECT :c, b.id, l.line_id, date '2025-02-14' + (l.line_id = 'again')::integer, l.amount, 'EUR', coalesce(k.name, 'Unbekannt'), coalesce(k.iban, l.payer), l.remittance_text
