@@ -20,7 +20,8 @@ need()
 }
 
 have_server() { [ -x "$("$PG_CONFIG" --bindir)/postgres" ]; }
-have_pgxs() { [ -f "$("$PG_CONFIG" --pgxs)" ]; }
+# Debian's client package has pgxs.mk, but not the headers it compiles with
+have_pgxs() { [ -f "$("$PG_CONFIG" --pgxs)" ] && [ -f "$("$PG_CONFIG" --includedir-server)/postgres.h" ]; }
 have_extension() { [ -f "$("$PG_CONFIG" --sharedir)/extension/$1.control" ]; }
 
 look()
