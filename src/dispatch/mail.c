@@ -503,6 +503,8 @@ static MailConnection *
 FindConnection(Channel *channel, bool fresh)
 {
 	MailConnection *unused = NULL;
+	MailConnection *oldest = NULL;
+	int			nidle = 0;
 
 	for (int i = 0; i < nconnections; i++)
 	{
@@ -512,6 +514,17 @@ FindConnection(Channel *channel, bool fresh)
 			return c;
 		if (c->phase == MAIL_FREE)
 			unused = c;
+		else if (c->phase == MAIL_IDLE)
+		{
+			nidle++;
+			if (oldest == NULL || c->idle_since < oldest->idle_since)
+				oldest = c;
+		}
+	}
+	if (nidle >= dispatcher.kept_limit)
+	{
+		CloseConnection(oldest);
+		return oldest;
 	}
 	if (unused == NULL && nconnections < MAX_CONNECTIONS)
 	{

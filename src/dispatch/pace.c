@@ -269,7 +269,7 @@ StartWaiting(void)
 			else
 			{
 				t->ours = true;
-				FinishTransfer(t, RESULT_DEAD);
+				FinishTransfer(t, t->result);
 			}
 			progress = true;
 		}

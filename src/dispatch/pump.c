@@ -148,7 +148,8 @@ PumpInit(void)
 		curl_multi_setopt(handle, CURLMOPT_SOCKETDATA, &multis[i]);
 		curl_multi_setopt(handle, CURLMOPT_TIMERFUNCTION, OnTimer);
 		curl_multi_setopt(handle, CURLMOPT_TIMERDATA, &multis[i]);
-		curl_multi_setopt(handle, CURLMOPT_MAXCONNECTS, 8192L);
+		/* mail.c counts its own, which libcurl would take for idle */
+		curl_multi_setopt(handle, CURLMOPT_MAXCONNECTS, i == HTTP ? (long) dispatcher.kept_limit : 8192L);
 		curl_multi_setopt(handle, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
 	}
 	LeaveCurl(&save);

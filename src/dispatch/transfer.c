@@ -239,8 +239,8 @@ ForgetAttachments(Transfer *t)
 }
 
 /*
- * Start a message.  False when its request cannot be built: then t->error says
- * why and nothing was sent.
+ * Start a message.  False when that cannot be: then t->error says why, t->result
+ * whether it may pass, and nothing was sent.
  */
 bool
 TransferStart(Transfer *t)
@@ -253,6 +253,7 @@ TransferStart(Transfer *t)
 		request_owner = ResourceOwnerCreate(NULL, "o2c request");
 	CurrentResourceOwner = request_owner;
 	t->retry_after = -1;
+	t->result = RESULT_RETRY;
 	PG_TRY();
 	{
 		if (t->channel->broken != NULL)
@@ -293,6 +294,8 @@ TransferStart(Transfer *t)
 		edata = CopyErrorData();
 		FlushErrorState();
 		strlcpy(t->error, edata->message ? edata->message : "cannot build the request", ERROR_MAX);
+		if (ERRCODE_TO_CATEGORY(edata->sqlerrcode) != ERRCODE_INSUFFICIENT_RESOURCES)
+			t->result = RESULT_DEAD;	/* no request can be made of it */
 		FreeErrorData(edata);
 	}
 	PG_END_TRY();

@@ -29,6 +29,9 @@ PGDLLEXPORT void o2c_dispatch_worker_main(Datum arg);
 #define DISPATCH_LOCK_KEY1 0x6f326331
 #define DISPATCH_LOCK_KEY2 0x64697370
 
+/* Idle connections of a kind, however many files a process may have. */
+#define KEPT_MAX	2048
+
 Dispatcher	dispatcher = {.idle = DISPATCH_STARTING};
 
 /* SIGINT: what the database is at is cancelled; the dispatcher goes on. */
@@ -175,8 +178,13 @@ o2c_dispatch_worker_main(Datum arg)
 		elog(ERROR, "could not draw a random number");
 	srandom((unsigned int) (MyProcPid ^ GetCurrentTimestamp()));
 	dispatcher.hard_limit = o2c_dispatch_concurrency * 4;
+	dispatcher.kept_limit = KEPT_MAX;
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY)
+	{
+		/* a half for what flies, an eighth for what is idle of each kind, the rest for PostgreSQL's own files */
 		dispatcher.hard_limit = Min(dispatcher.hard_limit, Max(8, (int) (files.rlim_cur / 2)));
+		dispatcher.kept_limit = Min(KEPT_MAX, Max(4, (int) (files.rlim_cur / 8)));
+	}
 	PumpInit();
 	Rescue();
 	RecorderBegin(MyDatabaseId, &dispatcher.owner);

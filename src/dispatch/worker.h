@@ -178,6 +178,7 @@ typedef struct Dispatcher
 	pg_uuid_t	owner;			/* of this run: lease_owner */
 	DispatchIdle idle;			/* why it ends, or does not serve */
 	int			hard_limit;		/* most to have flying at once */
+	int			kept_limit;		/* idle connections to keep, of mail and of HTTP each */
 	dlist_head	channels;
 	int			nchannels;
 	dlist_head	flying;

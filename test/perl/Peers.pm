@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(new_server install_o2c start_peer start_tls_peer stop_peer set_mode mails requests port_of
+our @EXPORT = qw(new_server install_o2c start_peer start_many_peer start_tls_peer stop_peer set_mode mails requests port_of
   wait_for eventually states unused_port);
 
 my $root = $ENV{O2C_ROOT} || "$FindBin::Bin/../..";
@@ -48,6 +48,14 @@ sub start_peer
 	my ($kind, $port) = @_;
 	my $dir = PostgreSQL::Test::Utils::tempdir();
 	return run_peer($kind, $dir, $^X, "$root/test/peers/${kind}_peer.pl", $dir, $port // 0);
+}
+
+# Start test/peers/many_peer.pl, which has that many ports for HTTP and for SMTP.
+sub start_many_peer
+{
+	my ($n) = @_;
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+	return run_peer('many', $dir, $^X, "$root/test/peers/many_peer.pl", $dir, $n);
 }
 
 # Start test/peers/tls_peer.py with certificate, key and mechanisms of AUTH.
