@@ -8,7 +8,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 plan skip_all => 'no prlimit' if system('prlimit --version >/dev/null 2>&1') != 0;
-my $hosts = 250;
+my $hosts = 160;
 my $dir = start_many_peer($hosts);
 my @ports = split /\n/, slurp_file("$dir/port");
 
@@ -24,7 +24,7 @@ my $send = sub {
 		SELECT 1, c.code, CASE c.kind WHEN 'email' THEN 'a@example.com' ELSE 'x' END, 'x' FROM o2c.channel c});
 	eventually($node, "SELECT count(*) = 0 FROM o2c.message WHERE state NOT IN ('sent', 'dead', 'uncertain')", $_[0]);
 };
-$send->('a message for each of 500 hosts');
+$send->('a message for each of 320 hosts');
 $send->('and another');
 is($node->safe_psql('o2c', 'SELECT state, coalesce(last_error, $$$$), count(*) FROM o2c.message GROUP BY 1, 2'), 'sent||' . 4 * $hosts, 'all are sent');
 my @requests = split /\n/, slurp_file("$dir/requests");
