@@ -151,6 +151,17 @@ OnMailHeader(char *data, size_t size, size_t nitems, void *userdata)
 	return n;
 }
 
+/* Whether one more connection may be idle. */
+static bool
+MayKeep(void)
+{
+	int			nidle = 0;
+
+	for (int i = 0; i < nconnections; i++)
+		nidle += connections[i]->phase == MAIL_IDLE;
+	return nidle < dispatcher.kept_limit;
+}
+
 /* The mail's result is known; the connection goes on, or ends. */
 static void
 Finish(MailConnection *c, ResultKind result, bool keep)
@@ -159,7 +170,7 @@ Finish(MailConnection *c, ResultKind result, bool keep)
 
 	c->t = NULL;
 	t->mail = NULL;
-	if (keep && c->uses < USES_MAX)
+	if (keep && c->uses < USES_MAX && MayKeep())
 	{
 		c->phase = MAIL_IDLE;
 		c->idle_since = SteadyNow();
@@ -503,8 +514,6 @@ static MailConnection *
 FindConnection(Channel *channel, bool fresh)
 {
 	MailConnection *unused = NULL;
-	MailConnection *oldest = NULL;
-	int			nidle = 0;
 
 	for (int i = 0; i < nconnections; i++)
 	{
@@ -514,17 +523,6 @@ FindConnection(Channel *channel, bool fresh)
 			return c;
 		if (c->phase == MAIL_FREE)
 			unused = c;
-		else if (c->phase == MAIL_IDLE)
-		{
-			nidle++;
-			if (oldest == NULL || c->idle_since < oldest->idle_since)
-				oldest = c;
-		}
-	}
-	if (nidle >= dispatcher.kept_limit)
-	{
-		CloseConnection(oldest);
-		return oldest;
 	}
 	if (unused == NULL && nconnections < MAX_CONNECTIONS)
 	{
