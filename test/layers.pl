@@ -155,6 +155,7 @@ sub judge_tap
 	{
 		print map { "    $_" } @complaints;
 		print tail_of($job->{log}, 15) if $why;
+		print "    -- what it said itself\n", tail_of($job->{story}, 15) if $why && $job->{story};
 	}
 }
 
@@ -243,7 +244,7 @@ sub run_tap
 		  command => [ 'prove', '--norc', '--nocolor', '--verbose', '-I', "$ENV{PGXS_DIR}/test/perl", '-I', "$root/test/perl", $_ ],
 		  env => { TESTDIR => "$out/tap/$name", TESTDATADIR => "$out/tap/$name/tmp_check", TESTLOGDIR => "$out/tap/$name/log",
 			PG_REGRESS => "$ENV{PGXS_DIR}/test/regress/pg_regress" },
-		  own_server => 1 }
+		  story => "$out/tap/$name/tmp_check/log/regress_log_$name", own_server => 1 }
 	} @files;
 	make_path($_->{env}{TESTDIR}, "$_->{env}{TESTDIR}/tmp_check", "$_->{env}{TESTDIR}/log") for @queue;
 	run_jobs($jobs, \@queue, sub { judge_tap('tap', $_[0]); });
