@@ -380,24 +380,25 @@ DescendWindow(const int64 *amounts, int from, int to, int64 rest, int64 left,
  * positive: people pay what falls due together, so sets that lie close
  * together are searched first, up to the span at which accident would give
  * more than maxchance equal sums.  Unique means: the only set of at most that
- * span.
+ * span.  The result's chance is that of a set of at most the first one's span.
  */
 void
 CashWindowSearch(const int64 *amounts, int n, int64 target, int maxspan,
 				 double maxchance, CashSubset *result)
 {
 	int			chosen[SUBSET_MAX_SIZE];
+	double		chance = 0;
 
 	memset(result, 0, sizeof(CashSubset));
 	result->complete = true;
-	for (int span = 2; span <= Min(maxspan, n); span++)
+	for (int span = 2; span <= Min(maxspan, n) && result->solutions < 2; span++)
 	{
-		double		chance = ChanceOf(amounts, n, span / 2 + 1, target) /
+		chance += ChanceOf(amounts, n, span / 2 + 1, target) /
 			Choose(n, span / 2 + 1) * (n - span + 1) * pow(2, span - 2);
-
-		if (result->chance + chance > maxchance)
+		if (chance > maxchance)
 			break;
-		result->chance += chance;
+		if (result->solutions == 0)
+			result->chance = chance;
 		for (int i = 0; i + span <= n && result->solutions < 2; i++)
 		{
 			int			last = i + span - 1;

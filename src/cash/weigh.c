@@ -13,6 +13,9 @@
 /* From here on a name is worth a person's look; alone it decides nothing. */
 #define NAME_LIKELY	0.4
 
+/* Unnamed items of a payer that sums are looked for in. */
+#define OTHERS_MAX	128
+
 /* An item due so many days nearer than another of its amount is rather meant, if nothing else tells. */
 #define AGAIN_DAYS	7
 
@@ -155,6 +158,31 @@ OfferOfEqual(const Weighing *w, int *order, int *n, int candidate)
 	}
 }
 
+/*
+ * One item has the amount, but the text speaks of several: those that fall
+ * due together and make it too are offered before it; true when there are any.
+ */
+static bool
+WeighSeveral(Weighing *w)
+{
+	int			who[OTHERS_MAX];
+	int64		amount[OTHERS_MAX];
+	int			n = WeighOthers(w, who, amount, OTHERS_MAX, false);
+	CashSubset	window;
+	Answer	   *a;
+
+	WeighWindow(w, amount, n, w->line->amount, &window);
+	if (window.solutions == 0)
+		return !window.complete;
+	a = WeighNewAnswer(w, "bundle", 7, 0.5, false);
+	for (int i = 0; i < window.size; i++)
+		WeighAddItem(a, &w->cand[who[window.members[i]]], amount[window.members[i]], 0);
+	WeighExplain(w, a, &w->cand[who[window.members[0]]],
+			psprintf("the text speaks of several, and %s is the sum of %d items of the payer that fall due together",
+					 WeighMoney(w->line, w->line->amount), window.size));
+	return true;
+}
+
 /* No citation: the one open item of the payer with this amount. */
 static bool
 WeighAmount(Weighing *w)
@@ -165,6 +193,7 @@ WeighAmount(Weighing *w)
 	int			count = 0;
 	bool		net = false;
 	bool		group = false;
+	bool		several = false;
 	bool		sure;
 	const char *rule;
 	const char *strange;
@@ -206,11 +235,21 @@ WeighAmount(Weighing *w)
 	strange = count == 1 ? WeighStrange(w, &w->cand[order[0]], false) : NULL;
 	others = count == 1 ? WeighOthersNumber(w) : NULL;
 	sure = sure && strange == NULL && others == NULL;
+	if (sure && WeighPlural(w->line))
+	{
+		if (!w->line->late)
+		{
+			w->line->asked = true;
+			return true;
+		}
+		several = WeighSeveral(w);
+		sure = !several;
+	}
 	for (int i = 0; i < n; i++)
 	{
 		const Candidate *c = &w->cand[order[i]];
 		Answer	   *a = WeighNewAnswer(w, rule, level == REL_ACCOUNT ? 5 : 6,
-								  sure ? 0.999 : 0.9 / count, sure);
+								  sure ? 0.999 : 0.9 / (count + several), sure);
 
 		if (a != NULL && net)
 			a->settle_kind = "discount";
@@ -218,6 +257,7 @@ WeighAmount(Weighing *w)
 		WeighExplain(w, a, c, strange != NULL ?
 				psprintf("%s equals only this item, but the text cites %s, which is not known", WeighMoney(w->line, w->line->amount), strange) :
 				others != NULL ? psprintf("%s equals only this item, but the text cites %s, which is another customer's", WeighMoney(w->line, w->line->amount), others) :
+				several ? psprintf("%s equals this item, but the text speaks of several", WeighMoney(w->line, w->line->amount)) :
 				count == 1 ? WeighEquation(w, "equals only this item's", c->open) :
 				psprintf("%s equals this and %d other items", WeighMoney(w->line, w->line->amount), count - 1));
 	}
@@ -268,9 +308,9 @@ WeighLikelyNames(Weighing *w)
 static bool
 WeighBundle(Weighing *w)
 {
-	int			who[256];
-	int64		amount[256];
-	int			n = WeighOthers(w, who, amount, 128, false);
+	int			who[OTHERS_MAX];
+	int64		amount[OTHERS_MAX];
+	int			n = WeighOthers(w, who, amount, OTHERS_MAX, false);
 	int64		all = 0;
 	int64		due = 0;
 	int			ndue = 0;
@@ -323,11 +363,10 @@ WeighBundle(Weighing *w)
 	{
 		CashSubset	window;
 
-		CashWindowSearch(amount, n, w->line->amount, 14, w->settings->max_chance / 2, &window);
-		if (window.solutions == 1 && window.complete)
+		if (WeighWindow(w, amount, n, w->line->amount, &window))
 		{
 			a = WeighNewAnswer(w, "bundle", 7, 1 - window.chance / 4,
-						  own && w->line->amount % (100 * major) != 0 &&
+						  own && WeighTrusted(w, &window) && w->line->amount % (100 * major) != 0 &&
 						  !WeighHasTwin(amount, n, window.members, window.size));
 			for (int i = 0; i < window.size; i++)
 				WeighAddItem(a, &w->cand[who[window.members[i]]], amount[window.members[i]], 0);
@@ -363,6 +402,7 @@ WeighBundle(Weighing *w)
 	WeighExplain(w, a, &w->cand[who[subset.members[0]]],
 			psprintf("%s is the sum of %d items of the payer%s", WeighMoney(w->line, w->line->amount), subset.size,
 					 subset.solutions > 1 ? ", and of others as well" : !subset.complete ? " (not all sets were tried)" : ""));
+	WeighDropRepeated(w);
 	if (subset.solutions >= 2)
 	{
 		a = WeighNewAnswer(w, "bundle", 7, 0.3, false);
@@ -370,6 +410,7 @@ WeighBundle(Weighing *w)
 			WeighAddItem(a, &w->cand[who[subset.second[i]]], amount[subset.second[i]], 0);
 		WeighExplain(w, a, &w->cand[who[subset.second[0]]],
 				psprintf("%s is also the sum of these", WeighMoney(w->line, w->line->amount)));
+		WeighDropRepeated(w);
 	}
 	return true;
 }

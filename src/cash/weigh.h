@@ -150,6 +150,7 @@ extern int	WeighLine(Line *line, Candidate *cand, int n,
 extern const char *WeighMoney(const Line *line, int64 amount);
 extern Answer *WeighNewAnswer(Weighing *w, const char *rule, int tier, double confidence, bool sure);
 extern void WeighAddItem(Answer *a, const Candidate *c, int64 cash, int64 settle);
+extern void WeighDropRepeated(Weighing *w);
 extern void WeighExplain(Weighing *w, Answer *a, const Candidate *c, const char *equation);
 extern bool WeighOwn(const Candidate *c);
 extern bool WeighPayable(const Weighing *w, const Candidate *c);
@@ -161,6 +162,8 @@ extern int WeighTwin(const Weighing *w, const Candidate *c);
 extern void WeighAddAllCited(Weighing *w, Answer *a);
 extern const char *WeighEquation(const Weighing *w, const char *what, int64 other);
 extern int WeighOthers(const Weighing *w, int *who, int64 *amount, int max, bool credits);
+extern bool WeighWindow(const Weighing *w, const int64 *amount, int n, int64 target, CashSubset *window);
+extern bool WeighTrusted(const Weighing *w, const CashSubset *window);
 extern bool WeighHasTwin(const int64 *amount, int n, const int *members, int size);
 extern void WeighEarliestTwins(const int64 *amount, int n, int *members, int size);
 extern int WeighCompareNumbers(const Candidate *a, const Candidate *b);
@@ -170,6 +173,7 @@ extern bool WeighExcess(Weighing *w);
 /* weigh_words.c */
 extern bool WeighUnfinished(const Line *line);
 extern bool WeighOtherPurpose(const Line *line);
+extern bool WeighPlural(const Line *line);
 extern bool WeighCreditWords(const Line *line);
 extern int WeighStatedMore(const Line *line);
 

@@ -182,11 +182,11 @@ WeighExcess(Weighing *w)
 	{
 		CashSubset	window;
 
-		CashWindowSearch(amount, n, excess, 14, w->settings->max_chance / 2, &window);
-		if (window.solutions == 1 && window.complete)
+		if (WeighWindow(w, amount, n, excess, &window))
 		{
 			a = WeighNewAnswer(w, "list_completed", 7, 1 - window.chance / 4,
-						  unfinished && !strange && !fee && !WeighHasTwin(amount, n, window.members, window.size));
+						  WeighTrusted(w, &window) && unfinished && !strange && !fee &&
+						  !WeighHasTwin(amount, n, window.members, window.size));
 			WeighAddAllCited(w, a);
 			for (int i = 0; i < window.size; i++)
 				WeighAddItem(a, &w->cand[who[window.members[i]]], amount[window.members[i]], 0);

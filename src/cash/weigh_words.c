@@ -168,6 +168,24 @@ WeighOtherPurpose(const Line *line)
 		HasBrokenWord(squeezed, purpose_words, lengthof(purpose_words));
 }
 
+/*
+ * Does the text speak of several invoices?  Only words that are never the
+ * singular in some case: the Polish "faktury" is both.
+ */
+bool
+WeighPlural(const Line *line)
+{
+	static const Word words[] = {
+		{"INVOICES", ALONE}, {"INVS", ALONE}, {"BILLS", ALONE}, {"BULK PAYMENT", ALONE}, {"COLLECTIVE PAYMENT", ALONE},
+		{"RECHNUNGEN", ANYWHERE}, {"SAMMELZAHLUNG", BEGINS}, {"SAMMELUEBERWEISUNG", BEGINS}, {"SAMMELUBERWEISUNG", BEGINS},
+		{"FACTURES", ALONE}, {"FACTUREN", ALONE}, {"VERZAMELBETALING", BEGINS}, {"FACTURAS", ALONE}, {"FATURAS", ALONE},
+		{"FATTURE", ALONE}, {"FAKTUROR", BEGINS}, {"FAKTURAER", BEGINS}, {"FAKTURAENE", ALONE}, {"FAKTURAERNE", ALONE}, {"LASKUT", ALONE},
+		{"SZAMLAK", ALONE}, {"FACTURI", ALONE}, {"FACTURILE", ALONE}, {"ARVED", ALONE}, {"TIMOLOGIA", ALONE}, {"FATURALAR", BEGINS}
+	};
+
+	return HasWord(line->tokens->folded, words, lengthof(words));
+}
+
 /* Words that say: a credit note is deducted. */
 bool
 WeighCreditWords(const Line *line)
