@@ -281,6 +281,14 @@ CiteEnds(const CashRun *run, const NumberForms *f)
 	return n >= 3 && n <= f->n && memcmp(run->digits + skip, f->digits + f->n - n, n) == 0;
 }
 
+/* Is a run as the end of a number could be that is within a thousand of this one? */
+bool
+CiteEndsAlike(const CashRun *run, const NumberForms *f)
+{
+	return run->mark == 0 && run->len >= 4 && run->len <= f->n &&
+		memcmp(run->digits, f->digits + f->n - run->len, run->len - 3) == 0;
+}
+
 /* Read a document number once for all texts that it is compared with. */
 static const NumberForms *
 FormsOf(const char *number)

@@ -16,6 +16,12 @@
 /* Unnamed items of a payer that sums are looked for in. */
 #define OTHERS_MAX	128
 
+/*
+ * Sums of a payer's items seldom equal another of his items by accident, but
+ * of amounts below so many smallest units this happens.
+ */
+#define OFTEN_EQUAL	50000
+
 /* An item due so many days nearer than another of its amount is rather meant, if nothing else tells. */
 #define AGAIN_DAYS	7
 
@@ -133,6 +139,22 @@ OtherCited(const Weighing *w, int meant)
 }
 
 /*
+ * Does the text have what may be the end of the number of another item, among
+ * those of the payer that are not near enough to be looked at?
+ */
+static bool
+OtherHidden(const Weighing *w)
+{
+	if (!w->line->windowed)
+		return false;
+	for (int run = 0; run < w->line->tokens->nruns; run++)
+		for (int i = 0; i < w->n; i++)
+			if (WeighOwn(&w->cand[i]) && CiteEndsAlike(&w->line->tokens->runs[run], w->cand[i].forms))
+				return true;
+	return false;
+}
+
+/*
  * Of items with equal amounts offer the one that falls due first, then those
  * that fall due nearest to the line's day: the two ways in which people pay.
  */
@@ -159,11 +181,12 @@ OfferOfEqual(const Weighing *w, int *order, int *n, int candidate)
 }
 
 /*
- * One item has the amount, but the text speaks of several: those that fall
- * due together and make it too are offered before it; true when there are any.
+ * One item has the amount.  Do some that fall due together make it too, so
+ * close together that they would be trusted by themselves, or does the text
+ * speak of several?  Then they are offered before it, and true comes back.
  */
 static bool
-WeighSeveral(Weighing *w)
+WeighSeveral(Weighing *w, bool plural)
 {
 	int			who[OTHERS_MAX];
 	int64		amount[OTHERS_MAX];
@@ -172,14 +195,14 @@ WeighSeveral(Weighing *w)
 	Answer	   *a;
 
 	WeighWindow(w, amount, n, w->line->amount, &window);
-	if (window.solutions == 0)
-		return !window.complete;
+	if (window.solutions == 0 || !(plural || WeighTrusted(w, &window)))
+		return false;
 	a = WeighNewAnswer(w, "bundle", 7, 0.5, false);
 	for (int i = 0; i < window.size; i++)
 		WeighAddItem(a, &w->cand[who[window.members[i]]], amount[window.members[i]], 0);
 	WeighExplain(w, a, &w->cand[who[window.members[0]]],
-			psprintf("the text speaks of several, and %s is the sum of %d items of the payer that fall due together",
-					 WeighMoney(w->line, w->line->amount), window.size));
+			psprintf("%s is the sum of %d items of the payer that fall due together%s",
+					 WeighMoney(w->line, w->line->amount), window.size, plural ? ", and the text speaks of several" : ""));
 	return true;
 }
 
@@ -193,6 +216,7 @@ WeighAmount(Weighing *w)
 	int			count = 0;
 	bool		net = false;
 	bool		group = false;
+	bool		plural;
 	bool		several = false;
 	bool		sure;
 	const char *rule;
@@ -234,15 +258,16 @@ WeighAmount(Weighing *w)
 		!(net && level < REL_KNOWN) && !OtherCited(w, order[0]) && !WeighOtherPurpose(w->line);
 	strange = count == 1 ? WeighStrange(w, &w->cand[order[0]], false) : NULL;
 	others = count == 1 ? WeighOthersNumber(w) : NULL;
-	sure = sure && strange == NULL && others == NULL;
-	if (sure && WeighPlural(w->line))
+	sure = sure && strange == NULL && others == NULL && !OtherHidden(w);
+	plural = sure && WeighPlural(w->line);
+	if (plural || (sure && w->line->amount < OFTEN_EQUAL))
 	{
 		if (!w->line->late)
 		{
 			w->line->asked = true;
 			return true;
 		}
-		several = WeighSeveral(w);
+		several = WeighSeveral(w, plural);
 		sure = !several;
 	}
 	for (int i = 0; i < n; i++)
@@ -257,7 +282,7 @@ WeighAmount(Weighing *w)
 		WeighExplain(w, a, c, strange != NULL ?
 				psprintf("%s equals only this item, but the text cites %s, which is not known", WeighMoney(w->line, w->line->amount), strange) :
 				others != NULL ? psprintf("%s equals only this item, but the text cites %s, which is another customer's", WeighMoney(w->line, w->line->amount), others) :
-				several ? psprintf("%s equals this item, but the text speaks of several", WeighMoney(w->line, w->line->amount)) :
+				several ? psprintf("%s equals this item, but also the sum of some that fall due together", WeighMoney(w->line, w->line->amount)) :
 				count == 1 ? WeighEquation(w, "equals only this item's", c->open) :
 				psprintf("%s equals this and %d other items", WeighMoney(w->line, w->line->amount), count - 1));
 	}

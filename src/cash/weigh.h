@@ -141,6 +141,7 @@ extern void CiteForms(Candidate *c);
 extern int	CiteDigits(const NumberForms *f);
 extern bool CiteBegins(const CashText *t, int run, const NumberForms *f);
 extern bool CiteEnds(const CashRun *run, const NumberForms *f);
+extern bool CiteEndsAlike(const CashRun *run, const NumberForms *f);
 extern bool CiteOverlap(const Candidate *a, const Candidate *b);
 extern int	CiteResembles(const CashText *t, int run, const NumberForms *f);
 extern int	WeighLine(Line *line, Candidate *cand, int n,

@@ -1,7 +1,7 @@
 -- Cash application over many lines: amounts in minor units, slips, what a
 -- payer's book holds, parties, and a second run.
 BEGIN;
-SELECT plan(38);
+SELECT plan(40);
 
 ----------------------------------------------------------------- minor units
 SELECT is(o2c._minor_amount(a, c::o2c.currency), m, format('%s %s is %s', a, c, coalesce(m::text, 'nothing')))
@@ -56,6 +56,26 @@ SELECT results_eq(format('SELECT count(*), sum(open_amount) FROM o2c.open_item W
 CREATE TEMP TABLE before AS SELECT m.id, m.xmin::text || m.cmin AS written FROM o2c.match_proposal m;
 SELECT results_eq(format('SELECT lines, auto_lines FROM o2c.match_cash(%s)', :c), 'VALUES (0::bigint, 0::bigint)', 'a second run has nothing to do');
 SELECT bag_eq('SELECT m.id, m.xmin::text || m.cmin AS written FROM o2c.match_proposal m', 'SELECT * FROM before', 'and writes nothing');
+
+----------------------------------------------------------------- an end of a number that is not looked at
+-- 100 items, two fall due a day; the text has the end of the number of the
+-- first, less than its amount, which is that of one due on the line's day
+SELECT o2c.create_company('Hidden', 'DE', 'EUR') AS h \gset
+SELECT o2c.import_customers(:h, 'customers') \g /dev/null
+CREATE TEMP TABLE far AS
+SELECT '1930011' || to_char(200 + n, 'FM000') AS number, 'P' AS customer_code, date '2025-01-01' AS document_date,
+  date '2025-02-01' + n / 2 AS due_date, 'EUR' AS currency, 1000 + n * 17.13 AS amount, 1000 + n * 17.13 AS open_amount
+FROM generate_series(1, 100) n;
+UPDATE far SET amount = 2900, open_amount = 2900 WHERE number = '1930011201';
+SELECT o2c.import_open_items(:h, 'far') \g /dev/null
+INSERT INTO o2c.bank_account (company_id, code) VALUES (:h, 'M');
+INSERT INTO o2c.bank_line (company_id, bank_account_id, line_id, booking_date, amount, currency, payer_name, payer_iban, remittance_text)
+SELECT :h, a.id, v.id, '2025-03-20', v.amount, 'EUR', 'STEINBRUCH KELLER KG', 'DE89370400440532013000', v.text
+FROM o2c.bank_account a, (VALUES ('end', 1000 + 95 * 17.13, '011201 abzgl. Reklamation'), ('other', 1000 + 96 * 17.13, '774911 Reklamation')) v(id, amount, text)
+WHERE a.company_id = :h;
+SELECT results_eq(format('SELECT lines, auto_lines FROM o2c.match_cash(%s)', :h), 'VALUES (2::bigint, 1::bigint)', 'one of two is posted');
+SELECT results_eq(format($$ SELECT line_id, status, number FROM o2c_bi.cash_matches WHERE company_id = %s AND rule = 'amount' ORDER BY 1 $$, :h),
+  $$ VALUES ('end', 'suggested', '1930011295'), ('other', 'auto', '1930011296') $$, 'where no end of a number of the payer stands in the text');
 SELECT is_empty('SELECT * FROM o2c.check()', 'every invariant holds');
 SELECT finish();
 ROLLBACK;
