@@ -25,6 +25,16 @@ PG_FUNCTION_INFO_V1(o2c_cash_subset);
 
 #define SUBSET_MAX_SIZE SUBSET_MEMBERS
 
+/*
+ * Sets that lie close together have rivals that lie wider.  Of 21,000 postings
+ * of small amounts ten times keep three wrong ones and no right one out, thirty
+ * times seven right ones besides.  Where the first set is far less likely by
+ * accident than any rival, a rival says nothing.
+ */
+#define WIDER		10			/* times the chance at which a set is trusted */
+#define RIVAL		100			/* times the chance of the first set */
+#define QUICK_SPAN	9			/* all sets of so many amounts are soon looked through */
+
 /* An amount and where the caller has it. */
 typedef struct Entry
 {
@@ -375,12 +385,22 @@ DescendWindow(const int64 *amounts, int from, int to, int64 rest, int64 left,
 	}
 }
 
+/* How many equal sums accident may give where a window of this span is still searched. */
+static double
+WindowLimit(double maxchance, int span, const CashSubset *result)
+{
+	if (result->solutions > 0)
+		return Min(maxchance * WIDER, result->chance * RIVAL);
+	return span <= QUICK_SPAN ? maxchance * WIDER : maxchance;
+}
+
 /*
  * Like CashSubsetSearch for amounts in the order in which they fall due, all
  * positive: people pay what falls due together, so sets that lie close
- * together are searched first, up to the span at which accident would give
- * more than maxchance equal sums.  Unique means: the only set of at most that
- * span.  The result's chance is that of a set of at most the first one's span.
+ * together are searched first, and those that accident would give more often
+ * than maxchance are worth a look only: as others besides the first, and
+ * where that is soon done.  Unique means: the only set of at most the last
+ * span.  The result's chance is that of the span at which the first was found.
  */
 void
 CashWindowSearch(const int64 *amounts, int n, int64 target, int maxspan,
@@ -395,7 +415,7 @@ CashWindowSearch(const int64 *amounts, int n, int64 target, int maxspan,
 	{
 		chance += ChanceOf(amounts, n, span / 2 + 1, target) /
 			Choose(n, span / 2 + 1) * (n - span + 1) * pow(2, span - 2);
-		if (chance > maxchance)
+		if (chance > WindowLimit(maxchance, span, result))
 			break;
 		if (result->solutions == 0)
 			result->chance = chance;

@@ -5,15 +5,7 @@
  */
 #include "cash/weigh.h"
 
-/*
- * Items that fall due together are trusted where no others make the amount
- * that lie less close together: accident may give so many times as many sums
- * of those.  Of 21,000 postings of small amounts this keeps three wrong ones
- * and no right one out; 30 keeps out seven right ones besides.
- */
-#define RIVAL_CHANCE	10
-
-/* From the first of them to the last are at most so many items. */
+/* Items that fall due together: from the first to the last are at most so many. */
 #define WINDOW_MAX	14
 
 /* "1234.50" of minor units. */
@@ -308,7 +300,7 @@ TrustedChance(const Weighing *w)
 bool
 WeighWindow(const Weighing *w, const int64 *amount, int n, int64 target, CashSubset *window)
 {
-	CashWindowSearch(amount, n, target, WINDOW_MAX, TrustedChance(w) * RIVAL_CHANCE, window);
+	CashWindowSearch(amount, n, target, WINDOW_MAX, TrustedChance(w), window);
 	return window->solutions == 1 && window->complete;
 }
 

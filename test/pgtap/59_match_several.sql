@@ -11,11 +11,11 @@ INSERT INTO customers VALUES ('ONE', 'Lagerhaus Ost KG', 'DE89370400440532013000
 SELECT o2c.import_customers(:c, 'customers') \g /dev/null
 
 -- 16 items, one falls due each day.  Of RIVAL six of the eighth to the
--- fourteenth make what the third and the fourth do, of ALONE a cent less.
+-- fourteenth make what the third and the sixth do, of ALONE a cent less.
 CREATE TEMP TABLE items (number text, customer_code text, document_date date, due_date date, currency text, amount numeric, open_amount numeric);
-CREATE TEMP TABLE amounts AS SELECT n, a FROM unnest(ARRAY[412.37, 866.91, 927.13, 918.44, 285.62, 733.09, 591.78, 317.26, 268.53, 345.91, 291.07,
+CREATE TEMP TABLE amounts AS SELECT n, a FROM unnest(ARRAY[412.37, 866.91, 927.13, 918.44, 285.62, 918.09, 591.78, 317.26, 268.53, 345.91, 291.07,
   263.38, 0, 340.15, 951.82, 474.46]) WITH ORDINALITY v(a, n);
-UPDATE amounts SET a = (SELECT sum(a) FROM amounts WHERE n IN (3, 4)) - (SELECT sum(a) FROM amounts WHERE n IN (8, 9, 10, 12, 14)) WHERE n = 13;
+UPDATE amounts SET a = (SELECT sum(a) FROM amounts WHERE n IN (3, 6)) - (SELECT sum(a) FROM amounts WHERE n IN (8, 9, 10, 12, 14)) WHERE n = 13;
 INSERT INTO items SELECT c || '-' || to_char(2600 + n, 'FM0000'), c, '2026-01-02', date '2026-02-01' + n::int, 'EUR',
   a - CASE WHEN c = 'ALONE' AND n = 13 THEN 0.01 ELSE 0 END, a - CASE WHEN c = 'ALONE' AND n = 13 THEN 0.01 ELSE 0 END
 FROM amounts, (VALUES ('RIVAL'), ('ALONE')) v(c);
@@ -34,8 +34,8 @@ SELECT o2c.import_open_items(:c, 'items') \g /dev/null
 INSERT INTO o2c.bank_account (company_id, code) VALUES (:c, 'B');
 INSERT INTO o2c.bank_line (company_id, bank_account_id, line_id, booking_date, amount, currency, payer_name, payer_iban, remittance_text)
 SELECT :c, b.id, v.* FROM o2c.bank_account b, (VALUES
-  ('rival', date '2026-02-05', (SELECT sum(a) FROM amounts WHERE n IN (3, 4)), 'EUR', 'DRAHTWERK NORD', 'DE02500105170137075030', 'Zahlung'),
-  ('alone', '2026-02-05', (SELECT sum(a) FROM amounts WHERE n IN (3, 4)), 'EUR', 'FARBENHOF MITTE', 'DE02100500000054540402', 'Zahlung'),
+  ('rival', date '2026-02-05', (SELECT sum(a) FROM amounts WHERE n IN (3, 6)), 'EUR', 'DRAHTWERK NORD', 'DE02500105170137075030', 'Zahlung'),
+  ('alone', '2026-02-05', (SELECT sum(a) FROM amounts WHERE n IN (3, 6)), 'EUR', 'FARBENHOF MITTE', 'DE02100500000054540402', 'Zahlung'),
   ('plural', '2026-02-20', 1496.50, 'EUR', 'LAGERHAUS OST', 'DE89370400440532013000', 'Invoices as agreed'),
   ('singular', '2026-02-20', 1496.50, 'EUR', 'KRANBAU WEST', 'DE02120300000000202051', 'Payment as agreed'),
   ('lonely', '2026-02-20', 318.27, 'EUR', 'KRANBAU WEST', 'DE02120300000000202051', 'Rechnungen wie besprochen'),
@@ -49,8 +49,8 @@ CREATE FUNCTION pg_temp.answers(company integer, line text) RETURNS SETOF text L
   SELECT m.option || ' ' || m.status || ' ' || m.rule || ' ' || string_agg(m.number, '+' ORDER BY m.number)
   FROM o2c_bi.cash_matches m WHERE m.company_id = $1 AND m.line_id = $2 GROUP BY m.option, m.status, m.rule ORDER BY m.option $$;
 SELECT is(count(*), 0::bigint, 'what six others make as well is not posted') FROM pg_temp.answers(:c, 'rival') a WHERE a ~ 'auto';
-SELECT results_eq(format('SELECT pg_temp.answers(%s, ''rival'') LIMIT 1', :c), $$ VALUES ('1 suggested bundle RIVAL-2603+RIVAL-2604') $$, 'but offered');
-SELECT results_eq(format('SELECT pg_temp.answers(%s, ''alone'')', :c), $$ VALUES ('1 auto bundle ALONE-2603+ALONE-2604') $$, 'what none other makes is posted');
+SELECT results_eq(format('SELECT pg_temp.answers(%s, ''rival'') LIMIT 1', :c), $$ VALUES ('1 suggested bundle RIVAL-2603+RIVAL-2606') $$, 'but offered');
+SELECT results_eq(format('SELECT pg_temp.answers(%s, ''alone'')', :c), $$ VALUES ('1 auto bundle ALONE-2603+ALONE-2606') $$, 'what none other makes is posted');
 SELECT results_eq(format('SELECT pg_temp.answers(%s, ''plural'')', :c),
   $$ VALUES ('1 suggested bundle ONE-72+ONE-73'), ('2 suggested amount ONE-71') $$, 'a text in the plural and one item of the amount: both are offered');
 SELECT results_eq(format('SELECT pg_temp.answers(%s, ''singular'')', :c), $$ VALUES ('1 auto amount TWO-71') $$, 'without the plural the one item is meant');
