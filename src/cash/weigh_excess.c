@@ -218,6 +218,7 @@ WeighExcess(Weighing *w)
 						 subset.solutions > 1 ? ", and others as well" : ""));
 		if (a != NULL && a->sure)
 			return true;
+		WeighDropRepeated(w);
 	}
 	if (subset.solutions >= 2 && subset.chance <= 1)
 	{
@@ -226,6 +227,7 @@ WeighExcess(Weighing *w)
 		for (int i = 0; i < subset.second_size; i++)
 			WeighAddItem(a, &w->cand[who[subset.second[i]]], amount[subset.second[i]], 0);
 		WeighExplain(w, a, &w->cand[w->cited[0]], psprintf("%s is left besides the cited items", WeighMoney(w->line, excess)));
+		WeighDropRepeated(w);
 	}
 	if (unfinished)
 		return true;			/* there is more: the cited items alone are no answer */
@@ -243,8 +245,9 @@ WeighExcess(Weighing *w)
 			amount[least] = -1;
 		}
 	}
+	/* whoever lists what he pays and pays more has rather left something out */
 	a = WeighNewAnswer(w, "overpayment", 4, 0.99,
-				  own && w->sum > 0 && w->line->whole && subset.solutions == 0 && subset.complete && !unfinished && !strange && !WeighCitesMore(w) &&
+				  own && w->ncited == 1 && w->sum > 0 && w->line->whole && subset.solutions == 0 && subset.complete && !unfinished && !strange && !WeighCitesMore(w) &&
 				  !WeighOtherPurpose(w->line) &&
 				  !(w->line->windowed && HasOtherNumber(w)) && !WeighEndsInPiece(w) && !HasUnreadBetween(w) &&
 				  (n <= w->settings->max_size || excess < sorted));
