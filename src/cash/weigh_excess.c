@@ -246,11 +246,11 @@ WeighExcess(Weighing *w)
 		}
 	}
 	/* whoever lists what he pays and pays more has rather left something out */
-	a = WeighNewAnswer(w, "overpayment", 4, 0.99,
-				  own && w->ncited == 1 && w->sum > 0 && w->line->whole && subset.solutions == 0 && subset.complete && !unfinished && !strange && !WeighCitesMore(w) &&
-				  !WeighOtherPurpose(w->line) &&
-				  !(w->line->windowed && HasOtherNumber(w)) && !WeighEndsInPiece(w) && !HasUnreadBetween(w) &&
-				  (n <= w->settings->max_size || excess < sorted));
+	sure = own && w->ncited == 1 && w->sum > 0 && w->line->payer >= REL_KNOWN && w->line->whole &&
+		subset.solutions == 0 && subset.complete && (n <= w->settings->max_size || excess < sorted) &&
+		!unfinished && !strange && !WeighCitesMore(w) && !WeighOtherPurpose(w->line) &&
+		!(w->line->windowed && HasOtherNumber(w)) && !WeighEndsInPiece(w) && !HasUnreadBetween(w);
+	a = WeighNewAnswer(w, "overpayment", 4, 0.99, sure);
 	WeighAddAllCited(w, a);
 	if (a != NULL && !a->sure)
 		a->confidence = 0.6;
