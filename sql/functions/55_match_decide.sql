@@ -285,7 +285,8 @@ DECLARE
   days date[];
   returned bigint := 0;
 BEGIN
-  -- money that the bank took back: the payment of that amount that the line names, when it is one
+  -- money that the bank took back: the payment of that amount that the line names, when it is one;
+  -- with it banks take what they charge, and say so or what the amount was
   WITH back AS (
     SELECT b.id, b.booking_date, b.return_reason, pg_catalog.min(p.id) AS payment_id
     FROM (SELECT pg_catalog.unnest(pg_catalog.range_agg(pg_catalog.int8range(w.first_id, w.last_id, '[]'))) AS ids
@@ -294,7 +295,9 @@ BEGIN
       WHERE b.company_id = company AND b.id >= pg_catalog.lower(s.ids) AND b.id < pg_catalog.upper(s.ids)
         AND b.state = 'open' AND b.amount < 0 AND b.return_reason IS NOT NULL
         AND (up_to IS NULL OR b.booking_date <= up_to) OFFSET 0) b
-    JOIN o2c.payment p ON p.company_id = company AND p.amount = - b.amount AND p.currency = b.currency
+    JOIN o2c.payment p ON p.company_id = company AND p.currency = b.currency
+      AND p.amount IN (- b.amount, - b.amount - b.charges,
+        CASE WHEN coalesce(b.original_currency, b.currency) = b.currency AND b.original_amount < - b.amount THEN b.original_amount END)
       AND p.state <> 'returned' AND p.received_on <= b.booking_date
     LEFT JOIN o2c.bank_line o ON o.company_id = company AND o.id = p.bank_line_id
     WHERE (b.end_to_end_id = coalesce(o.end_to_end_id, p.reference)

@@ -305,7 +305,16 @@ BEGIN
   INSERT INTO o2c.event (company_id, entity, entity_id, event)
   SELECT $1, 'payment_order', m.id, 'create' FROM made m;
   IF NOT FOUND THEN
-    RETURN NULL;
+    new_id := NULL;
+  END IF;
+  IF EXISTS (SELECT FROM o2c.refund r
+             JOIN o2c.payment p ON p.company_id = $1 AND p.id = r.payment_id
+             LEFT JOIN o2c.customer c ON c.company_id = $1 AND c.id = p.customer_id
+             WHERE r.company_id = $1 AND r.state = 'approved' AND r.currency = account.currency AND c.iban IS NULL
+               AND NOT EXISTS (SELECT FROM o2c.payment_order_line l JOIN o2c.payment_order o ON o.company_id = $1 AND o.id = l.payment_order_id
+                               WHERE l.company_id = $1 AND l.refund_id = r.id AND o.state <> 'void')) THEN
+    RAISE NOTICE USING MESSAGE = 'approved refunds to customers without an IBAN are not ordered',
+      HINT = 'Set o2c.customer.iban to the account that the customer is paid on.';
   END IF;
   RETURN new_id;
 END $$;

@@ -1,7 +1,7 @@
 -- Cash application: text, references, names, subset search, the engine's
 -- decisions, and what people do with payments.
 BEGIN;
-SELECT plan(118);
+SELECT plan(122);
 
 ----------------------------------------------------------------- tokeniser
 CREATE FUNCTION pg_temp.tokens(t text, k text) RETURNS text LANGUAGE sql AS $$
@@ -249,6 +249,19 @@ VALUES (:company, :bank, 'part back', '2025-02-05', -60, 'EUR', 'CHQ 2', 'MD06')
 SELECT lives_ok(format('SELECT o2c.match_cash(%s)', :company), 'a return that does not fit stops no run');
 SELECT results_eq(format('SELECT line_id, state FROM o2c.bank_line WHERE company_id = %s AND line_id IN (''part back'', ''beside it'') ORDER BY 1', :company),
   $$VALUES ('beside it', 'matched'::o2c.bank_line_state), ('part back', 'open')$$, 'it waits, the others are matched');
+-- what the bank charges for a return comes with it, and is said in one way or the other
+SELECT o2c.record_payment(:company, 'C', a, 'EUR', '2025-02-01', 'DD ' || a, 'direct_debit') FROM unnest(ARRAY[61.26, 62.26, 63.26, 64.26]) a \g /dev/null
+INSERT INTO o2c.bank_line (company_id, bank_account_id, line_id, booking_date, amount, currency, end_to_end_id, return_reason, charges, original_amount, original_currency) VALUES
+  (:company, :bank, 'charged', '2025-02-05', -64.26, 'EUR', 'DD 61.26', 'AM04', 3.00, NULL, NULL),
+  (:company, :bank, 'instructed', '2025-02-05', -65.26, 'EUR', 'DD 62.26', 'AM04', NULL, 62.26, 'EUR'),
+  (:company, :bank, 'unsaid', '2025-02-05', -66.26, 'EUR', 'DD 63.26', 'AM04', NULL, NULL, NULL),
+  (:company, :bank, 'elsewhere', '2025-02-05', -67.26, 'EUR', 'DD 64.26', 'AM04', NULL, 64.26, 'USD');
+SELECT lives_ok(format('SELECT o2c.match_cash(%s)', :company), 'returns with charges are read');
+SELECT results_eq(format('SELECT line_id FROM o2c.bank_line WHERE company_id = %s AND return_reason = ''AM04'' AND state = ''matched'' ORDER BY 1', :company),
+  $$VALUES ('charged'), ('instructed')$$, 'where the bank says what it charges, or what the amount was in this currency');
+SELECT results_eq(format('SELECT reference, returned_on FROM o2c.payment WHERE company_id = %s AND reference ~ ''^DD'' AND state = ''returned'' ORDER BY 1', :company),
+  $$VALUES ('DD 61.26', '2025-02-05'::date), ('DD 62.26', '2025-02-05')$$, 'these payments are returned');
+SELECT is((SELECT sum(amount) FROM o2c.bank_line WHERE company_id = :company AND return_reason = 'AM04' AND state = 'open'), -133.52, 'the others wait for a person');
 SELECT is_empty(format('SELECT * FROM o2c.check(%s)', :company), 'the books are still right');
 SET LOCAL session_replication_role = replica;	-- its trigger refuses this
 UPDATE o2c.bank_line SET state = 'ignored' WHERE company_id = :company AND line_id = 'amount';
