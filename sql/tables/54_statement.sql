@@ -156,7 +156,7 @@ COMMENT ON COLUMN o2c.bank_line.payer_name IS 'The other party: who paid a credi
 COMMENT ON COLUMN o2c.bank_line.payer_iban IS 'IBAN of the other party as the bank wrote it, without blanks; not validated.';
 COMMENT ON COLUMN o2c.bank_line.structured_ref IS 'Creditor reference (ISO 11649, national) as given, without blanks.';
 COMMENT ON COLUMN o2c.bank_line.entry_ref IS 'The bank''s reference of the whole entry that this line is a detail of, or is.';
-COMMENT ON COLUMN o2c.bank_line.charges IS 'Charges that the bank took out of the amount, above zero.';
+COMMENT ON COLUMN o2c.bank_line.charges IS 'Charges that the bank took out of the amount or, with a return, added to it; above zero.';
 COMMENT ON COLUMN o2c.bank_line.original_amount IS 'Amount instructed, in original_currency, where the bank gives it.';
 COMMENT ON COLUMN o2c.bank_line.details IS 'Everything else the bank said: ultimate parties, codes, further text.';
 COMMENT ON COLUMN o2c.bank_line.payment_id IS 'The payment posted from this line.';

@@ -10,6 +10,8 @@
 
 #include "lib/stringinfo.h"
 
+#include "types/types.h"
+
 /* ---- key words in the purpose: EREF+..., SVWZ+... ---- */
 
 typedef struct PurposeKey
@@ -34,6 +36,32 @@ static const PurposeKey purpose_keys[] = {
 	{"BIC", COL_PAYER_BIC},
 	{"RREF", COL_RETURN_REASON},
 };
+
+/*
+ * An amount of a return, with its currency or in that of the account:
+ * "EUR 3,00", "     3,00".  What is no amount is kept as it is said.
+ */
+static void
+SetPurposeAmount(StatementReader *r, const PurposeKey *key, const char *value)
+{
+	bool		has_currency = strlen(value) > 3 && CurrencyMinorUnit(value, 3) >= 0;
+	const char *s = has_currency ? value + 3 : value;
+	int			whole;
+	int			n;
+
+	s += strspn(s, " ");
+	n = whole = strspn(s, "0123456789");
+	if (s[n] == ',' || s[n] == '.')
+		n += 1 + strspn(s + n + 1, "0123456789");
+	if (whole == 0 || whole > 12 || n - whole > 4 || s[n] != '\0')
+	{
+		LineDetail(r, key->word, value);
+		return;
+	}
+	LineSet(r, key->column, ParseAmount(r, s, n, 0, 0));
+	if (key->column == COL_ORIGINAL_AMOUNT && has_currency)
+		LineSet(r, COL_ORIGINAL_CURRENCY, pnstrdup(value, 3));
+}
 
 /* The key word that begins at s, before "+" (or ":" with a blank), or NULL. */
 static const PurposeKey *
@@ -87,10 +115,7 @@ ReadPurpose(StatementReader *r, const char *purpose)
 				else if (key->column == COL_PAYER_BIC)
 					Mt940SetBic(r, value);
 				else if (key->column == COL_CHARGES || key->column == COL_ORIGINAL_AMOUNT)
-				{
-					/* some banks give the currency, some do not: keep as said */
-					LineDetail(r, key->word, value);
-				}
+					SetPurposeAmount(r, key, value);
 				else if (key->column >= 0)
 					LineSet(r, key->column, value);
 				else

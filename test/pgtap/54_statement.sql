@@ -1,12 +1,12 @@
 -- Bank statements: what a line means, when it is the same line, which account
 -- and which sums a file may have, and what happens to bad input.  Whole files
 -- are read in test/t/054_statement_files.pl.
-SELECT plan(95);
+SELECT plan(97);
 
 SELECT o2c.create_company('Banks', 'DE', 'EUR', 'Europe/Berlin');
 INSERT INTO o2c.bank_account (company_id, code, currency, iban) VALUES (1, 'main', 'EUR', 'DE89370400440532013000');
 INSERT INTO o2c.bank_account (company_id, code, currency, account_number) VALUES (1, 'usd', 'USD', '12345678');
-INSERT INTO o2c.bank_account (company_id, code) SELECT 1, 'free' || n FROM generate_series(1, 20) n;
+INSERT INTO o2c.bank_account (company_id, code) SELECT 1, 'free' || n FROM generate_series(1, 21) n;
 
 CREATE FUNCTION pg_temp.import(account text, content text, format text DEFAULT 'auto') RETURNS text LANGUAGE sql AS $$
   SELECT string_agg(concat_ws('/', r.format, r.lines, r.duplicates), ' ') FROM o2c.import_statement(1, account, convert_to(content, 'UTF8'), format) r $$;
@@ -44,6 +44,15 @@ SELECT results_eq($$SELECT amount, payer_name, payer_account, remittance_text, s
   $$VALUES (97.50, 'Carol & Co', '998877', 'part one part two INV-7 RF18 5390 0754 7034', 'RF18539007547034', 2.50, 120.00, 'USD', 'Real Payer', NULL, NULL, NULL),
            (-20.00, 'Dora', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'AC04', 'MM', 'DD-1')$$,
   'charges, instructed amount, references; a returned debit names the customer');
+
+SELECT is(pg_temp.import('free21', pg_temp.mt('300,', '84,47',
+  E':61:2603020302D72,51NRTINONREF//R1\n:86:109?00RUECKLASTSCHRIFT?20EREF+DD-11?21OAMT+69,51?22COAM+     3,00?23SVWZ+RETURN?34914\n' ||
+  E':61:2603020302D71,51NRTINONREF//R2\n:86:109?00RUECKLASTSCHRIFT?20EREF+DD-12?21COAM+EUR 2,00?22OAMT+USD 80.10?34914\n' ||
+  E':61:2603020302D71,51NRTINONREF//R3\n:86:109?00RUECKLASTSCHRIFT?20EREF+DD-13?21COAM+siehe Anlage?22OAMT+1.069,51?34914')), 'mt940/3/0', 'returned debits of an MT940');
+SELECT results_eq($$SELECT return_reason, end_to_end_id, charges, original_amount, original_currency::text, details ->> 'COAM', details ->> 'OAMT'
+  FROM o2c.bank_line l JOIN o2c.bank_account a ON a.id = l.bank_account_id WHERE a.code = 'free21' ORDER BY l.id$$,
+  $$VALUES ('914', 'DD-11', 3.00, 69.51, NULL, NULL, NULL), ('914', 'DD-12', 2.00, 80.10, 'USD', NULL, NULL), ('914', 'DD-13', NULL, NULL, NULL, 'siehe Anlage', '1.069,51')$$,
+  'with what was debited and what the bank charges; what is no amount is kept as it is said');
 
 ---------------------------------------------------------------- batches
 CREATE TEMPORARY TABLE parts AS SELECT
