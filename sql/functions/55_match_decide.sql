@@ -295,9 +295,9 @@ BEGIN
       WHERE b.company_id = company AND b.id >= pg_catalog.lower(s.ids) AND b.id < pg_catalog.upper(s.ids)
         AND b.state = 'open' AND b.amount < 0 AND b.return_reason IS NOT NULL
         AND (up_to IS NULL OR b.booking_date <= up_to) OFFSET 0) b
-    JOIN o2c.payment p ON p.company_id = company AND p.currency = b.currency
-      AND p.amount IN (- b.amount, - b.amount - b.charges,
-        CASE WHEN coalesce(b.original_currency, b.currency) = b.currency AND b.original_amount < - b.amount THEN b.original_amount END)
+    CROSS JOIN LATERAL (SELECT DISTINCT v.amount FROM (VALUES (- b.amount), (- b.amount - b.charges),
+      (CASE WHEN coalesce(b.original_currency, b.currency) = b.currency AND b.original_amount < - b.amount THEN b.original_amount END)) v(amount)) t
+    JOIN o2c.payment p ON p.company_id = company AND p.amount = t.amount AND p.currency = b.currency
       AND p.state <> 'returned' AND p.received_on <= b.booking_date
     LEFT JOIN o2c.bank_line o ON o.company_id = company AND o.id = p.bank_line_id
     WHERE (b.end_to_end_id = coalesce(o.end_to_end_id, p.reference)
