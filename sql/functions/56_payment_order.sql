@@ -272,6 +272,7 @@ AS $$
 DECLARE
   account o2c._bank_account_ref := o2c._order_account($1, $2);
   new_id bigint;
+  left_out boolean;
 BEGIN
   PERFORM o2c._require_effective($3);
   IF $3 IS NULL OR $3 < o2c.today($1) THEN
@@ -280,19 +281,19 @@ BEGIN
   PERFORM o2c._require_order_day($1, $2, $3);
   PERFORM o2c._lock_ordering($1, account.currency);
   new_id := pg_catalog.nextval('o2c.payment_order_id_seq');
-  WITH chosen AS (
+  WITH waiting AS (
     -- to the account that the customer is known by, never to one that only a payment named
     SELECT r.id, r.amount, p.customer_id, c.name, c.iban, coalesce(p.reference, 'payment ' || p.id) AS about
     FROM o2c.refund r
     JOIN o2c.payment p ON p.company_id = $1 AND p.id = r.payment_id
-    JOIN o2c.customer c ON c.company_id = $1 AND c.id = p.customer_id
-    WHERE r.company_id = $1 AND r.state = 'approved' AND r.currency = account.currency AND c.iban IS NOT NULL
+    LEFT JOIN o2c.customer c ON c.company_id = $1 AND c.id = p.customer_id
+    WHERE r.company_id = $1 AND r.state = 'approved' AND r.currency = account.currency
       AND NOT EXISTS (SELECT FROM o2c.payment_order_line l JOIN o2c.payment_order o ON o.company_id = $1 AND o.id = l.payment_order_id
                       WHERE l.company_id = $1 AND l.refund_id = r.id AND o.state <> 'void')
   ), made AS (
     INSERT INTO o2c.payment_order (company_id, id, kind, bank_account_id, requested_on, currency, line_count, total_amount)
     SELECT $1, new_id, 'transfer', account.id, $3, account.currency, pg_catalog.count(*), pg_catalog.sum(x.amount)
-    FROM chosen x HAVING pg_catalog.count(*) > 0
+    FROM waiting x WHERE x.iban IS NOT NULL HAVING pg_catalog.count(*) > 0
     RETURNING id
   ), lines AS (
     INSERT INTO o2c.payment_order_line (company_id, payment_order_id, customer_id, refund_id, end_to_end_id, amount, currency,
@@ -300,26 +301,20 @@ BEGIN
     SELECT $1, new_id, x.customer_id, x.id, pg_catalog.format('RF%s-%s', new_id, x.id),
       CASE WHEN x.amount > 999999999.99 AND account.currency::text = 'EUR'
            THEN o2c._refuse_sepa_amount(x.amount, account.currency::text, 'refund of ' || x.about) ELSE x.amount END, account.currency, x.name, x.iban, 'Refund ' || x.about
-    FROM chosen x CROSS JOIN made ORDER BY x.id
+    FROM waiting x CROSS JOIN made WHERE x.iban IS NOT NULL ORDER BY x.id
+  ), noted AS (
+    INSERT INTO o2c.event (company_id, entity, entity_id, event)
+    SELECT $1, 'payment_order', m.id, 'create' FROM made m
   )
-  INSERT INTO o2c.event (company_id, entity, entity_id, event)
-  SELECT $1, 'payment_order', m.id, 'create' FROM made m;
-  IF NOT FOUND THEN
-    new_id := NULL;
-  END IF;
-  IF EXISTS (SELECT FROM o2c.refund r
-             JOIN o2c.payment p ON p.company_id = $1 AND p.id = r.payment_id
-             LEFT JOIN o2c.customer c ON c.company_id = $1 AND c.id = p.customer_id
-             WHERE r.company_id = $1 AND r.state = 'approved' AND r.currency = account.currency AND c.iban IS NULL
-               AND NOT EXISTS (SELECT FROM o2c.payment_order_line l JOIN o2c.payment_order o ON o.company_id = $1 AND o.id = l.payment_order_id
-                               WHERE l.company_id = $1 AND l.refund_id = r.id AND o.state <> 'void')) THEN
+  SELECT (SELECT m.id FROM made m), EXISTS (SELECT FROM waiting x WHERE x.iban IS NULL) INTO new_id, left_out;
+  IF left_out THEN
     RAISE NOTICE USING MESSAGE = 'approved refunds to customers without an IBAN are not ordered',
       HINT = 'Set o2c.customer.iban to the account that the customer is paid on.';
   END IF;
   RETURN new_id;
 END $$;
 COMMENT ON FUNCTION o2c.order_refunds(integer, text, date) IS
-  'Draw an order of transfers on execute_on for all approved refunds in the account''s currency to customers with an IBAN; a refund is paid once. Returns the order, or NULL if there is none. Errors: O2002, O2003, O2033 (also when one refund is more than EUR 999999999.99), O2044.';
+  'Draw an order of transfers on execute_on for all approved refunds in the account''s currency to customers with an IBAN; a refund is paid once. A notice says when others have none. Returns the order, or NULL if there is none. Errors: O2002, O2003, O2033 (also when one refund is more than EUR 999999999.99), O2044.';
 
 CREATE FUNCTION o2c._xml_agent(bic text, version_new boolean) RETURNS xml
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
